@@ -1,0 +1,1 @@
+"""The offline trainer: groups of sentences in, a bundle out. The service may import only `model.contract`."""

@@ -1,0 +1,120 @@
+"""The resumable state of a run in one safetensors file: weights, optimiser, random generator, position."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from model.batching import BatchPlan
+from model.errors import RunFolderError
+
+
+@dataclass(slots=True)
+class Position:
+    """Where a run stands; the next batch is `plan[batch]` of `epoch`.
+
+    Attributes:
+        epoch: From 0.
+        batch: Batches of this epoch done.
+        step: Optimiser steps of the run done.
+        loss_sum: Sum of this epoch's batch losses.
+        best_metric: Of the watched metric so far, None before the first evaluation.
+        best_epoch: Epoch of it, from 1.
+        seconds: Training time, over all sittings.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    best_metric: float | None = None
+    best_epoch: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class RunState:
+    """All that a run changes as it goes."""
+
+    modules: nn.Module
+    optimiser: torch.optim.Optimizer
+    position: Position = field(default_factory=Position)
+    plan: BatchPlan = field(default_factory=list)
+
+
+def save_checkpoint(path: Path, state: RunState, config_json: str) -> None:
+    """Write the state so that the file is the old one or the new one, never half of one."""
+    tensors = {f"module.{name}": tensor for name, tensor in state.modules.state_dict().items()}
+    for index, slots in state.optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{slot}": torch.as_tensor(value) for slot, value in slots.items()}
+    tensors["rng"] = torch.get_rng_state()
+    if state.plan:
+        tensors["plan.rows"] = torch.from_numpy(np.concatenate(state.plan))
+        tensors["plan.sizes"] = torch.tensor([len(batch) for batch in state.plan])
+    _save(path, tensors, {"position": json.dumps(asdict(state.position)), "config": config_json})
+
+
+def load_checkpoint(path: Path, state: RunState, config_json: str) -> None:
+    """Put back what `save_checkpoint` wrote, into modules and an optimiser made from the same settings.
+
+    Raises:
+        RunFolderError: Unreadable, or written under other settings.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except (SafetensorError, OSError) as error:
+        raise RunFolderError(f"{path} cannot be read ({error}); start again in a new run folder") from error
+    if metadata["config"] != config_json:
+        raise RunFolderError(f"{path} was written under other settings; give the same ones, or a new run folder")
+    state.modules.load_state_dict(_under("module.", tensors))
+    state.optimiser.load_state_dict(
+        {
+            "state": _by_index(_under("optimiser.", tensors)),
+            "param_groups": state.optimiser.state_dict()["param_groups"],
+        }
+    )
+    torch.set_rng_state(tensors["rng"])
+    state.position = Position(**json.loads(metadata["position"]))
+    if "plan.rows" in tensors:
+        cuts = np.cumsum(tensors["plan.sizes"].numpy())[:-1]
+        state.plan = np.split(tensors["plan.rows"].numpy(), cuts)
+
+
+def save_weights(path: Path, modules: nn.Module) -> None:
+    """Write the weights alone, atomically."""
+    _save(path, dict(modules.state_dict()), {})
+
+
+def load_weights(path: Path, modules: nn.Module) -> None:
+    """Read back what `save_weights` wrote."""
+    with safe_open(path, framework="pt") as file:
+        modules.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+
+
+def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    staging = path.with_name(f".{path.name}.tmp")
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, staging, metadata)
+    with staging.open("rb") as file:
+        os.fsync(file.fileno())
+    staging.replace(path)
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _by_index(tensors: dict[str, Tensor]) -> dict[int, dict[str, Any]]:
+    slots: dict[int, dict[str, Any]] = {}
+    for name, tensor in tensors.items():
+        index, slot = name.split(".")
+        slots.setdefault(int(index), {})[slot] = tensor
+    return slots

@@ -1,0 +1,124 @@
+"""The trainer's commands: `python -m model train | evaluate`, which `samesay` runs as child processes."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from model.config import RECIPES, make_config
+from model.contract.bundle import Bundle, load_bundle
+from model.contract.errors import SamesayError
+from model.data import load_training_data
+from model.errors import RunFolderError
+from model.evaluate import Evaluation, LabelledSentences, evaluate
+from model.export import export
+from model.train import CHECKPOINT_FILE, METRICS_FILE, train
+
+CONFIG_FILE = "config.json"
+RESULT_FILE = "result.json"
+
+application = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+_console = Console(stderr=True)
+
+
+@application.command("train")
+def train_command(
+    data: Annotated[Path, typer.Argument(help="TSV, CSV or NDJSON with a text and a group (or label) column.")],
+    out: Annotated[Path, typer.Option(help="Run folder; the bundle will lie in OUT/bundle.")],
+    valid: Annotated[Path | None, typer.Option(help="Held-out rows; without, some of DATA are held out.")] = None,
+    out_of_scope: Annotated[
+        Path | None, typer.Option(help="Sentences of no group, to choose the threshold by.")
+    ] = None,
+    unlabelled: Annotated[Path | None, typer.Option(help="Sentences without groups; checked, not used yet.")] = None,
+    recipe: Annotated[str, typer.Option(help=f"One of {', '.join(RECIPES)}.")] = "default",
+    settings: Annotated[list[str] | None, typer.Option("--set", help="name=value; may be given again.")] = None,
+    seed: Annotated[int, typer.Option(help="Of weights, dropout, batches and the split.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in OUT.")] = False,
+) -> None:
+    """Train an encoder on groups of sentences that mean the same, and export its bundle."""
+    started = time.monotonic()
+    config = make_config(recipe, settings or [])
+    if unlabelled is not None:
+        LabelledSentences.read_unlabelled(unlabelled)
+        _say(f"{unlabelled}: readable; this version learns from labelled rows only")
+    _prepare_folder(out, resume=resume)
+    loaded = load_training_data(data, valid, out_of_scope, config, seed)
+    for finding in loaded.findings:
+        _say(finding)
+    (out / CONFIG_FILE).write_text(config.model_dump_json(indent=2) + "\n")
+    trained = train(loaded, config, seed, out, resume=resume)
+    bundle = export(trained, loaded, config, seed, out / "bundle")
+    result = {"seconds": round(time.monotonic() - started, 1), "bundle": bundle.sha, **bundle.manifest.metrics}
+    (out / RESULT_FILE).write_text(json.dumps(result, indent=2) + "\n")
+    _report_training(bundle, out, time.monotonic() - started)
+
+
+@application.command("evaluate")
+def evaluate_command(
+    bundle: Annotated[Path, typer.Argument(help="A bundle folder.")],
+    data: Annotated[Path, typer.Argument(help="Held-out sentences with their groups; an empty group is out of scope.")],
+    against: Annotated[Path | None, typer.Option(help="The training sentences: measures known groups.")] = None,
+    out_of_scope: Annotated[Path | None, typer.Option(help="More sentences of no group.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")] = False,
+    baseline: Annotated[bool, typer.Option(help="Print TF-IDF with a linear SVM beside.")] = True,
+) -> None:
+    """Measure a bundle: known groups with --against, unseen groups without."""
+    held_out = LabelledSentences.read(data)
+    if out_of_scope is not None:
+        held_out = held_out.with_strangers(LabelledSentences.read_unlabelled(out_of_scope))
+    stored = LabelledSentences.read(against) if against else None
+    result = evaluate(load_bundle(bundle), held_out, stored, baseline=baseline and not as_json)
+    if as_json:
+        print(json.dumps(result.metrics))
+    else:
+        Console().print(_metrics_table(result, title=str(data)))
+
+
+def main() -> None:
+    """Run a command; an error that is the user's to mend is one line on stderr and exit code 1."""
+    try:
+        application()
+    except SamesayError as error:
+        _console.print(f"[bold red]error:[/] {error}", highlight=False)
+        sys.exit(1)
+    except OSError as error:
+        _console.print(
+            f"[bold red]error:[/] {error.filename or ''}: {error.strerror}; nothing was lost, --resume goes on",
+            highlight=False,
+        )
+        sys.exit(1)
+
+
+def _say(line: str) -> None:
+    _console.print(line, highlight=False, markup=False)
+
+
+def _prepare_folder(out: Path, *, resume: bool) -> None:
+    taken = (out / METRICS_FILE).exists() or (out / CHECKPOINT_FILE).exists()
+    if taken and not resume:
+        raise RunFolderError(f"{out} holds a run already: --resume goes on with it, another --out starts anew")
+    if resume and not taken:
+        raise RunFolderError(f"{out} holds no run to resume; leave out --resume to start one")
+    out.mkdir(parents=True, exist_ok=True)
+
+
+def _report_training(bundle: Bundle, out: Path, seconds: float) -> None:
+    quality = ", ".join(
+        f"{name} {value:.4f}" for name, value in bundle.manifest.metrics.items() if name != "parity_difference"
+    )
+    _say(f"held-out rows: {quality}")
+    _say(f"bundle {bundle.sha[:12]} in {out / 'bundle'} after {seconds:.0f} s")
+    _say(f"next: samesay encoders add {out / 'bundle'} --name NAME")
+
+
+def _metrics_table(result: Evaluation, title: str) -> Table:
+    table = Table("metric", "samesay", "TF-IDF baseline", title=title)
+    for name, value in result.metrics.items():
+        beside = f"{result.baseline[name]:.4f}" if name in result.baseline else ""
+        table.add_row(name, f"{value:.4f}" if name != "n" else f"{value:.0f}", beside)
+    return table

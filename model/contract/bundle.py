@@ -1,0 +1,203 @@
+"""The bundle: a folder that holds an encoder and all that belongs to it. Written at once, verified whole on load."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from model.contract import manifest as names
+from model.contract.errors import BundleDamagedError, BundleMissingError, BundleVersionError, SelfTestError
+from model.contract.manifest import FileEntry, Manifest
+from model.contract.onnx_encoder import OnnxEncoder
+from model.contract.text import TextContract
+
+PROBE_TOLERANCE: Final = 1e-4
+"""Largest difference of a probe vector: other processors round differently, a wrong graph differs far more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The class vectors of the groups that the encoder was trained on.
+
+    Attributes:
+        labels: Group ids, one a row.
+        weights: (n_labels, dim) float32, unit rows.
+    """
+
+    labels: tuple[str, ...]
+    weights: NDArray[np.float32]
+
+    def cosines(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, dim) embeddings to (n, n_labels) cosines."""
+        return embeddings @ self.weights.T
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A verified bundle, ready to encode."""
+
+    path: Path
+    sha: str
+    manifest: Manifest
+    encoder: OnnxEncoder
+    head: Head | None
+
+
+def write_bundle(folder: Path, files: Mapping[str, bytes], manifest: Manifest) -> str:
+    """Write a bundle so that it is there whole or not at all; one already there is replaced.
+
+    Args:
+        folder: Where the bundle shall lie.
+        files: Name to content, without the manifest.
+        manifest: Its `files` are filled in here.
+
+    Returns:
+        The bundle's sha256.
+    """
+    entries = {
+        name: FileEntry(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+        for name, content in sorted(files.items())
+    }
+    text = manifest.model_copy(update={"files": entries}).model_dump_json(indent=2).encode() + b"\n"
+    staging = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    for name, content in [*files.items(), (names.MANIFEST_FILE, text)]:
+        _write_durably(staging / name, content)
+    _sync_folder(staging)
+    retired = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    if folder.exists():
+        folder.rename(retired)
+    staging.rename(folder)
+    _sync_folder(folder.parent)
+    shutil.rmtree(retired, ignore_errors=True)
+    return hashlib.sha256(text).hexdigest()
+
+
+def load_bundle(folder: Path, *, threads: int = 1) -> Bundle:
+    """Verify every checksum, load the encoder and let it reproduce its probe.
+
+    Raises:
+        BundleMissingError: No bundle there.
+        BundleVersionError: Written in another format.
+        BundleDamagedError: A file is missing, altered or unreadable; it is named.
+        SelfTestError: The encoder answers differently here than where it was made.
+    """
+    manifest, sha = read_manifest(folder)
+    contents = {name: _read_verified(folder, name, entry) for name, entry in manifest.files.items()}
+    missing = [name for name in names.REQUIRED_FILES if name not in contents]
+    if missing:
+        raise BundleDamagedError(f"{folder}: {missing[0]} is not in the manifest")
+    contract = TextContract.from_files(contents[names.TEXT_FILE].decode(), contents[names.VOCABULARY_FILE].decode())
+    encoder = OnnxEncoder(contract, contents[names.ENCODER_FILE], threads=threads)
+    if encoder.dim != manifest.dim:
+        raise BundleDamagedError(f"{folder}: encoder.onnx has dim {encoder.dim}, the manifest says {manifest.dim}")
+    _self_test(folder, encoder, contents[names.PROBE_FILE])
+    contract.warm_up()
+    return Bundle(folder, sha, manifest, encoder, _read_head(folder, manifest, contents))
+
+
+def read_manifest(folder: Path) -> tuple[Manifest, str]:
+    """Read the manifest alone, without verifying the files it names; also its sha256, the bundle's identity."""
+    path = folder / names.MANIFEST_FILE
+    try:
+        raw = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise BundleMissingError(
+            f"{folder} holds no bundle (no {names.MANIFEST_FILE}): give RUN/bundle of a training"
+        ) from None
+    try:
+        version = json.loads(raw)["schema_version"]
+        if version != names.SCHEMA_VERSION:
+            raise BundleVersionError(f"{path}: schema_version {version}, this samesay reads {names.SCHEMA_VERSION}")
+        return Manifest.model_validate_json(raw), hashlib.sha256(raw).hexdigest()
+    except (ValueError, KeyError, TypeError) as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else repr(error)
+        raise BundleDamagedError(f"{path} is not readable: {reason}") from error
+
+
+def probe_json(encoder: OnnxEncoder, sentences: Sequence[str]) -> bytes:
+    """The content of probe.json: sentences with their token ids and vectors."""
+    vectors = encoder.encode(sentences)
+    entries = [
+        {"text": text, "ids": encoder.contract.tokenise(text).ids, "vector": [round(float(x), 7) for x in vector]}
+        for text, vector in zip(sentences, vectors, strict=True)
+    ]
+    return json.dumps(entries, ensure_ascii=True).encode()
+
+
+def head_files(head: Head) -> dict[str, bytes]:
+    """The head's files: class vectors in float16, which moves a cosine by less than 1e-3, and the labels."""
+    buffer = BytesIO()
+    np.save(buffer, head.weights.astype(np.float16))
+    return {
+        names.HEAD_FILE: buffer.getvalue(),
+        names.LABELS_FILE: json.dumps(head.labels, ensure_ascii=False).encode(),
+    }
+
+
+def _read_verified(folder: Path, name: str, entry: FileEntry) -> bytes:
+    if "/" in name or name.startswith("."):
+        raise BundleDamagedError(f"{folder}: the manifest names {name!r}, which is not a plain file name")
+    try:
+        content = (folder / name).read_bytes()
+    except OSError as error:
+        raise BundleDamagedError(f"{folder / name} cannot be read: {error.strerror}") from error
+    actual = hashlib.sha256(content).hexdigest()
+    if actual != entry.sha256:
+        raise BundleDamagedError(
+            f"{folder / name} was altered: sha256 {actual[:12]}, the manifest says {entry.sha256[:12]}; export again"
+        )
+    return content
+
+
+def _self_test(folder: Path, encoder: OnnxEncoder, probe: bytes) -> None:
+    entries = json.loads(probe)
+    vectors = encoder.encode([entry["text"] for entry in entries])
+    for entry, vector in zip(entries, vectors, strict=True):
+        if encoder.contract.tokenise(entry["text"]).ids != entry["ids"]:
+            raise SelfTestError(
+                f"{folder}: a probe sentence gets other tokens here; was another Python's Unicode data used?"
+            )
+        difference = float(np.abs(vector - np.array(entry["vector"], np.float32)).max())
+        if not difference <= PROBE_TOLERANCE:
+            raise SelfTestError(f"{folder}: a probe vector is off by {difference:.2e}, more than {PROBE_TOLERANCE}")
+
+
+def _read_head(folder: Path, manifest: Manifest, contents: Mapping[str, bytes]) -> Head | None:
+    if manifest.head is None:
+        return None
+    try:
+        weights = np.load(BytesIO(contents[names.HEAD_FILE]), allow_pickle=False).astype(np.float32)
+        labels = tuple(json.loads(contents[names.LABELS_FILE]))
+    except (KeyError, ValueError) as error:
+        raise BundleDamagedError(f"{folder}: the head cannot be read: {error!r}") from error
+    if weights.shape != (len(labels), manifest.dim):
+        raise BundleDamagedError(
+            f"{folder}: head of shape {weights.shape} for {len(labels)} labels and dim {manifest.dim}"
+        )
+    return Head(labels, weights / np.linalg.norm(weights, axis=1, keepdims=True))
+
+
+def _write_durably(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,228 @@
+"""Files of sentences: TSV, CSV and NDJSON to rows, bad ones reported by line. For training and imports alike."""
+
+import csv
+import io
+import json
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from model.contract.errors import DatasetError
+
+MOST_TEXT_BYTES: Final = 100_000
+_COLUMN_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "text": ("text", "sentence", "utterance", "question", "query"),
+    "group": ("group", "group_id", "label", "intent", "category"),
+    "labels": ("labels", "tags"),
+    "title": ("title", "standard_question"),
+    "id": ("id", "record_id"),
+    "role": ("role",),
+    "metadata": ("metadata",),
+    "text1": ("text1", "sentence1"),
+    "text2": ("text2", "sentence2"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One sentence of a file.
+
+    Attributes:
+        line: Line number in the file, the header being line 1.
+        text: The sentence, verbatim.
+        group: Its group, None where the file leaves it empty (out of scope, in a file of queries).
+        labels: Its tags; written with bars between in a table.
+    """
+
+    line: int
+    text: str
+    group: str | None = None
+    labels: tuple[str, ...] = ()
+    title: str | None = None
+    id: str | None = None
+    role: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A line that was left out, and why."""
+
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetFile:
+    """What a file held."""
+
+    path: Path
+    encoding: str
+    rows: list[Row]
+    bad_rows: list[BadRow]
+
+
+def read_rows(path: Path, *, bad_rows_allowed: float = 0.01, need: Iterable[str] = ()) -> DatasetFile:
+    """Read a file of sentences; its form follows its name (.tsv, .csv, .ndjson or .jsonl).
+
+    TSV has no quoting (a quotation mark is a character), CSV has. UTF-8 with or without a byte-order mark, UTF-16 with
+    one, and GB18030 are told apart.
+
+    Args:
+        path: The file.
+        bad_rows_allowed: Error budget as a share of the lines; ten are always allowed.
+        need: Columns that must be there, of text, group, labels, title, id.
+
+    Raises:
+        DatasetError: Unreadable, an unknown form, a missing column, no good row, or too many bad rows (named by line).
+    """
+    content, encoding = _decode(path)
+    parse = _PARSERS.get(path.suffix.lower())
+    if parse is None:
+        raise DatasetError(f"{path}: unknown form {path.suffix!r}; name it .tsv, .csv, .ndjson or .jsonl")
+    rows: list[Row] = []
+    bad_rows: list[BadRow] = []
+    for line, cells in parse(path, content):
+        checked = BadRow(line, cells) if isinstance(cells, str) else _to_row(path, line, cells, need)
+        (bad_rows if isinstance(checked, BadRow) else rows).append(checked)  # type: ignore[arg-type]
+    _check_budget(path, rows, bad_rows, bad_rows_allowed)
+    return DatasetFile(path, encoding, rows, bad_rows)
+
+
+def text_key(text: str) -> str:
+    """What two texts share when they count as the same: NFKC, case folded, without punctuation and white space."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return "".join(char for char in folded if unicodedata.category(char)[0] not in "PZC") or folded.strip()
+
+
+def cross_group_duplicates(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Texts that stand in more than one group, by `text_key`, with their rows."""
+    by_key: dict[str, list[Row]] = {}
+    for row in rows:
+        by_key.setdefault(text_key(row.text), []).append(row)
+    return {key: same for key, same in by_key.items() if len({row.group for row in same}) > 1}
+
+
+def _decode(path: Path) -> tuple[str, str]:
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
+    candidates = ("utf-16",) if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig", "gb18030")
+    for encoding in candidates:
+        try:
+            return raw.decode(encoding), "utf-8" if encoding == "utf-8-sig" else encoding
+        except UnicodeDecodeError as error:
+            position = error.start
+    line = raw.count(b"\n", 0, position) + 1
+    raise DatasetError(f"{path}: line {line} is neither UTF-8 nor GB18030; save the file as UTF-8")
+
+
+_Cells = Mapping[str, Any] | str
+"""Cells by column name, or why the line has none."""
+
+
+def _parse_tsv(path: Path, content: str) -> Iterator[tuple[int, _Cells]]:
+    lines = content.removesuffix("\n").split("\n")
+    header = [name.strip() for name in lines[0].rstrip("\r").split("\t")]
+    for line, text in enumerate(lines[1:], start=2):
+        yield line, _zip_cells(header, text.rstrip("\r").split("\t"))
+
+
+def _parse_csv(path: Path, content: str) -> Iterator[tuple[int, _Cells]]:
+    reader = csv.reader(io.StringIO(content, newline=""), strict=True)
+    header: list[str] | None = None
+    line = 1
+    try:
+        for cells in reader:
+            if header is None:
+                header = [name.strip() for name in cells]
+            elif cells:
+                yield line, _zip_cells(header, cells)
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise DatasetError(f"{path}: line {line}: {error}; check the quotation marks, or save as TSV") from error
+
+
+def _parse_ndjson(path: Path, content: str) -> Iterator[tuple[int, _Cells]]:
+    for line, text in enumerate(content.split("\n"), start=1):
+        if not text.strip():
+            continue
+        try:
+            value = json.loads(text)
+        except ValueError as error:
+            yield line, f"not JSON: {error}"
+            continue
+        yield line, value if isinstance(value, dict) else f"a JSON object is wanted, not {type(value).__name__}"
+
+
+_PARSERS: Final = {".tsv": _parse_tsv, ".csv": _parse_csv, ".ndjson": _parse_ndjson, ".jsonl": _parse_ndjson}
+
+
+def _zip_cells(header: list[str], cells: list[str]) -> _Cells:
+    if len(cells) != len(header):
+        return f"{len(cells)} cells where the header has {len(header)}"
+    return dict(zip(header, cells, strict=True))
+
+
+def _cell(cells: Mapping[str, Any], name: str) -> Any:
+    for alias in _COLUMN_NAMES[name]:
+        if alias in cells:
+            return cells[alias]
+    return None
+
+
+def _to_row(path: Path, line: int, cells: Mapping[str, Any], need: Iterable[str]) -> Row | BadRow:
+    for name in ("text", *need):
+        if not any(alias in cells for alias in _COLUMN_NAMES[name]):
+            found = ", ".join(map(repr, cells)) or "nothing"
+            wanted = " or ".join(_COLUMN_NAMES[name])
+            raise DatasetError(f"{path}: line {line} has no column {wanted}, only {found}")
+    text = _cell(cells, "text")
+    if reason := _text_fault(text):
+        return BadRow(line, reason)
+    strings = {name: _cell(cells, name) for name in ("group", "title", "id", "role")}
+    for name, value in strings.items():
+        if value is not None and not isinstance(value, str):
+            return BadRow(line, f"{name} is {value!r}; a string is wanted")
+    labels = _cell(cells, "labels") or ()
+    metadata = _cell(cells, "metadata") or {}
+    if isinstance(labels, str):
+        labels = [label for label in labels.split("|") if label and label != "none"]
+    if isinstance(metadata, str):
+        try:
+            metadata = json.loads(metadata)
+        except ValueError:
+            return BadRow(line, "metadata is not JSON")
+    if not isinstance(metadata, dict) or not all(isinstance(label, str) for label in labels):
+        return BadRow(line, "metadata must be an object and labels a list of strings")
+    filled = {name: (value.strip() or None) if value else None for name, value in strings.items()}
+    return Row(line=line, text=text, labels=tuple(labels), metadata=metadata, **filled)
+
+
+def _text_fault(text: object) -> str | None:
+    if not isinstance(text, str):
+        return f"text is {text!r}; a string is wanted"
+    if not text.strip():
+        return "text is empty"
+    if "\0" in text:
+        return "text holds a NUL character"
+    if len(text.encode(errors="replace")) > MOST_TEXT_BYTES:
+        return f"text is longer than {MOST_TEXT_BYTES} bytes"
+    return None
+
+
+def _check_budget(path: Path, rows: list[Row], bad_rows: list[BadRow], allowed: float) -> None:
+    named = "; ".join(f"line {bad.line}: {bad.reason}" for bad in bad_rows[:5])
+    if not rows:
+        raise DatasetError(f"{path} holds no usable row. {named}".rstrip())
+    if len(bad_rows) > max(10, allowed * (len(rows) + len(bad_rows))):
+        raise DatasetError(f"{path}: {len(bad_rows)} bad rows, more than the error budget. {named}")
+
+
+def count_groups(rows: Iterable[Row]) -> Counter[str]:
+    """Sentences a group, the most frequent first."""
+    return Counter(row.group for row in rows if row.group is not None)

@@ -1,0 +1,73 @@
+"""The sentence encoder: token rows plus hashed grams, a packed GRU, masked pooling, unit length."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from model.config import Config, Pooling
+from model.contract.text import PAD_ID, TextContract
+from model.features import Batch
+
+
+class SentenceEncoder(nn.Module):
+    """Maps a batch of sentences to unit vectors.
+
+    A token's vector is its own row plus the sum of its gram rows over the root of their number. Padding never reaches
+    the recurrent layer (packed), nor the pooling (masked), so a sentence's vector does not depend on its batch.
+
+    Args:
+        n_ids: Rows of the token table, special tokens included.
+        config: Widths, layers, pooling and dropout rates.
+    """
+
+    def __init__(self, n_ids: int, config: Config) -> None:
+        super().__init__()
+        self.pooling = config.pooling
+        self.dim = config.hidden_size * (2 if config.bidirectional else 1)
+        self.tokens = nn.Embedding(n_ids, config.word_dim, padding_idx=PAD_ID)
+        self.grams = nn.EmbeddingBag(config.buckets + 1, config.word_dim, mode="sum") if config.buckets else None
+        self.embedding_dropout = nn.Dropout(config.embedding_dropout)
+        self.gru = nn.GRU(
+            config.word_dim,
+            config.hidden_size,
+            num_layers=config.num_layers,
+            bidirectional=config.bidirectional,
+            batch_first=True,
+            dropout=config.embedding_dropout if config.num_layers > 1 else 0.0,
+        )
+        self.output_dropout = nn.Dropout(config.output_dropout)
+        self._initialise(config.embedding_init_std)
+
+    def _initialise(self, std: float) -> None:
+        with torch.no_grad():
+            self.tokens.weight.normal_(0, std)
+            self.tokens.weight[PAD_ID] = 0
+            if self.grams is not None:
+                self.grams.weight.normal_(0, std)
+                self.grams.weight[0] = 0  # stands for "no gram" in the exported graph
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Encode. Returns (B, dim) float32, unit length."""
+        table = self.tokens(batch.token_ids)  # (U, word_dim)
+        if self.grams is not None:
+            table = table + self.grams(batch.grams, batch.gram_offsets) * batch.gram_scale
+        vectors = self.embedding_dropout(functional.embedding(batch.positions, table))  # (B, T, word_dim)
+        packed = pack_padded_sequence(vectors, batch.lengths, batch_first=True, enforce_sorted=False)
+        states, last = self.gru(packed)
+        return functional.normalize(self.output_dropout(self._pool(states, last, batch.lengths)), dim=1)
+
+    def _pool(self, states: nn.utils.rnn.PackedSequence, last: Tensor, lengths: Tensor) -> Tensor:
+        if self.pooling is Pooling.LAST:
+            directions = 2 if self.gru.bidirectional else 1
+            return last[-directions:].transpose(0, 1).flatten(1)  # (B, dim)
+        if self.pooling is Pooling.MAX:
+            padded, _ = pad_packed_sequence(states, batch_first=True, padding_value=float("-inf"))
+            return padded.max(dim=1).values
+        padded, _ = pad_packed_sequence(states, batch_first=True)
+        return padded.sum(dim=1) / lengths[:, None]
+
+
+def make_encoder(contract: TextContract, config: Config) -> SentenceEncoder:
+    """A fresh encoder for a text contract; draws its weights from torch's global generator."""
+    return SentenceEncoder(contract.n_ids, config)

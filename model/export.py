@@ -1,0 +1,149 @@
+"""A finished run as a bundle: the graph with its proof of parity, class vectors, thresholds, probe and manifest."""
+
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from model.calibrate import calibrate, find_nearest, gather_candidates
+from model.config import Config
+from model.contract import manifest as names
+from model.contract.bundle import Bundle, Head, head_files, load_bundle, probe_json, write_bundle
+from model.contract.decision import DecisionParameters
+from model.contract.manifest import DatasetSummary, Manifest
+from model.contract.normalise import CJK, WORD, normalise, script_runs
+from model.contract.onnx_encoder import OnnxEncoder
+from model.data import TrainingData
+from model.evaluate import head_metrics
+from model.graph import OPSET, build_graph
+from model.metrics import accuracy, retrieval_metrics, vote
+from model.objective import HeadObjective, TrainingObjective
+from model.parity import check_parity
+from model.train import Trained
+
+_PROBE_ODDITIES = (
+    "",
+    "?",
+    "你好",
+    "hello",
+    "ＦＵＬＬ　ｗｉｄｔｈ １２３",
+    "混合 mixed 文本 text 😀",
+    "naïve café",
+    "a" * 300,
+)
+_PROBE_SIZE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """Calibration and quality on the held-out rows."""
+
+    decision: DecisionParameters
+    metrics: dict[str, float]
+
+
+def export(trained: Trained, data: TrainingData, config: Config, seed: int, folder: Path) -> Bundle:
+    """Write and load back the bundle of a finished run.
+
+    Raises:
+        ParityError: The graph does not answer like the trained encoder; nothing is written.
+    """
+    encoder = trained.encoder
+    if config.storage == "float16":
+        encoder.half().float()  # round as the file will, so that parity compares like with like
+    graph = build_graph(encoder, config.storage)
+    exported = OnnxEncoder(trained.contract, graph)
+    worst = check_parity(encoder, exported)
+    head = _make_head(trained.objective, data)
+    held = _measure_held_out(exported, head, data)
+    files = {
+        names.ENCODER_FILE: graph,
+        names.TEXT_FILE: trained.contract.to_json().encode(),
+        names.VOCABULARY_FILE: trained.contract.to_vocabulary_text().encode(),
+        names.PROBE_FILE: probe_json(exported, _probe_sentences(data)),
+        **(head_files(head) if head else {}),
+    }
+    manifest = Manifest(
+        samesay_version=version("samesay"),
+        dim=exported.dim,
+        max_tokens=trained.contract.config.max_tokens,
+        max_chars=trained.contract.config.max_chars,
+        text_version=trained.contract.config.text_version,
+        unicode_data=unicodedata.unidata_version,
+        opset=OPSET,
+        storage=config.storage,
+        inputs=("ids", "lengths", "grams") if config.buckets else ("ids", "lengths"),
+        languages=_languages(row.text for row in data.train),
+        head="softmax" if head else None,
+        n_labels=len(head.labels) if head else 0,
+        decision=held.decision,
+        parent=None,
+        dataset=DatasetSummary(
+            fingerprint=data.fingerprint, n_sentences=len(data.train) + len(data.valid), n_groups=len(data.labels)
+        ),
+        config=config.model_dump(mode="json"),
+        seed=seed,
+        metrics={**held.metrics, "best_epoch": trained.best_epoch, "parity_difference": worst},
+        files={},
+    )
+    write_bundle(folder, files, manifest)
+    return load_bundle(folder)
+
+
+def _make_head(objective: TrainingObjective, data: TrainingData) -> Head | None:
+    if not isinstance(objective, HeadObjective):
+        return None
+    weights = torch.nn.functional.normalize(objective.head.weight.detach(), dim=1).numpy()
+    return Head(tuple(data.labels), weights.astype(np.float16).astype(np.float32))
+
+
+def _measure_held_out(exported: OnnxEncoder, head: Head | None, data: TrainingData) -> _Held:
+    """Thresholds and metrics from the held-out rows, looked up among all rows, each one without itself."""
+    if not data.valid:
+        return _Held(DecisionParameters(), {})
+    rows = [*data.train, *data.valid]
+    groups = [row.group or "" for row in rows]
+    stored = exported.encode([row.text for row in rows])
+    valid_rows = np.arange(len(data.train), len(rows))
+    found = find_nearest(stored[valid_rows], stored, exclude=valid_rows)
+    true_groups = [groups[row] for row in valid_rows]
+    inside = gather_candidates(stored[valid_rows], true_groups, found, groups, head)
+    outside = []
+    if data.out_of_scope:
+        strangers = exported.encode(data.out_of_scope)
+        far = find_nearest(strangers, stored, exclude=None)
+        outside = gather_candidates(strangers, [None] * len(strangers), far, groups, head)
+    metrics = _quality(stored[: len(data.train)], groups[: len(data.train)], stored[valid_rows], true_groups, head)
+    return _Held(calibrate(inside, outside), metrics)
+
+
+def _quality(
+    train: NDArray[np.float32],
+    train_groups: list[str],
+    valid: NDArray[np.float32],
+    groups: list[str],
+    head: Head | None,
+) -> dict[str, float]:
+    if head is None:
+        return retrieval_metrics(valid, groups)
+    found = find_nearest(valid, train, exclude=None)
+    knn = {f"knn{k}": accuracy(vote(found, train_groups, k), groups) for k in (1, 5)}
+    return {**head_metrics(head, valid, groups), **knn}
+
+
+def _probe_sentences(data: TrainingData) -> list[str]:
+    step = max(1, len(data.train) // (_PROBE_SIZE - len(_PROBE_ODDITIES)))
+    texts = [*_PROBE_ODDITIES, *(row.text for row in data.train[::step])]
+    return [text.encode(errors="replace").decode() for text in texts[:_PROBE_SIZE]]
+
+
+def _languages(sentences: Iterable[str]) -> tuple[str, ...]:
+    """`zh` and `en` by script: each that makes up a twentieth of the runs. A hint for people, nothing depends on it."""
+    kinds = [kind for sentence in sentences for kind, _ in script_runs(normalise(sentence))]
+    shares = {"en": kinds.count(WORD) / max(1, len(kinds)), "zh": kinds.count(CJK) / max(1, len(kinds))}
+    return tuple(sorted(language for language, share in shares.items() if share >= 0.05))

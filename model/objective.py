@@ -1,0 +1,102 @@
+"""The two objectives behind one shape: how an epoch is cut into batches, the loss of one, the metric to watch."""
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from model.batching import BatchPlan, draw_pairs, gather_neighbours, length_batches, pair_batches
+from model.config import Config, Objective
+from model.data import TrainingData
+from model.features import FeatureTable
+from model.losses.am_softmax import AMSoftmaxLoss
+from model.losses.in_batch_margin_softmax import InBatchMarginSoftmaxLoss
+from model.metrics import accuracy, retrieval_metrics
+
+
+class EncodeTraining(Protocol):
+    """Embeds all training sentences with the encoder as it is now."""
+
+    def __call__(self) -> NDArray[np.float32]: ...
+
+
+class TrainingObjective(nn.Module):
+    """What the loop needs to know of an objective; its parameters are trained with the encoder's."""
+
+    watched: str
+    """Name of the metric that chooses the checkpoint; higher is better."""
+
+    def plan(self, rng: np.random.Generator, encode_training: EncodeTraining) -> BatchPlan:
+        """Cut the coming epoch into batches."""
+        raise NotImplementedError
+
+    def loss(self, embeddings: Tensor, rows: NDArray[np.int64]) -> Tensor:
+        """Loss of one batch: (B, dim) embeddings of these training rows."""
+        raise NotImplementedError
+
+    def evaluate(self, valid: NDArray[np.float32], groups: list[str]) -> dict[str, float]:
+        """Metrics on held-out sentences, the watched one among them."""
+        raise NotImplementedError
+
+
+class HeadObjective(TrainingObjective):
+    """AM-Softmax over one class vector a group; watches the head's accuracy."""
+
+    watched = "head_accuracy"
+
+    def __init__(self, data: TrainingData, table: FeatureTable, dim: int, config: Config) -> None:
+        super().__init__()
+        self.head = AMSoftmaxLoss(len(data.labels), dim, margin=config.margin, scale=config.scale)
+        self._labels = data.labels
+        self._indices = torch.from_numpy(data.train_indices)
+        self._lengths = table.lengths
+        self._batch_size = config.batch_size or 64
+
+    def plan(self, rng: np.random.Generator, encode_training: EncodeTraining) -> BatchPlan:
+        return length_batches(self._lengths, self._batch_size, rng)
+
+    def loss(self, embeddings: Tensor, rows: NDArray[np.int64]) -> Tensor:
+        loss: Tensor = self.head(embeddings, self._indices[rows])
+        return loss
+
+    def evaluate(self, valid: NDArray[np.float32], groups: list[str]) -> dict[str, float]:
+        with torch.no_grad():
+            best = self.head.cosines(torch.from_numpy(valid)).argmax(dim=1)
+        return {self.watched: accuracy([self._labels[index] for index in best], groups)}
+
+
+class InBatchObjective(TrainingObjective):
+    """Margin softmax over pairs in the batch, hard batches; watches retrieval."""
+
+    watched = "hit_rate@1"
+
+    def __init__(self, data: TrainingData, config: Config) -> None:
+        super().__init__()
+        self._loss = InBatchMarginSoftmaxLoss(temperature=config.temperature, margin=config.pair_margin)
+        self._indices = data.train_indices
+        self._batch_size = config.batch_size or 128
+        self._hard = config.hard_batches
+
+    def plan(self, rng: np.random.Generator, encode_training: EncodeTraining) -> BatchPlan:
+        pairs = draw_pairs(self._indices, rng)
+        if self._hard:
+            pairs = gather_neighbours(pairs, encode_training(), rng)
+        return pair_batches(pairs, self._batch_size)
+
+    def loss(self, embeddings: Tensor, rows: NDArray[np.int64]) -> Tensor:
+        half = len(rows) // 2
+        groups = torch.from_numpy(self._indices[rows[:half]])
+        loss: Tensor = self._loss(embeddings[:half], embeddings[half:], groups)
+        return loss
+
+    def evaluate(self, valid: NDArray[np.float32], groups: list[str]) -> dict[str, float]:
+        return {self.watched: 0.0, **retrieval_metrics(valid, groups)}
+
+
+def make_objective(data: TrainingData, table: FeatureTable, dim: int, config: Config) -> TrainingObjective:
+    """The objective that the data calls for."""
+    if data.objective is Objective.HEAD:
+        return HeadObjective(data, table, dim, config)
+    return InBatchObjective(data, config)
