@@ -15,7 +15,7 @@ from model.contract.bundle import Bundle, load_bundle
 from model.contract.errors import SamesayError
 from model.data import load_training_data
 from model.errors import RunFolderError
-from model.evaluate import Evaluation, LabelledSentences, evaluate
+from model.evaluate import LabelledSentences, evaluate
 from model.export import export
 from model.train import CHECKPOINT_FILE, METRICS_FILE, train
 
@@ -72,11 +72,12 @@ def evaluate_command(
     if out_of_scope is not None:
         held_out = held_out.with_strangers(LabelledSentences.read_unlabelled(out_of_scope))
     stored = LabelledSentences.read(against) if against else None
-    result = evaluate(load_bundle(bundle), held_out, stored, baseline=baseline and not as_json)
+    metrics = evaluate(load_bundle(bundle), held_out, stored)
     if as_json:
-        print(json.dumps(result.metrics))
-    else:
-        Console().print(_metrics_table(result, title=str(data)))
+        print(json.dumps(metrics))
+        return
+    beside = _baseline(held_out, stored) if baseline else {}
+    Console().print(_metrics_table(metrics, beside, title=str(data)))
 
 
 def main() -> None:
@@ -84,18 +85,20 @@ def main() -> None:
     try:
         application()
     except SamesayError as error:
-        _console.print(f"[bold red]error:[/] {error}", highlight=False)
+        _fail(str(error))
         sys.exit(1)
     except OSError as error:
-        _console.print(
-            f"[bold red]error:[/] {error.filename or ''}: {error.strerror}; nothing was lost, --resume goes on",
-            highlight=False,
-        )
+        _fail(f"{error.filename or 'disk'}: {error.strerror}; the last checkpoint is whole, --resume goes on from it")
         sys.exit(1)
+
+
+def _fail(message: str) -> None:
+    _console.print("[bold red]error:[/]", end=" ")
+    _say(message)
 
 
 def _say(line: str) -> None:
-    _console.print(line, highlight=False, markup=False)
+    _console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _prepare_folder(out: Path, *, resume: bool) -> None:
@@ -116,9 +119,17 @@ def _report_training(bundle: Bundle, out: Path, seconds: float) -> None:
     _say(f"next: samesay encoders add {out / 'bundle'} --name NAME")
 
 
-def _metrics_table(result: Evaluation, title: str) -> Table:
+def _baseline(data: LabelledSentences, against: LabelledSentences | None) -> dict[str, float]:
+    from model.baseline import retrieval_baseline, svm_baseline  # scikit-learn takes a second to import
+
+    if against is None:
+        return retrieval_baseline(*data.in_scope())
+    return svm_baseline(*against.in_scope(), *data.in_scope())
+
+
+def _metrics_table(metrics: dict[str, float], baseline: dict[str, float], title: str) -> Table:
     table = Table("metric", "samesay", "TF-IDF baseline", title=title)
-    for name, value in result.metrics.items():
-        beside = f"{result.baseline[name]:.4f}" if name in result.baseline else ""
+    for name, value in metrics.items():
+        beside = f"{baseline[name]:.4f}" if name in baseline else ""
         table.add_row(name, f"{value:.4f}" if name != "n" else f"{value:.0f}", beside)
     return table

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model.baseline import retrieval_baseline, svm_baseline
 from model.calibrate import Candidates, find_nearest, gather_candidates
 from model.contract.bundle import Bundle, Head
 from model.contract.dataset import read_rows
@@ -47,39 +46,26 @@ class LabelledSentences:
         return [text for text, group in zip(self.sentences, self.groups, strict=True) if group is None]
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """Metrics by name, and the baseline's by the same names."""
-
-    metrics: dict[str, float]
-    baseline: dict[str, float]
-
-
-def evaluate(
-    bundle: Bundle, data: LabelledSentences, against: LabelledSentences | None, *, baseline: bool = True
-) -> Evaluation:
+def evaluate(bundle: Bundle, data: LabelledSentences, against: LabelledSentences | None) -> dict[str, float]:
     """Measure a bundle on held-out sentences.
 
     Groups that `against` (the training or stored sentences) knows make a closed set: head and k-NN accuracy, and, where
     `data` has sentences without a group, the decision. Without `against`, the sentences are retrieved among themselves.
+
+    Returns:
+        The metrics that apply, by name.
     """
     sentences, groups = data.in_scope()
     embeddings = bundle.encoder.encode(sentences)
     metrics: dict[str, float] = {"n": len(sentences)}
-    plain: dict[str, float] = {}
+    if bundle.head is not None and set(groups) & set(bundle.head.labels):
+        metrics |= head_metrics(bundle.head, embeddings, groups)
     if against is None:
-        metrics |= retrieval_metrics(embeddings, groups)
-        if bundle.head is not None and set(groups) & set(bundle.head.labels):
-            metrics |= head_metrics(bundle.head, embeddings, groups)
-        if baseline:
-            plain = retrieval_baseline(sentences, groups)
-        return Evaluation(metrics, plain)
+        return metrics | retrieval_metrics(embeddings, groups)
     stored, stored_groups = against.in_scope()
     stored_embeddings = bundle.encoder.encode(stored)
     found = find_nearest(embeddings, stored_embeddings, exclude=None)
     metrics |= {f"knn{k}": accuracy(vote(found, stored_groups, k), groups) for k in (1, 5)}
-    if bundle.head is not None:
-        metrics |= head_metrics(bundle.head, embeddings, groups)
     strangers = data.strangers()
     if strangers:
         stranger_embeddings = bundle.encoder.encode(strangers)
@@ -87,9 +73,7 @@ def evaluate(
         inside = gather_candidates(embeddings, groups, found, stored_groups, bundle.head)
         outside = gather_candidates(stranger_embeddings, [None] * len(strangers), far, stored_groups, bundle.head)
         metrics |= decision_metrics(inside, outside, bundle.manifest.decision)
-    if baseline:
-        plain = svm_baseline(stored, stored_groups, sentences, groups)
-    return Evaluation(metrics, plain)
+    return metrics
 
 
 def head_metrics(head: Head, embeddings: NDArray[np.float32], groups: Sequence[str]) -> dict[str, float]:

@@ -74,5 +74,6 @@ def script_runs(normalised: str) -> list[tuple[str, str]]:
     runs = []
     for match in _UNIT.finditer(kinds):
         start, end = match.span()
-        runs.append((kinds[start], normalised[start:end]))
+        kind = SYMBOL if kinds[start] == APOSTROPHE else kinds[start]
+        runs.append((kind, normalised[start:end]))
     return runs

@@ -1,0 +1,103 @@
+"""Bundles on disk: every damage is found and named, whole files are replaced at once."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.contract.bundle import load_bundle, read_manifest
+from model.contract.errors import BundleDamagedError, BundleMissingError, BundleVersionError, SelfTestError
+
+FILES = ["encoder.onnx", "text.json", "vocab.txt", "probe.json", "head.npy", "labels.json"]
+
+
+@pytest.fixture
+def copy(smoke_bundle: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(smoke_bundle, tmp_path / "bundle"))
+
+
+def test_a_sound_bundle_loads_and_answers(smoke_bundle: Path) -> None:
+    bundle = load_bundle(smoke_bundle)
+    assert sorted(path.name for path in smoke_bundle.iterdir()) == sorted([*FILES, "manifest.json"])
+    assert bundle.encoder.encode(["怎么退款", "refund"]).shape == (2, bundle.manifest.dim)
+    assert bundle.head is not None
+    assert len(bundle.head.labels) == bundle.manifest.n_labels == 40
+    np.testing.assert_allclose(np.linalg.norm(bundle.head.weights, axis=1), 1, atol=1e-6)
+    assert bundle.manifest.languages == ("en", "zh")
+    assert len(json.loads((smoke_bundle / "probe.json").read_text())) == 32
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("damage", ["flip", "truncate", "delete"])
+def test_every_damaged_file_is_named(copy: Path, name: str, damage: str) -> None:
+    path = copy / name
+    content = bytearray(path.read_bytes())
+    if damage == "delete":
+        path.unlink()
+    else:
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content if damage == "flip" else content[:-1])
+    with pytest.raises(BundleDamagedError, match=name):
+        load_bundle(copy)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"schema_version": 1}'])
+def test_an_unreadable_manifest(copy: Path, content: bytes) -> None:
+    (copy / "manifest.json").write_bytes(content)
+    with pytest.raises(BundleDamagedError, match=r"manifest.json is not readable"):
+        load_bundle(copy)
+
+
+def rewrite(folder: Path, **changes: object) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, **changes}))
+
+
+def test_another_format_is_refused_by_version(copy: Path) -> None:
+    rewrite(copy, schema_version=7)
+    with pytest.raises(BundleVersionError, match="schema_version 7, this samesay reads 1"):
+        load_bundle(copy)
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", ".hidden"])
+def test_a_manifest_that_reaches_outside_is_refused(copy: Path, name: str) -> None:
+    files = json.loads((copy / "manifest.json").read_text())["files"]
+    rewrite(copy, files={name: files["text.json"], **files})
+    with pytest.raises(BundleDamagedError, match="not a plain file name"):
+        load_bundle(copy)
+
+
+def test_a_wrong_dim_is_refused(copy: Path) -> None:
+    rewrite(copy, dim=7)
+    with pytest.raises(BundleDamagedError, match="has dim 32, the manifest says 7"):
+        load_bundle(copy)
+
+
+def test_the_probe_catches_an_encoder_that_answers_differently(copy: Path) -> None:
+    probe = json.loads((copy / "probe.json").read_text())
+    probe[5]["vector"][0] += 0.01
+    content = json.dumps(probe).encode()
+    (copy / "probe.json").write_bytes(content)
+    _resign(copy, "probe.json", content)
+    with pytest.raises(SelfTestError, match="a probe vector is off by"):
+        load_bundle(copy)
+
+
+def _resign(folder: Path, name: str, content: bytes) -> None:
+    import hashlib
+
+    files = json.loads((folder / "manifest.json").read_text())["files"]
+    rewrite(folder, files={**files, name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}})
+
+
+def test_the_sha_is_that_of_the_manifest(smoke_bundle: Path, copy: Path) -> None:
+    assert read_manifest(smoke_bundle)[1] == read_manifest(copy)[1]
+    rewrite(copy, seed=5)
+    assert read_manifest(smoke_bundle)[1] != read_manifest(copy)[1]
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    with pytest.raises(BundleMissingError, match="holds no bundle"):
+        load_bundle(tmp_path / "none")

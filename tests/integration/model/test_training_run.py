@@ -1,0 +1,155 @@
+"""The trainer as a user runs it: a child process that may be killed at any moment."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from model.contract.bundle import load_bundle
+
+LONGER = ("--recipe", "smoke", "--set", "epochs=6", "--set", "checkpoint_every_s=0.02")
+
+
+def train_and_kill(data: Path, out: Path, seconds: float, *extra: str) -> None:
+    """Start training and SIGKILL it the given time after its first checkpoint."""
+    command = [sys.executable, "-m", "model", "train", str(data), "--out", str(out), *LONGER, *extra]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (out / "checkpoint.safetensors").exists() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.005)
+    time.sleep(seconds)
+    process.kill()
+    assert process.wait() in (-signal.SIGKILL, 0)
+
+
+@pytest.mark.parametrize("objective", ["head", "in_batch"])
+def test_kill_9_and_resume_gives_the_same_bits(small_data: Path, trainer, tmp_path: Path, objective: str) -> None:  # type: ignore[no-untyped-def]
+    setting = ("--set", f"objective={objective}")
+    trainer("train", small_data, "--out", tmp_path / "whole", *LONGER, *setting)
+    killed = tmp_path / "killed"
+    train_and_kill(small_data, killed, 0.1, *setting)
+    assert not (killed / "bundle").exists(), "the run ended before it was killed; make it longer"
+    train_and_kill(small_data, killed, 0.3, *setting, "--resume")
+    trainer("train", small_data, "--out", killed, *LONGER, *setting, "--resume")
+    whole, resumed = (load_file(run / "best.safetensors") for run in (tmp_path / "whole", killed))
+    assert whole.keys() == resumed.keys()
+    for name in whole:
+        np.testing.assert_array_equal(whole[name], resumed[name], err_msg=name)
+    assert load_bundle(killed / "bundle").sha == load_bundle(tmp_path / "whole" / "bundle").sha
+
+
+def test_a_bundle_is_the_same_wherever_it_was_trained(
+    small_data: Path, smoke_bundle: Path, trainer, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
+    trainer("train", small_data, "--out", tmp_path / "again", "--recipe", "smoke")
+    trainer("train", small_data, "--out", tmp_path / "other", "--recipe", "smoke", "--seed", "1")
+    first, again, other = (
+        load_bundle(b).sha for b in (smoke_bundle, tmp_path / "again/bundle", tmp_path / "other/bundle")
+    )
+    assert first == again != other
+
+
+def test_the_run_folder_holds_what_it_promises(small_data: Path, trainer, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    done = trainer("train", small_data, "--out", tmp_path / "r", "--recipe", "smoke")
+    epochs = [json.loads(line) for line in (tmp_path / "r/metrics.jsonl").read_text().splitlines()]
+    assert [epoch["epoch"] for epoch in epochs] == [1, 2]
+    assert epochs[1]["loss"] < epochs[0]["loss"]
+    assert json.loads((tmp_path / "r/config.json").read_text())["hidden_size"] == 16
+    assert json.loads((tmp_path / "r/result.json").read_text())["bundle"] == load_bundle(tmp_path / "r/bundle").sha
+    for said in ("objective head", "held out", "epoch 2: loss", "next: samesay encoders add"):
+        assert said in done.stderr
+
+
+def test_evaluate_prints_one_json_object(small_data: Path, smoke_bundle: Path, trainer) -> None:  # type: ignore[no-untyped-def]
+    closed = json.loads(
+        trainer("evaluate", smoke_bundle, small_data, "--against", small_data, "--json").stdout.splitlines()[-1]
+    )
+    assert closed["knn1"] == 1.0  # each sentence finds itself
+    assert {"head_accuracy", "head_macro_f1", "knn5", "n"} <= closed.keys()
+    open_set = json.loads(trainer("evaluate", smoke_bundle, small_data, "--json").stdout.splitlines()[-1])
+    assert {"hit_rate@1", "hit_rate@5", "hit_rate@10", "mrr@10", "map@r"} <= open_set.keys()
+    assert open_set["hit_rate@1"] < 1.0
+
+
+def test_evaluate_counts_out_of_scope_sentences(small_data: Path, smoke_bundle: Path, trainer, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    strangers = tmp_path / "strangers.tsv"
+    strangers.write_text("text\nwhat is the weather\n今天天气如何\n")
+    done = trainer("evaluate", smoke_bundle, small_data, "--against", small_data, "--out-of-scope", strangers, "--json")
+    metrics = json.loads(done.stdout.splitlines()[-1])
+    assert metrics["oos_recall"] in (0.0, 0.5, 1.0)
+    assert 0 <= metrics["oos_auroc"] <= 1
+    assert 0 <= metrics["in_scope_accuracy"] <= 1
+
+
+def test_the_table_shows_the_baseline(small_data: Path, smoke_bundle: Path, trainer) -> None:  # type: ignore[no-untyped-def]
+    shown = trainer("evaluate", smoke_bundle, small_data, "--against", small_data).stdout
+    assert "TF-IDF baseline" in shown
+    assert "head_accuracy" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "{data}", "--out", "{tmp}/r", "--set", "epoch=1"], "did you mean 'epochs'"),
+        (["train", "{data}", "--out", "{tmp}/r", "--resume"], "holds no run to resume"),
+        (["train", "{tmp}/none.tsv", "--out", "{tmp}/r"], "none.tsv cannot be read"),
+        (["train", "{one}", "--out", "{tmp}/r"], "at least two groups"),
+        (["evaluate", "{tmp}", "{data}"], "holds no bundle"),
+    ],
+)
+def test_mistakes_are_one_line_with_the_remedy(small_data: Path, trainer, tmp_path: Path, arguments, message) -> None:  # type: ignore[no-untyped-def]
+    one = tmp_path / "one.tsv"
+    one.write_text("group\ttext\ng\ta\ng\tb\n")
+    done = trainer(*[a.format(data=small_data, tmp=tmp_path, one=one) for a in arguments], check=False)
+    assert done.returncode == 1
+    assert message in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_a_taken_run_folder_is_refused(small_data: Path, trainer, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    trainer("train", small_data, "--out", tmp_path / "r", "--recipe", "smoke")
+    again = trainer("train", small_data, "--out", tmp_path / "r", "--recipe", "smoke", check=False)
+    assert again.returncode == 1
+    assert "holds a run already" in again.stderr
+
+
+def test_other_settings_do_not_resume(small_data: Path, trainer, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    train_and_kill(small_data, tmp_path / "r", 0.05)
+    done = trainer(
+        "train", small_data, "--out", tmp_path / "r", *LONGER, "--set", "margin=0.1", "--resume", check=False
+    )
+    assert done.returncode == 1
+    assert "other settings" in done.stderr
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(small_data: Path, trainer, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    done = trainer(
+        "train",
+        small_data,
+        "--out",
+        tmp_path / "r",
+        *LONGER,
+        "--set",
+        "learning_rate=1e38",
+        "--set",
+        "clip_norm=0",
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "the loss is nan at epoch" in " ".join(done.stderr.split())
+
+
+def test_a_full_disk_is_an_error_and_the_run_resumes(small_data: Path, trainer, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    limited = (
+        f"ulimit -f 100; exec {sys.executable} -m model train {small_data} --out {tmp_path / 'r'} {' '.join(LONGER)}"
+    )
+    done = subprocess.run(["bash", "-c", limited], capture_output=True, text=True, env={**os.environ}, check=False)
+    assert done.returncode != 0
+    trainer("train", small_data, "--out", tmp_path / "new", *LONGER)

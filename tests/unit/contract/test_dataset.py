@@ -1,0 +1,121 @@
+"""Reading files of sentences: forms, encodings, bad rows and the error budget."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from model.contract.dataset import BadRow, cross_group_duplicates, read_rows, text_key
+from model.contract.errors import DatasetError
+
+
+def write(tmp_path: Path, name: str, content: str | bytes) -> Path:
+    path = tmp_path / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def test_tsv_has_no_quoting(tmp_path: Path) -> None:
+    file = read_rows(write(tmp_path, "a.tsv", 'group\ttext\ng1\tsay "hi" to \'em\n\tout of scope\r\n'))
+    assert [(row.line, row.group, row.text) for row in file.rows] == [
+        (2, "g1", 'say "hi" to \'em'),
+        (3, None, "out of scope"),
+    ]
+
+
+def test_csv_is_quoted_and_lines_are_counted_across_cells(tmp_path: Path) -> None:
+    file = read_rows(write(tmp_path, "a.csv", 'text,label\n"two\nlines, one cell",g1\nplain,g2\n'))
+    assert [(row.text, row.group) for row in file.rows] == [("two\nlines, one cell", "g1"), ("plain", "g2")]
+    assert [row.line for row in file.rows] == [2, 4]
+
+
+def test_ndjson_carries_labels_metadata_and_ids(tmp_path: Path) -> None:
+    entry = {"id": "r1", "text": "hi", "group": "g", "labels": ["a", "b"], "metadata": {"n": 1}, "role": "example"}
+    row = read_rows(write(tmp_path, "a.ndjson", json.dumps(entry) + "\n\n")).rows[0]
+    assert (row.id, row.labels, dict(row.metadata), row.role) == ("r1", ("a", "b"), {"n": 1}, "example")
+
+
+def test_labels_with_bars_and_none(tmp_path: Path) -> None:
+    rows = read_rows(write(tmp_path, "a.tsv", "text\tlabels\nx\ta|b\ny\tnone\nz\t\n")).rows
+    assert [row.labels for row in rows] == [("a", "b"), (), ()]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "gb18030"])
+def test_encodings_are_told_apart(tmp_path: Path, encoding: str) -> None:
+    content = "group\ttext\n退款\t怎么申请退款，急！\n".encode(encoding)
+    file = read_rows(write(tmp_path, "a.tsv", content))
+    assert (file.rows[0].group, file.rows[0].text) == ("退款", "怎么申请退款，急！")
+    assert file.encoding == encoding.removesuffix("-sig")
+
+
+def test_bytes_of_no_encoding_name_their_line(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="line 3 is neither UTF-8 nor GB18030"):
+        read_rows(write(tmp_path, "a.tsv", b"group\ttext\ng\tfine\ng\t\xff\xff\xff\n"))
+
+
+def test_bad_rows_are_reported_by_line_and_the_rest_is_kept(tmp_path: Path) -> None:
+    lines = ["group\ttext", "g\tfine", "g", "g\t  ", "g\tnul\0", "g\t" + "x" * 100_001, "g\tfine too"]
+    file = read_rows(write(tmp_path, "a.tsv", "\n".join(lines)))
+    assert [row.line for row in file.rows] == [2, 7]
+    assert file.bad_rows == [
+        BadRow(3, "1 cells where the header has 2"),
+        BadRow(4, "text is empty"),
+        BadRow(5, "text holds a NUL character"),
+        BadRow(6, "text is longer than 100000 bytes"),
+    ]
+
+
+def test_wrong_json_types_are_bad_rows(tmp_path: Path) -> None:
+    lines = [
+        '{"text": "ok", "group": "g"}',
+        "[1]",
+        "{",
+        '{"text": 3}',
+        '{"text": "a", "group": 7}',
+        '{"text": "a", "metadata": [1]}',
+    ]
+    file = read_rows(write(tmp_path, "a.jsonl", "\n".join(lines)))
+    assert [row.line for row in file.rows] == [1]
+    assert [bad.line for bad in file.bad_rows] == [2, 3, 4, 5, 6]
+
+
+def test_the_error_budget(tmp_path: Path) -> None:
+    ten_bad = "group\ttext\n" + "g\tfine\n" * 50 + "broken\n" * 10
+    assert len(read_rows(write(tmp_path, "ten.tsv", ten_bad)).bad_rows) == 10
+    with pytest.raises(DatasetError, match=r"11 bad rows, more than the error budget. line 52: 1 cells"):
+        read_rows(write(tmp_path, "eleven.tsv", ten_bad + "broken\n"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.tsv", "group\tphrase\ng\tx\n", "has no column text or sentence"),
+        ("a.tsv", "text\nx\n", "has no column group or group_id"),
+        ("a.tsv", "", "has no column text|holds no usable row"),
+        ("a.xml", "<x/>", "unknown form '.xml'"),
+        ("a.csv", 'text,group\n"open,g\n', "line 2"),
+    ],
+)
+def test_unusable_files_say_why(tmp_path: Path, name: str, content: str, message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
+        read_rows(write(tmp_path, name, content), need=["group"])
+
+
+def test_a_missing_file_and_a_compressed_one(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="No such file"):
+        read_rows(tmp_path / "none.tsv")
+    with pytest.raises(DatasetError):
+        read_rows(write(tmp_path, "a.tsv", gzip.compress(b"group\ttext\ng\tx\n")))
+
+
+def test_text_key_ignores_width_case_punctuation_and_space() -> None:
+    assert text_key("Ｈｏｗ  are you?!") == text_key("how are you") == "howareyou"
+    assert text_key("怎么退款？") == text_key("怎么 退款")
+    assert text_key("???") == "???"  # nothing but punctuation stays itself
+
+
+def test_duplicates_across_groups(tmp_path: Path) -> None:
+    content = "group\ttext\na\tSame thing\nb\tsame thing!\na\tother\na\tother\n"
+    found = cross_group_duplicates(read_rows(write(tmp_path, "a.tsv", content)).rows)
+    assert {key: [row.line for row in rows] for key, rows in found.items()} == {"samething": [2, 3]}

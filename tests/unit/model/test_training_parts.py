@@ -1,0 +1,153 @@
+"""Settings, data, schedule, vocabulary and thresholds: the parts around the loop."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.calibrate import Candidates, calibrate
+from model.config import Config, Objective, make_config
+from model.contract.dataset import Row
+from model.contract.decision import Outcome, decide
+from model.contract.errors import DatasetError
+from model.data import choose_objective, load_training_data, split
+from model.errors import ConfigError, TrainingError
+from model.schedule import learning_rate
+from model.vocabulary import build_contract
+
+
+def rows_of(sizes: list[int]) -> list[Row]:
+    groups = [f"g{number}" for number, size in enumerate(sizes) for _ in range(size)]
+    return [Row(line=line, text=f"text {line}", group=group) for line, group in enumerate(groups, start=2)]
+
+
+def test_settings_change_a_recipe() -> None:
+    config = make_config("classic", ["epochs=3", "bidirectional=true", "pooling=mean", "learning_rate=1e-4"])
+    assert (config.epochs, config.bidirectional, config.pooling, config.learning_rate) == (3, True, "mean", 1e-4)
+    assert config.buckets == 0  # still the recipe's
+
+
+@pytest.mark.parametrize(
+    ("recipe", "setting", "message"),
+    [
+        ("defualt", "epochs=1", "no recipe 'defualt'; did you mean 'default'"),
+        ("default", "epoch=1", "no setting 'epoch'; did you mean 'epochs'"),
+        ("default", "learning_rat=1", "did you mean 'learning_rate'"),
+        ("default", "epochs", "write name=value"),
+        ("default", "epochs=0", "greater than or equal to 1"),
+        ("default", "epochs=many", "--set epochs=many"),
+        ("default", "pooling=best", "'max', 'mean' or 'last'"),
+    ],
+)
+def test_unusable_settings_name_the_remedy(recipe: str, setting: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_config(recipe, [setting])
+
+
+def test_the_objective_follows_the_group_sizes() -> None:
+    assert choose_objective([2, 3, 2] * 100, Config())[0] is Objective.IN_BATCH
+    assert choose_objective([100] * 77, Config())[0] is Objective.HEAD
+    objective, why = choose_objective([100] * 77, Config(objective=Objective.IN_BATCH))
+    assert objective is Objective.IN_BATCH
+    assert "as set" in why
+
+
+def test_a_split_by_group_keeps_groups_whole_and_one_by_row_keeps_two() -> None:
+    rows = rows_of([5] * 40)
+    train, valid = split(rows, Objective.IN_BATCH, Config(), seed=1)
+    assert {row.group for row in train}.isdisjoint({row.group for row in valid})
+    assert len(train) + len(valid) == 200
+    assert 20 <= len(valid) < 25
+    train, valid = split(rows_of([2] * 10 + [30]), Objective.HEAD, Config(), seed=1)
+    assert {row.group for row in valid} == {"g10"}
+    assert len(valid) == 5
+
+
+def test_the_split_is_seeded() -> None:
+    rows = rows_of([5] * 40)
+    first, again, other = (split(rows, Objective.HEAD, Config(), seed=seed)[1] for seed in (3, 3, 4))
+    assert first == again != other
+
+
+def write(tmp_path: Path, content: str, name: str = "a.tsv") -> Path:
+    path = tmp_path / name
+    path.write_text(content)
+    return path
+
+
+def test_what_is_odd_about_the_data_is_said(tmp_path: Path) -> None:
+    body = "".join(f"g{number}\tsentence {number} {copy}\n" for number in range(4) for copy in range(12))
+    path = write(tmp_path, f"group\ttext\n{body}g1\tsame\ng2\tSame!\nlonely\tonly one\n\tno group\ng1\n")
+    data = load_training_data(path, None, None, Config(), seed=0)
+    said = "\n".join(data.findings)
+    assert "1 texts stand in more than one group (lines 50, 51)" in said
+    assert "1 groups have one sentence only" in said
+    assert "1 rows without a group count as out of scope" in said
+    assert "line 54 left out: 1 cells where the header has 2" in said
+    assert data.out_of_scope == ["no group"]
+    assert [data.labels[index] for index in data.train_indices] == [row.group for row in data.train]
+
+
+def test_one_group_is_no_training_set(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"at least two groups, found 1: \['g'\]"):
+        load_training_data(write(tmp_path, "group\ttext\ng\ta\ng\tb\ng\tc\n"), None, None, Config(), seed=0)
+    with pytest.raises(DatasetError, match="no column group"):
+        load_training_data(write(tmp_path, "text\na\n"), None, None, Config(), seed=0)
+
+
+def test_learning_rate_warms_up_and_falls_to_zero() -> None:
+    config = Config(learning_rate=1.0, warmup_share=0.1)
+    rates = [learning_rate(step, 100, config) for step in range(101)]
+    assert rates[:10] == pytest.approx([0.1 * n for n in range(1, 11)])
+    assert rates[10:] == pytest.approx([0.5 * (1 + np.cos(np.pi * n / 90)) for n in range(91)])
+    assert rates[100] == pytest.approx(0, abs=1e-12)
+    constant = make_config("classic")
+    assert {learning_rate(step, 10, constant) for step in range(10)} == {1e-3}
+
+
+def test_the_vocabulary_is_by_frequency_and_per_script() -> None:
+    contract = build_contract(["b b a 退款", "B 退 c", "c"], Config(min_frequency=2, min_frequency_cjk=2))
+    assert contract.vocabulary == ("b", "c", "退")
+
+
+def candidate(true: str | None, best: float, second: float) -> Candidates:
+    return Candidates(true, {true or "x": best, "other": second}, {})
+
+
+def test_the_threshold_separates_what_can_be_separated() -> None:
+    inside = [candidate("a", 0.9, 0.3), candidate("b", 0.8, 0.2)]
+    outside = [candidate(None, 0.5, 0.4), candidate(None, 0.3, 0.1)]
+    parameters = calibrate(inside, outside)
+    assert 0.5 < parameters.threshold < 0.8
+    outcomes = [decide(c.neighbour_scores, c.head_cosines, parameters).outcome for c in inside + outside]
+    assert outcomes == [Outcome.MATCHED] * 2 + [Outcome.NO_MATCH] * 2
+
+
+def test_without_strangers_the_runner_up_group_stands_in() -> None:
+    parameters = calibrate([candidate("a", 0.9, 0.4), candidate("b", 0.85, 0.5)], [])
+    assert 0.5 < parameters.threshold < 0.85
+
+
+def test_the_balanced_rule_is_the_best_of_all_cuts() -> None:
+    rng = np.random.default_rng(0)
+    inside = [candidate("a", float(s), 0.0) for s in rng.normal(0.7, 0.15, 200).clip(0.01, 1)]
+    outside = [candidate(None, float(s), 0.0) for s in rng.normal(0.4, 0.15, 300).clip(0.01, 1)]
+    chosen = calibrate(inside, outside).threshold
+    good = np.array([c.neighbour_scores["a"] for c in inside])
+    bad = np.array([c.neighbour_scores["x"] for c in outside])
+
+    def balanced(threshold: float) -> float:
+        return float((good >= threshold).mean() + (bad < threshold).mean())
+
+    assert balanced(chosen) == max(balanced(threshold) for threshold in np.linspace(0, 1, 2001))
+
+
+def test_the_scale_makes_confidence_honest() -> None:
+    """Scores drawn so that the right group wins with probability sigmoid(25 * gap): the fitted scale is near 25."""
+    rng = np.random.default_rng(1)
+    inside = []
+    for gap in rng.uniform(0.0, 0.2, 4000):
+        right = rng.random() < 1 / (1 + np.exp(-25 * gap))
+        inside.append(Candidates("a" if right else "b", {"a": 0.7 + gap, "b": 0.7}, {}))
+    parameters = calibrate(inside, [candidate(None, 0.1, 0.0)] * 10)
+    assert parameters.scale == pytest.approx(25, rel=0.25)
