@@ -61,16 +61,21 @@ def gather_candidates(
 def calibrate(in_scope: Sequence[Candidates], out_of_scope: Sequence[Candidates]) -> DecisionParameters:
     """Choose which score decides, its threshold, and the scale of the confidence.
 
-    The rule is balanced: the mean of the share of in-scope sentences answered rightly and the share of out-of-scope
-    ones refused is highest. Where there are no out-of-scope sentences, each in-scope one stands in for one with its own
-    group taken away: what would have been answered had nobody written its group yet.
+    The rule is balanced: of the in-scope sentences whose best group is right, the share answered, and of the
+    out-of-scope ones, the share refused, are highest together. The score that decides is the one that then answers
+    the larger share of all in-scope sentences rightly and refuses the larger share of the others.
+
+    Where there are no out-of-scope sentences, each in-scope one stands in for one with its own group taken away: what
+    would have been answered had nobody written its group yet.
     """
     strangers = out_of_scope or [_without_own_group(candidates) for candidates in in_scope]
     best_value, chosen = -1.0, DecisionParameters()
     has_head = any(candidates.head_cosines for candidates in in_scope)
     for head_weight in _HEAD_WEIGHTS if has_head else (0.0,):
         scored = _score(in_scope, strangers, head_weight)
-        threshold, value = _balanced_threshold(scored)
+        threshold = _balanced_threshold(scored)
+        answered_rightly = scored.right & (scored.best >= threshold)
+        value = float(answered_rightly.mean() + (scored.out_of_scope < threshold).mean())
         if value > best_value:
             best_value = value
             chosen = DecisionParameters(head_weight=head_weight, threshold=threshold)
@@ -105,17 +110,16 @@ def _score(in_scope: Sequence[Candidates], out_of_scope: Sequence[Candidates], h
     )
 
 
-def _balanced_threshold(scored: _Scored) -> tuple[float, float]:
-    """The threshold of highest balanced value, in the middle of the gap it falls in, and that value."""
+def _balanced_threshold(scored: _Scored) -> float:
+    """The threshold of highest balanced value, in the middle of the gap it falls in."""
     values = np.unique(np.concatenate([scored.best, scored.out_of_scope]))
     cuts = np.concatenate([[values[0] - 1e-3], (values[1:] + values[:-1]) / 2, [values[-1] + 1e-3]])
     rightly = np.sort(scored.best[scored.right])
-    answered = (len(rightly) - np.searchsorted(rightly, cuts)) / max(1, len(scored.best))
+    answered = (len(rightly) - np.searchsorted(rightly, cuts)) / max(1, len(rightly))
     refused = np.searchsorted(np.sort(scored.out_of_scope), cuts) / max(1, len(scored.out_of_scope))
-    balanced = (answered + refused) / 2
+    balanced = answered + refused
     top = np.flatnonzero(balanced == balanced.max())
-    chosen = top[len(top) // 2]
-    return float(np.clip(cuts[chosen], -1, 1)), float(balanced[chosen])
+    return float(np.clip(cuts[top[len(top) // 2]], -1, 1))
 
 
 def _fit_scale(

@@ -16,6 +16,7 @@ class Objective(StrEnum):
     AUTO = "auto"
     HEAD = "head"
     IN_BATCH = "in_batch"
+    JOINT = "joint"
 
 
 class Pooling(StrEnum):
@@ -38,16 +39,19 @@ class Config(BaseModel):
         word_dim: Width of a token vector.
         hidden_size: GRU units in each direction; the embedding is this wide, twice if bidirectional.
         num_layers, bidirectional, pooling: The recurrent part.
+        bag_weight: Weight of the bag-of-tokens path beside the recurrent one; 0 turns it off.
         embedding_init_std: Standard deviation of the tables at the start.
         embedding_dropout, output_dropout: Rates, in training only.
     Objective:
-        objective: `head` (AM-Softmax over groups), `in_batch` (margin softmax over pairs) or `auto` by group sizes.
+        objective: `head` (AM-Softmax over groups), `in_batch` (margin softmax over pairs), `joint` (both), or `auto`
+            by group sizes.
         scale, margin: s and m of AM-Softmax.
         temperature, pair_margin: Of the in-batch softmax; the margin is a cosine.
+        pair_weight: Weight of the in-batch loss beside the head's, in `joint`.
         hard_batches: Fill in-batch batches with neighbouring groups.
     Optimisation:
-        epochs, batch_size, learning_rate, schedule, warmup_share, clip_norm: As named. batch_size
-            counts sentences; 0 is 64 for the head and 128 in batch.
+        epochs, batch_size, learning_rate, schedule, warmup_share, clip_norm: As named. epochs 0
+            is 8, and up to 25 for few sentences; batch_size counts sentences, 0 is 64 for the head and 128 with pairs.
     Run:
         valid_share, most_valid: Held out when no --valid is given: a share of the rows, and the most rows.
         storage: Number format of encoder.onnx.
@@ -67,6 +71,7 @@ class Config(BaseModel):
     num_layers: int = Field(default=1, ge=1, le=4)
     bidirectional: bool = True
     pooling: Pooling = Pooling.MAX
+    bag_weight: float = Field(default=1.0, ge=0, le=10)
     embedding_init_std: float = Field(default=0.1, gt=0)
     embedding_dropout: float = Field(default=0.3, ge=0, lt=1)
     output_dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -76,9 +81,10 @@ class Config(BaseModel):
     margin: float = Field(default=0.35, ge=0, lt=1)
     temperature: float = Field(default=0.05, gt=0)
     pair_margin: float = Field(default=0.2, ge=0, lt=1)
+    pair_weight: float = Field(default=5.0, gt=0)
     hard_batches: bool = True
 
-    epochs: int = Field(default=8, ge=1)
+    epochs: int = Field(default=0, ge=0)
     batch_size: int = Field(default=0, ge=0)
     learning_rate: float = Field(default=3e-3, gt=0)
     schedule: Literal["cosine", "constant"] = "cosine"
@@ -102,6 +108,7 @@ RECIPES: Final[Mapping[str, Mapping[str, Any]]] = {
         "min_frequency_cjk": 5,
         "bidirectional": False,
         "pooling": "last",
+        "bag_weight": 0.0,
         "embedding_init_std": 0.03,
         "embedding_dropout": 0.0,
         "objective": "head",

@@ -17,6 +17,9 @@ _SMALL_GROUP = 8
 
 _MANY_GROUPS = 200
 
+_LARGE_GROUP = 40
+"""From this median size on, class vectors alone do as well as together with pairs, in less time."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
@@ -27,7 +30,7 @@ class TrainingData:
         out_of_scope: Texts that belong to no group, for thresholds.
         labels: Group of each label index, of the training rows.
         train_indices: (n_train,) int64 label index of each training row.
-        objective: HEAD or IN_BATCH.
+        objective: HEAD, IN_BATCH or JOINT.
         findings: Sentences for the user: what was chosen, what is odd.
         fingerprint: sha256 over all rows, order included.
     """
@@ -88,7 +91,14 @@ def choose_objective(group_sizes: Sequence[int], config: Config) -> tuple[Object
             Objective.IN_BATCH,
             f"objective in_batch: {shape}; too few a group for a class vector each, so pairs against the batch",
         )
+    if median < _LARGE_GROUP:
+        return Objective.JOINT, f"objective joint: {shape}; a class vector a group, and pairs against the batch"
     return Objective.HEAD, f"objective head: {shape}; AM-Softmax with a class vector a group"
+
+
+def choose_epochs(n_sentences: int, config: Config) -> int:
+    """The epochs as set, or enough of them to visit some 25,000 sentences: 8 at least, 25 at most."""
+    return config.epochs or min(25, max(8, 25_000 // max(1, n_sentences)))
 
 
 def split(rows: list[Row], objective: Objective, config: Config, seed: int) -> tuple[list[Row], list[Row]]:

@@ -14,7 +14,9 @@ class SentenceEncoder(nn.Module):
     """Maps a batch of sentences to unit vectors.
 
     A token's vector is its own row plus the sum of its gram rows over the root of their number. Padding never reaches
-    the recurrent layer (packed), nor the pooling (masked), so a sentence's vector does not depend on its batch.
+    the recurrent layer (packed), nor the pooling (masked), so a sentence's vector does not depend on its batch. Beside
+    the recurrent path runs a bag: the sum of the token vectors, projected and added. It starts out as lexical overlap,
+    which small training sets need and large ones can still use (docs/log.md).
 
     Args:
         n_ids: Rows of the token table, special tokens included.
@@ -37,6 +39,8 @@ class SentenceEncoder(nn.Module):
             dropout=config.embedding_dropout if config.num_layers > 1 else 0.0,
         )
         self.output_dropout = nn.Dropout(config.output_dropout)
+        self.bag_weight = config.bag_weight
+        self.bag = nn.Linear(config.word_dim, self.dim, bias=False) if config.bag_weight else None
         self._initialise(config.embedding_init_std)
 
     def _initialise(self, std: float) -> None:
@@ -46,6 +50,10 @@ class SentenceEncoder(nn.Module):
             if self.grams is not None:
                 self.grams.weight.normal_(0, std)
                 self.grams.weight[0] = 0  # stands for "no gram" in the exported graph
+            if self.bag is not None:
+                nn.init.orthogonal_(
+                    self.bag.weight
+                )  # keeps the angles between bags, so that it starts as lexical overlap
 
     def forward(self, batch: Batch) -> Tensor:
         """Encode. Returns (B, dim) float32, unit length."""
@@ -55,7 +63,11 @@ class SentenceEncoder(nn.Module):
         vectors = self.embedding_dropout(functional.embedding(batch.positions, table))  # (B, T, word_dim)
         packed = pack_padded_sequence(vectors, batch.lengths, batch_first=True, enforce_sorted=False)
         states, last = self.gru(packed)
-        return functional.normalize(self.output_dropout(self._pool(states, last, batch.lengths)), dim=1)
+        pooled = functional.normalize(self.output_dropout(self._pool(states, last, batch.lengths)), dim=1)
+        if self.bag is None:
+            return pooled
+        bag = functional.normalize(self.bag(vectors.sum(dim=1)), dim=1)  # padding's vectors are zero
+        return functional.normalize(pooled + self.bag_weight * bag, dim=1)
 
     def _pool(self, states: nn.utils.rnn.PackedSequence, last: Tensor, lengths: Tensor) -> Tensor:
         if self.pooling is Pooling.LAST:

@@ -59,8 +59,11 @@ def build_graph(encoder: SentenceEncoder, storage: Storage) -> bytes:
     `sentence_embedding` (B, dim) float32, unit length.
     """
     builder = _GraphBuilder(storage)
-    states, last = _recurrence(builder, encoder.gru, _token_vectors(builder, encoder))
+    vectors = _token_vectors(builder, encoder)
+    states, last = _recurrence(builder, encoder.gru, vectors)
     pooled = _pool(builder, encoder, states, last)
+    if encoder.bag is not None:
+        pooled = _add_bag(builder, encoder, encoder.bag, pooled, vectors)
     builder.nodes.append(helper.make_node("LpNormalization", [pooled], ["sentence_embedding"], axis=1, p=2))
     integer_inputs = [("ids", ("B", "T")), ("lengths", ("B",))]
     if encoder.grams is not None:
@@ -147,6 +150,15 @@ def _pool(builder: _GraphBuilder, encoder: SentenceEncoder, states: str, last: s
         pooled = builder.add("ReduceMax", masked, axes=[0], keepdims=0)
     by_sentence = builder.add("Transpose", pooled, perm=[1, 0, 2])
     return builder.add("Reshape", by_sentence, builder.integers([0, -1]))
+
+
+def _add_bag(builder: _GraphBuilder, encoder: SentenceEncoder, bag: nn.Linear, pooled: str, vectors: str) -> str:
+    """The unit recurrent vector plus the weighted unit bag: (B, dim)."""
+    total = builder.add("ReduceSum", vectors, builder.integers([1]), keepdims=0)  # padding's vectors are zero
+    projected = builder.add("MatMul", total, builder.weights(_numpy(bag.weight).T.copy()))
+    unit_bag = builder.add("LpNormalization", projected, axis=1, p=2)
+    weighted = builder.add("Mul", unit_bag, builder.number(encoder.bag_weight))
+    return builder.add("Add", builder.add("LpNormalization", pooled, axis=1, p=2), weighted)
 
 
 def _mask(builder: _GraphBuilder) -> str:

@@ -1,4 +1,4 @@
-"""The two objectives behind one shape: how an epoch is cut into batches, the loss of one, the metric to watch."""
+"""The objectives behind one shape: how an epoch is cut into batches, the loss of one, the metric to watch."""
 
 from typing import Protocol
 
@@ -95,8 +95,25 @@ class InBatchObjective(TrainingObjective):
         return {self.watched: 0.0, **retrieval_metrics(valid, groups)}
 
 
+class JointObjective(HeadObjective):
+    """AM-Softmax and the in-batch loss over the same pairs: for groups too small for class vectors alone."""
+
+    def __init__(self, data: TrainingData, table: FeatureTable, dim: int, config: Config) -> None:
+        super().__init__(data, table, dim, config)
+        self._pairs = InBatchObjective(data, config)
+        self._pair_weight = config.pair_weight
+
+    def plan(self, rng: np.random.Generator, encode_training: EncodeTraining) -> BatchPlan:
+        return self._pairs.plan(rng, encode_training)
+
+    def loss(self, embeddings: Tensor, rows: NDArray[np.int64]) -> Tensor:
+        return super().loss(embeddings, rows) + self._pair_weight * self._pairs.loss(embeddings, rows)
+
+
 def make_objective(data: TrainingData, table: FeatureTable, dim: int, config: Config) -> TrainingObjective:
     """The objective that the data calls for."""
     if data.objective is Objective.HEAD:
         return HeadObjective(data, table, dim, config)
+    if data.objective is Objective.JOINT:
+        return JointObjective(data, table, dim, config)
     return InBatchObjective(data, config)

@@ -13,7 +13,7 @@ from torch import nn
 from model.checkpoint import Position, RunState, load_checkpoint, load_weights, save_checkpoint, save_weights
 from model.config import Config
 from model.contract.text import TextContract
-from model.data import TrainingData
+from model.data import TrainingData, choose_epochs
 from model.encoder import SentenceEncoder
 from model.errors import DivergedError
 from model.features import FeatureTable
@@ -71,11 +71,12 @@ def train(data: TrainingData, config: Config, seed: int, run: Path, *, resume: b
     position = state.position
     if not state.plan:
         state.plan = objective.plan(_generator(seed, position.epoch), lambda: encode_all(encoder, table))
-    total_steps = config.epochs * len(state.plan)
+    epochs = choose_epochs(len(data.train), config)
+    total_steps = epochs * len(state.plan)
     progress = ProgressReporter(run / METRICS_FILE, total_steps, position.step)
     last_save = time.monotonic()
 
-    while position.epoch < config.epochs:
+    while position.epoch < epochs:
         modules.train()
         while position.batch < len(state.plan):
             rows = state.plan[position.batch]
@@ -115,7 +116,7 @@ def train(data: TrainingData, config: Config, seed: int, run: Path, *, resume: b
             objective.watched,
         )
         position.epoch, position.batch, position.loss_sum = position.epoch + 1, 0, 0.0
-        if position.epoch < config.epochs:
+        if position.epoch < epochs:
             state.plan = objective.plan(_generator(seed, position.epoch), lambda: encode_all(encoder, table))
         save_checkpoint(run / CHECKPOINT_FILE, state, settings)
         last_save = time.monotonic()

@@ -29,7 +29,7 @@ def train_and_kill(data: Path, out: Path, seconds: float, *extra: str) -> None:
     assert process.wait() in (-signal.SIGKILL, 0)
 
 
-@pytest.mark.parametrize("objective", ["head", "in_batch"])
+@pytest.mark.parametrize("objective", ["in_batch", "joint"])
 def test_kill_9_and_resume_gives_the_same_bits(small_data: Path, trainer, tmp_path: Path, objective: str) -> None:  # type: ignore[no-untyped-def]
     setting = ("--set", f"objective={objective}")
     trainer("train", small_data, "--out", tmp_path / "whole", *LONGER, *setting)
@@ -63,7 +63,7 @@ def test_the_run_folder_holds_what_it_promises(small_data: Path, trainer, tmp_pa
     assert epochs[1]["loss"] < epochs[0]["loss"]
     assert json.loads((tmp_path / "r/config.json").read_text())["hidden_size"] == 16
     assert json.loads((tmp_path / "r/result.json").read_text())["bundle"] == load_bundle(tmp_path / "r/bundle").sha
-    for said in ("objective head", "held out", "epoch 2: loss", "next: samesay encoders add"):
+    for said in ("objective joint", "held out", "epoch 2: loss", "next: samesay encoders add"):
         assert said in done.stderr
 
 

@@ -34,7 +34,7 @@ def test_settings_change_a_recipe() -> None:
         ("default", "epoch=1", "no setting 'epoch'; did you mean 'epochs'"),
         ("default", "learning_rat=1", "did you mean 'learning_rate'"),
         ("default", "epochs", "write name=value"),
-        ("default", "epochs=0", "greater than or equal to 1"),
+        ("default", "epochs=-1", "greater than or equal to 0"),
         ("default", "epochs=many", "--set epochs=many"),
         ("default", "pooling=best", "'max', 'mean' or 'last'"),
     ],
@@ -47,6 +47,7 @@ def test_unusable_settings_name_the_remedy(recipe: str, setting: str, message: s
 def test_the_objective_follows_the_group_sizes() -> None:
     assert choose_objective([2, 3, 2] * 100, Config())[0] is Objective.IN_BATCH
     assert choose_objective([100] * 77, Config())[0] is Objective.HEAD
+    assert choose_objective([10] * 128, Config())[0] is Objective.JOINT
     objective, why = choose_objective([100] * 77, Config(objective=Objective.IN_BATCH))
     assert objective is Objective.IN_BATCH
     assert "as set" in why

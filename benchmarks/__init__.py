@@ -1,0 +1,1 @@
+"""Measurements: figures, never pass or fail."""
