@@ -50,9 +50,9 @@ def train_command(
     loaded = load_training_data(data, valid, out_of_scope, config, seed)
     for finding in loaded.findings:
         _say(finding)
-    (out / CONFIG_FILE).write_text(config.model_dump_json(indent=2) + "\n")
-    trained = train(loaded, config, seed, out, resume=resume)
-    bundle = export(trained, loaded, config, seed, out / "bundle")
+    (out / CONFIG_FILE).write_text(loaded.config.model_dump_json(indent=2) + "\n")
+    trained = train(loaded, seed, out, resume=resume)
+    bundle = export(trained, loaded, seed, out / "bundle")
     result = {"seconds": round(time.monotonic() - started, 1), "bundle": bundle.sha, **bundle.manifest.metrics}
     (out / RESULT_FILE).write_text(json.dumps(result, indent=2) + "\n")
     _report_training(bundle, out, time.monotonic() - started)

@@ -30,6 +30,9 @@ class Pooling(StrEnum):
 class Config(BaseModel):
     """All settings of a run; `--set name=value` changes one.
 
+    The objective `auto`, and epochs, batch_size and bag_weight where nobody set them, are chosen from the data
+    (model/choices.py).
+
     Text:
         max_tokens: Tokens kept of a sentence.
         min_frequency: Times a word must occur in the training rows to get its own row.
@@ -43,15 +46,15 @@ class Config(BaseModel):
         embedding_init_std: Standard deviation of the tables at the start.
         embedding_dropout, output_dropout: Rates, in training only.
     Objective:
-        objective: `head` (AM-Softmax over groups), `in_batch` (margin softmax over pairs), `joint` (both), or `auto`
-            by group sizes.
+        objective: `head` (AM-Softmax over groups), `in_batch` (margin softmax over pairs), `joint` (both) or `auto`.
         scale, margin: s and m of AM-Softmax.
         temperature, pair_margin: Of the in-batch softmax; the margin is a cosine.
         pair_weight: Weight of the in-batch loss beside the head's, in `joint`.
         hard_batches: Fill in-batch batches with neighbouring groups.
     Optimisation:
-        epochs, batch_size, learning_rate, schedule, warmup_share, clip_norm: As named. epochs 0
-            is 8, and up to 25 for few sentences; batch_size counts sentences, 0 is 64 for the head and 128 with pairs.
+        epochs, batch_size: Passes over the data; sentences a step.
+        learning_rate, schedule, warmup_share: Of Adam; warm-up as a share of all steps.
+        clip_norm: Largest gradient norm, 0 for any.
     Run:
         valid_share, most_valid: Held out when no --valid is given: a share of the rows, and the most rows.
         storage: Number format of encoder.onnx.
@@ -82,10 +85,10 @@ class Config(BaseModel):
     temperature: float = Field(default=0.05, gt=0)
     pair_margin: float = Field(default=0.2, ge=0, lt=1)
     pair_weight: float = Field(default=5.0, gt=0)
-    hard_batches: bool = True
+    hard_batches: bool = False
 
-    epochs: int = Field(default=0, ge=0)
-    batch_size: int = Field(default=0, ge=0)
+    epochs: int = Field(default=8, ge=1)
+    batch_size: int = Field(default=64, ge=2)
     learning_rate: float = Field(default=3e-3, gt=0)
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup_share: float = Field(default=0.1, ge=0, lt=1)

@@ -1,24 +1,16 @@
 """From files to what a run trains on and watches: groups, label indices, splits, and what is odd about the data."""
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model.choices import settle
 from model.config import Config, Objective
 from model.contract.dataset import DatasetFile, Row, count_groups, cross_group_duplicates, read_rows
 from model.errors import TrainingError
-
-_SMALL_GROUP = 8
-"""Below this median size, and with many groups, a class vector a group has too little to learn from (docs/log.md)."""
-
-_MANY_GROUPS = 200
-
-_LARGE_GROUP = 40
-"""From this median size on, class vectors alone do as well as together with pairs, in less time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +22,7 @@ class TrainingData:
         out_of_scope: Texts that belong to no group, for thresholds.
         labels: Group of each label index, of the training rows.
         train_indices: (n_train,) int64 label index of each training row.
-        objective: HEAD, IN_BATCH or JOINT.
+        config: The settings, with what they left to the data filled in.
         findings: Sentences for the user: what was chosen, what is odd.
         fingerprint: sha256 over all rows, order included.
     """
@@ -40,7 +32,7 @@ class TrainingData:
     out_of_scope: list[str]
     labels: list[str]
     train_indices: NDArray[np.int64]
-    objective: Objective
+    config: Config
     findings: list[str] = field(default_factory=list)
     fingerprint: str = ""
 
@@ -60,53 +52,32 @@ def load_training_data(
     file = read_rows(path, need=["group"])
     rows, stray = _with_group(file.rows)
     findings = _describe(file, rows, stray)
-    objective, why = choose_objective(list(count_groups(rows).values()), config)
-    findings.append(why)
+    config, choices = settle(config, list(count_groups(rows).values()))
+    findings.append(choices)
     if valid_path is not None:
         train, valid = rows, _with_group(read_rows(valid_path, need=["group"]).rows)[0]
     else:
-        train, valid = split(rows, objective, config, seed)
-        kind = "groups" if objective is Objective.IN_BATCH else "rows"
+        train, valid = split(rows, config, seed)
+        kind = "groups" if config.objective is Objective.IN_BATCH else "rows"
         findings.append(
             f"held out {len(valid)} of {len(rows)} sentences (whole {kind}) to choose the checkpoint and the threshold"
         )
     labels = sorted({row.group for row in train if row.group})
     index_of = {label: index for index, label in enumerate(labels)}
     indices = np.array([index_of[row.group or ""] for row in train], np.int64)
-    _check_trainable(train, labels, objective)
+    _check_trainable(train, labels, config.objective)
     others = (
         [row.text for row in read_rows(out_of_scope_path).rows] if out_of_scope_path else [row.text for row in stray]
     )
-    return TrainingData(train, valid, others, labels, indices, objective, findings, _fingerprint(rows))
+    return TrainingData(train, valid, others, labels, indices, config, findings, _fingerprint(rows))
 
 
-def choose_objective(group_sizes: Sequence[int], config: Config) -> tuple[Objective, str]:
-    """Pick the objective from the group sizes unless the settings name one, and say why."""
-    median = int(np.median(group_sizes)) if group_sizes else 0
-    shape = f"{len(group_sizes)} groups, median {median} sentences"
-    if config.objective is not Objective.AUTO:
-        return config.objective, f"objective {config.objective}, as set ({shape})"
-    if median < _SMALL_GROUP and len(group_sizes) >= _MANY_GROUPS:
-        return (
-            Objective.IN_BATCH,
-            f"objective in_batch: {shape}; too few a group for a class vector each, so pairs against the batch",
-        )
-    if median < _LARGE_GROUP:
-        return Objective.JOINT, f"objective joint: {shape}; a class vector a group, and pairs against the batch"
-    return Objective.HEAD, f"objective head: {shape}; AM-Softmax with a class vector a group"
-
-
-def choose_epochs(n_sentences: int, config: Config) -> int:
-    """The epochs as set, or enough of them to visit some 25,000 sentences: 8 at least, 25 at most."""
-    return config.epochs or min(25, max(8, 25_000 // max(1, n_sentences)))
-
-
-def split(rows: list[Row], objective: Objective, config: Config, seed: int) -> tuple[list[Row], list[Row]]:
+def split(rows: list[Row], config: Config, seed: int) -> tuple[list[Row], list[Row]]:
     """Hold out rows, seeded: whole groups for the in-batch objective, else rows of groups that keep two."""
     rng = np.random.default_rng((seed, 0x5117))
     wanted = min(config.most_valid, int(len(rows) * config.valid_share))
     order = [rows[number] for number in rng.permutation(len(rows))]
-    if objective is Objective.IN_BATCH:
+    if config.objective is Objective.IN_BATCH:
         sizes = count_groups(rows)
         held_groups: set[str | None] = set()
         held = 0

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 
 from model.calibrate import calibrate, find_nearest, gather_candidates
-from model.config import Config
 from model.contract import manifest as names
 from model.contract.bundle import Bundle, Head, head_files, load_bundle, probe_json, write_bundle
 from model.contract.decision import DecisionParameters
@@ -47,13 +46,13 @@ class _Held:
     metrics: dict[str, float]
 
 
-def export(trained: Trained, data: TrainingData, config: Config, seed: int, folder: Path) -> Bundle:
+def export(trained: Trained, data: TrainingData, seed: int, folder: Path) -> Bundle:
     """Write and load back the bundle of a finished run.
 
     Raises:
         ParityError: The graph does not answer like the trained encoder; nothing is written.
     """
-    encoder = trained.encoder
+    encoder, config = trained.encoder, data.config
     if config.storage == "float16":
         encoder.half().float()  # round as the file will, so that parity compares like with like
     graph = build_graph(encoder, config.storage)

@@ -52,7 +52,7 @@ class HeadObjective(TrainingObjective):
         self._labels = data.labels
         self._indices = torch.from_numpy(data.train_indices)
         self._lengths = table.lengths
-        self._batch_size = config.batch_size or 64
+        self._batch_size = config.batch_size
 
     def plan(self, rng: np.random.Generator, encode_training: EncodeTraining) -> BatchPlan:
         return length_batches(self._lengths, self._batch_size, rng)
@@ -76,7 +76,7 @@ class InBatchObjective(TrainingObjective):
         super().__init__()
         self._loss = InBatchMarginSoftmaxLoss(temperature=config.temperature, margin=config.pair_margin)
         self._indices = data.train_indices
-        self._batch_size = config.batch_size or 128
+        self._batch_size = config.batch_size
         self._hard = config.hard_batches
 
     def plan(self, rng: np.random.Generator, encode_training: EncodeTraining) -> BatchPlan:
@@ -110,10 +110,11 @@ class JointObjective(HeadObjective):
         return super().loss(embeddings, rows) + self._pair_weight * self._pairs.loss(embeddings, rows)
 
 
-def make_objective(data: TrainingData, table: FeatureTable, dim: int, config: Config) -> TrainingObjective:
+def make_objective(data: TrainingData, table: FeatureTable, dim: int) -> TrainingObjective:
     """The objective that the data calls for."""
-    if data.objective is Objective.HEAD:
+    config = data.config
+    if config.objective is Objective.HEAD:
         return HeadObjective(data, table, dim, config)
-    if data.objective is Objective.JOINT:
+    if config.objective is Objective.JOINT:
         return JointObjective(data, table, dim, config)
     return InBatchObjective(data, config)

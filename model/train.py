@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from model.checkpoint import Position, RunState, load_checkpoint, load_weights, save_checkpoint, save_weights
-from model.config import Config
 from model.contract.text import TextContract
-from model.data import TrainingData, choose_epochs
+from model.data import TrainingData
 from model.encoder import SentenceEncoder
 from model.errors import DivergedError
 from model.features import FeatureTable
@@ -38,14 +37,13 @@ class Trained:
     best_epoch: int
 
 
-def train(data: TrainingData, config: Config, seed: int, run: Path, *, resume: bool = False) -> Trained:
+def train(data: TrainingData, seed: int, run: Path, *, resume: bool = False) -> Trained:
     """Train, keeping the checkpoint that is best on the watched metric.
 
     On the CPU a run that was killed and resumed ends with the same bits as one that was not.
 
     Args:
-        data: What to learn and what to watch.
-        config: The settings.
+        data: What to learn, what to watch, and the settings.
         seed: Of weights, dropout and batches.
         run: Folder for checkpoint, best weights and metrics.
         resume: Go on from the checkpoint in `run`.
@@ -53,6 +51,7 @@ def train(data: TrainingData, config: Config, seed: int, run: Path, *, resume: b
     Raises:
         DivergedError: The loss is NaN or infinite; the last checkpoint is kept.
     """
+    config = data.config
     if config.threads:
         torch.set_num_threads(config.threads)
     torch.manual_seed(seed)
@@ -61,7 +60,7 @@ def train(data: TrainingData, config: Config, seed: int, run: Path, *, resume: b
     valid_table = FeatureTable([contract.tokenise(row.text) for row in data.valid]) if data.valid else None
     valid_groups = [row.group or "" for row in data.valid]
     encoder = SentenceEncoder(contract.n_ids, config)
-    objective = make_objective(data, table, encoder.dim, config)
+    objective = make_objective(data, table, encoder.dim)
     modules = nn.ModuleDict({"encoder": encoder, "objective": objective})
     optimiser = torch.optim.Adam(modules.parameters(), lr=config.learning_rate)
     state = RunState(modules, optimiser)
@@ -71,12 +70,11 @@ def train(data: TrainingData, config: Config, seed: int, run: Path, *, resume: b
     position = state.position
     if not state.plan:
         state.plan = objective.plan(_generator(seed, position.epoch), lambda: encode_all(encoder, table))
-    epochs = choose_epochs(len(data.train), config)
-    total_steps = epochs * len(state.plan)
+    total_steps = config.epochs * len(state.plan)
     progress = ProgressReporter(run / METRICS_FILE, total_steps, position.step)
     last_save = time.monotonic()
 
-    while position.epoch < epochs:
+    while position.epoch < config.epochs:
         modules.train()
         while position.batch < len(state.plan):
             rows = state.plan[position.batch]
@@ -116,7 +114,7 @@ def train(data: TrainingData, config: Config, seed: int, run: Path, *, resume: b
             objective.watched,
         )
         position.epoch, position.batch, position.loss_sum = position.epoch + 1, 0, 0.0
-        if position.epoch < epochs:
+        if position.epoch < config.epochs:
             state.plan = objective.plan(_generator(seed, position.epoch), lambda: encode_all(encoder, table))
         save_checkpoint(run / CHECKPOINT_FILE, state, settings)
         last_save = time.monotonic()

@@ -16,7 +16,7 @@ from model.graph import build_graph
 from model.parity import check_parity
 
 VOCABULARY = [f"w{number}" for number in range(50)]
-SHAPES = list(itertools.product(Pooling, (1, 2), (False, True), (0, 64)))
+SHAPES = list(itertools.product(Pooling, (1, 2), (False, True), (0, 64), (0.0, 0.7)))
 
 
 def make(config: Config) -> tuple[SentenceEncoder, OnnxEncoder]:
@@ -26,10 +26,18 @@ def make(config: Config) -> tuple[SentenceEncoder, OnnxEncoder]:
     return encoder, OnnxEncoder(contract, build_graph(encoder, "float32"))
 
 
-@pytest.mark.parametrize(("pooling", "num_layers", "bidirectional", "buckets"), SHAPES)
-def test_graph_equals_torch(pooling: Pooling, num_layers: int, bidirectional: bool, buckets: int) -> None:
+@pytest.mark.parametrize(("pooling", "num_layers", "bidirectional", "buckets", "bag_weight"), SHAPES)
+def test_graph_equals_torch(
+    pooling: Pooling, num_layers: int, bidirectional: bool, buckets: int, bag_weight: float
+) -> None:
     config = Config(
-        word_dim=12, hidden_size=8, pooling=pooling, num_layers=num_layers, bidirectional=bidirectional, buckets=buckets
+        word_dim=12,
+        hidden_size=8,
+        pooling=pooling,
+        num_layers=num_layers,
+        bidirectional=bidirectional,
+        buckets=buckets,
+        bag_weight=bag_weight,
     )
     encoder, exported = make(config)
     assert exported.dim == encoder.dim

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from model.calibrate import Candidates, calibrate
+from model.choices import settle
 from model.config import Config, Objective, make_config
 from model.contract.dataset import Row
 from model.contract.decision import Outcome, decide
 from model.contract.errors import DatasetError
-from model.data import choose_objective, load_training_data, split
+from model.data import load_training_data, split
 from model.errors import ConfigError, TrainingError
 from model.schedule import learning_rate
 from model.vocabulary import build_contract
@@ -34,7 +35,7 @@ def test_settings_change_a_recipe() -> None:
         ("default", "epoch=1", "no setting 'epoch'; did you mean 'epochs'"),
         ("default", "learning_rat=1", "did you mean 'learning_rate'"),
         ("default", "epochs", "write name=value"),
-        ("default", "epochs=-1", "greater than or equal to 0"),
+        ("default", "epochs=0", "greater than or equal to 1"),
         ("default", "epochs=many", "--set epochs=many"),
         ("default", "pooling=best", "'max', 'mean' or 'last'"),
     ],
@@ -44,29 +45,49 @@ def test_unusable_settings_name_the_remedy(recipe: str, setting: str, message: s
         make_config(recipe, [setting])
 
 
-def test_the_objective_follows_the_group_sizes() -> None:
-    assert choose_objective([2, 3, 2] * 100, Config())[0] is Objective.IN_BATCH
-    assert choose_objective([100] * 77, Config())[0] is Objective.HEAD
-    assert choose_objective([10] * 128, Config())[0] is Objective.JOINT
-    objective, why = choose_objective([100] * 77, Config(objective=Objective.IN_BATCH))
-    assert objective is Objective.IN_BATCH
-    assert "as set" in why
+@pytest.mark.parametrize(
+    ("sizes", "objective", "bag_weight", "epochs", "batch_size"),
+    [
+        ([2, 3, 2] * 200, Objective.IN_BATCH, 0.0, 17, 128),
+        ([10] * 128, Objective.JOINT, 1.0, 19, 128),
+        ([100] * 77, Objective.HEAD, 1.0, 8, 64),
+        ([3] * 20, Objective.JOINT, 1.0, 25, 128),
+    ],
+)
+def test_what_is_left_open_follows_the_group_sizes(
+    sizes: list[int], objective: Objective, bag_weight: float, epochs: int, batch_size: int
+) -> None:
+    settled, said = settle(Config(), sizes)
+    assert (settled.objective, settled.bag_weight) == (objective, bag_weight)
+    assert (settled.epochs, settled.batch_size) == (epochs, batch_size)
+    assert f"objective {objective}: {len(sizes)} groups" in said
+
+
+def test_what_was_set_stays_even_at_its_default() -> None:
+    config = make_config("default", ["objective=in_batch", "epochs=8", "batch_size=64", "bag_weight=1"])
+    settled, said = settle(config, [10] * 128)
+    assert (settled.epochs, settled.batch_size, settled.bag_weight) == (8, 64, 1.0)
+    assert "objective in_batch, as set" in said
+
+
+def config_for(objective: Objective) -> Config:
+    return Config(objective=objective)
 
 
 def test_a_split_by_group_keeps_groups_whole_and_one_by_row_keeps_two() -> None:
     rows = rows_of([5] * 40)
-    train, valid = split(rows, Objective.IN_BATCH, Config(), seed=1)
+    train, valid = split(rows, config_for(Objective.IN_BATCH), seed=1)
     assert {row.group for row in train}.isdisjoint({row.group for row in valid})
     assert len(train) + len(valid) == 200
     assert 20 <= len(valid) < 25
-    train, valid = split(rows_of([2] * 10 + [30]), Objective.HEAD, Config(), seed=1)
+    train, valid = split(rows_of([2] * 10 + [30]), config_for(Objective.HEAD), seed=1)
     assert {row.group for row in valid} == {"g10"}
     assert len(valid) == 5
 
 
 def test_the_split_is_seeded() -> None:
     rows = rows_of([5] * 40)
-    first, again, other = (split(rows, Objective.HEAD, Config(), seed=seed)[1] for seed in (3, 3, 4))
+    first, again, other = (split(rows, config_for(Objective.HEAD), seed=seed)[1] for seed in (3, 3, 4))
     assert first == again != other
 
 

@@ -1,0 +1,127 @@
+"""What is shipped: the wheel runs elsewhere, the images' lines work on the files they copy, the compose file is valid."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.fakes.postgres import create_database
+from tests.fakes.serving import serve
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("app", "model", "index", "migrations", "samples")
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project, built from exactly what the app image copies, installed in a folder of its own."""
+    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("site")
+    for name in copied_files("app.Dockerfile"):
+        where = ROOT / name
+        (shutil.copytree if where.is_dir() else shutil.copy)(where, source / name)
+    pip(["install", "--no-deps", "--target", str(target), str(source)])
+    return target
+
+
+def copied_files(dockerfile: str) -> list[str]:
+    """What the COPY lines take from the repository."""
+    lines = re.findall(r"^COPY (.+)$", (ROOT / "docker" / dockerfile).read_text(), re.MULTILINE)
+    return [name for line in lines for name in line.split()[:-1]]
+
+
+def pip(arguments: list[str]) -> None:
+    subprocess.run([sys.executable, "-m", "pip", "--quiet", *arguments], check=True, timeout=300)
+
+
+def run(installed: Path, cwd: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command of the installed package, away from the checkout."""
+    return subprocess.run(
+        [sys.executable, "-m", "app", *arguments],
+        cwd=cwd,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(installed), **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_the_wheel_brings_its_packages_and_data(installed: Path, tmp_path: Path) -> None:
+    code = f"import {', '.join(PACKAGES)}; print(*[m.__file__ for m in ({', '.join(PACKAGES)})])"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(installed)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [Path(path).parent for path in done.stdout.split()] == [installed / name for name in PACKAGES]
+    assert (installed / "samples" / "faq.tsv").read_bytes() == (ROOT / "samples" / "faq.tsv").read_bytes()
+    assert (installed / "migrations" / "versions").is_dir()
+
+
+def test_the_wheel_serves(installed: Path, tmp_path: Path) -> None:
+    with serve(tmp_path / "data", cwd=tmp_path, PYTHONPATH=str(installed)) as server:
+        assert httpx.get(f"{server.url}/livez").status_code == 200
+        assert httpx.get(f"{server.url}/v1/collections").json()["items"] == []
+
+
+def test_the_wheel_upgrades_postgresql(installed: Path, tmp_path: Path, postgres: str) -> None:
+    url = create_database(postgres, "from_the_wheel")
+    done = run(installed, tmp_path, "db", "upgrade", SAMESAY_DATABASE_URL=url)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("dockerfile", ["app.Dockerfile", "trainer.Dockerfile"])
+def test_what_an_image_copies_and_installs_is_there(dockerfile: str) -> None:
+    text = (ROOT / "docker" / dockerfile).read_text()
+    assert set(PACKAGES) <= set(copied_files(dockerfile))
+    assert all((ROOT / name).exists() for name in copied_files(dockerfile))
+    extras = re.findall(r"(?:EXTRAS=|\.\[)([a-z][a-z,]*)", text)
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert extras
+    assert {extra for line in extras for extra in line.split(",")} <= known.keys()
+
+
+def test_the_app_image_has_no_torch() -> None:
+    requirements = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    chosen = [*requirements["dependencies"], *requirements["optional-dependencies"]["cpu"]]
+    assert not [line for line in chosen if line.startswith("torch")]
+
+
+def test_the_start_line_of_the_app_image(installed: Path, tmp_path: Path) -> None:
+    """CMD with the image's environment: beyond loopback it wants a key, says so, and serves with one."""
+    text = (ROOT / "docker" / "app.Dockerfile").read_text()
+    command = re.findall(r'"([^"]+)"', re.search(r"^CMD (.+)$", text, re.MULTILINE).group(1))  # type: ignore[union-attr]
+    assert command == ["samesay", "serve"]
+    assert "SAMESAY_HOST=0.0.0.0" in text
+    refused = run(installed, tmp_path, "serve", SAMESAY_HOST="0.0.0.0", SAMESAY_DATA=str(tmp_path / "d"))
+    assert refused.returncode == 1
+    assert "SAMESAY_API_KEY" in refused.stderr
+    with serve(
+        tmp_path / "d", cwd=tmp_path, PYTHONPATH=str(installed), SAMESAY_HOST="0.0.0.0", SAMESAY_API_KEY="k" * 32
+    ) as server:
+        local = server.url.replace("0.0.0.0", "127.0.0.1")
+        assert httpx.get(f"{local}/v1/collections").status_code == 401
+        allowed = httpx.get(f"{local}/v1/collections", headers={"Authorization": f"Bearer {'k' * 32}"})
+        assert allowed.status_code == 200
+
+
+def test_the_start_line_of_the_trainer_image(installed: Path, tmp_path: Path) -> None:
+    done = run(installed, tmp_path, "train", "--help")
+    assert done.returncode == 0
+    assert "--recipe" in done.stdout
+
+
+def test_the_compose_file_is_valid() -> None:
+    command = ["check-jsonschema", "--builtin-schema", "vendor.compose-spec", str(ROOT / "docker-compose.yml")]
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / command[0]), *command[1:]], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
