@@ -1,0 +1,111 @@
+"""FAISS on the CPU: what its back ends share, and the search of all rows.
+
+The vectors stay in `Rows`, where they may be memory-mapped: FAISS reads them there or holds short codes of them, and
+every score that is answered is computed from them by `score_rows`. Nothing changes an index once it is built: FAISS
+crashes when one thread searches while another adds or removes.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.backends.exact import SPARE, TIE, search_exact
+from index.backends.rows import RowFilter, RowMask, Rows, allowed_rows
+from index.checks import check_search
+from index.errors import BackendMissingError
+from index.ranking import rank, score_rows
+from index.spec import IndexKind, IndexSpec
+from index.types import Allowed, Neighbours, Vectors
+
+
+def load_faiss() -> Any:
+    """Import FAISS where it is needed, so that an exact index needs none.
+
+    Raises:
+        BackendMissingError: With the command that installs it.
+    """
+    try:
+        import faiss
+    except ImportError as error:
+        raise BackendMissingError(
+            f"faiss cannot be imported ({error}): pip install 'samesay[cpu]', or [gpu] on a GPU machine"
+        ) from error
+    return faiss
+
+
+class FaissIndex:
+    """What both kinds share: their rows, the checks, and the number of threads of a search."""
+
+    def __init__(self, rows: Rows, threads: int) -> None:
+        self.rows = rows
+        self._threads = threads
+        self.faiss = load_faiss()
+
+    @property
+    def dim(self) -> int:
+        return self.rows.dim
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def search(self, queries: Vectors, k: int, allowed: Allowed | None = None) -> Neighbours:
+        """See IndexReader."""
+        queries = check_search(queries, k, allowed, self.dim)
+        only = None if allowed is None else self.filter_rows(allowed_rows(self.rows.record_ids, allowed))
+        return self.search_rows(queries, k, only)
+
+    def filter_rows(self, mask: RowMask) -> RowFilter:
+        """See FrozenIndex."""
+        return RowFilter(mask)
+
+    def search_rows(self, queries: Vectors, k: int, only: RowFilter | None) -> Neighbours:
+        """See FrozenIndex."""
+        raise NotImplementedError
+
+    def exact(self, queries: Vectors, k: int, only: RowFilter | None) -> Neighbours:
+        """Answer without FAISS."""
+        mask = None if only is None else only.mask
+        return search_exact(queries, self.rows.record_ids, self.rows.vectors, k, mask)
+
+    def settle(
+        self, best: Neighbours, doubtful: NDArray[np.bool_], queries: Vectors, only: RowFilter | None
+    ) -> Neighbours:
+        """Answer some queries again, without FAISS.
+
+        Args:
+            best: (n_queries, k) answers, changed in place.
+            doubtful: (n_queries,) bool, the queries to answer again.
+            queries: (n_queries, dim) float32.
+            only: The filter; None allows all.
+        """
+        if doubtful.any():
+            exact = self.exact(queries[doubtful], best.scores.shape[1], only)
+            best.record_ids[doubtful] = exact.record_ids
+            best.scores[doubtful] = exact.scores
+        return best
+
+    def limit_threads(self) -> None:
+        """Before every call of FAISS: how many threads it may use."""
+        # OpenMP keeps this number for each calling thread, so setting it once for the process would not do.
+        self.faiss.omp_set_num_threads(self._threads)
+
+
+class FlatIndex(FaissIndex):
+    """Every row is scored by FAISS, straight from `rows`: nothing is held twice. Safe to search from many threads."""
+
+    spec = IndexSpec(kind=IndexKind.FLAT)
+    index_recall = 1.0
+
+    def __init__(self, rows: Rows, *, threads: int = 1) -> None:
+        super().__init__(rows, threads)
+
+    def search_rows(self, queries: Vectors, k: int, only: RowFilter | None) -> Neighbours:
+        """See FrozenIndex."""
+        if only is not None or len(self) <= k + SPARE:
+            return self.exact(queries, k, only)
+        self.limit_threads()
+        _, candidates = self.faiss.knn(queries, self.rows.vectors, k + SPARE, self.faiss.METRIC_INNER_PRODUCT)
+        scores = score_rows(queries, self.rows.vectors, candidates)
+        best = rank(self.rows.record_ids[candidates], scores, k)
+        return self.settle(best, scores.min(axis=1) >= best.scores[:, -1] - TIE, queries, only)

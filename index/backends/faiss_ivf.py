@@ -1,0 +1,207 @@
+"""FAISS inverted lists with 4-bit product codes, scanned fast; the best candidates scored again in float."""
+
+import math
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.backends.faiss_cpu import FaissIndex, load_faiss
+from index.backends.rows import RowFilter, RowMask, Rows
+from index.ranking import ids_of, missing, rank, score_rows
+from index.spec import IndexSpec, choose_pq_m
+from index.types import Neighbours, Vectors
+
+TUNED_K: Final = 10
+"""`nprobe` and `rerank` are tuned for this many neighbours; more neighbours get more of both."""
+
+TRAINING_ROWS_PER_LIST: Final = 64
+"""Measured at 100,000 x 256: 256 rows a list train three times longer and gain nothing."""
+
+EXACT_ROWS: Final = 2_000
+"""A filter that leaves no more rows than this, or one in EXACT_SHARE, is searched exactly: it costs less."""
+
+EXACT_SHARE: Final = 50
+
+LIGHT_SHARE: Final = 0.8
+"""A filter that leaves this share of all rows hardly changes where neighbours are: tombstones, above all."""
+
+FILTER_EFFORT: Final = 4
+"""With other filters, neighbours are farther and their scores closer together: so many times the candidates, and the
+rows they are taken from. Measured with random groups allowed: .93 to .99 becomes .99 to 1, at a third more time.
+"""
+
+BLOCK_FLOATS: Final = 16_000_000
+"""Candidate numbers gathered at once (64 MB)."""
+
+
+class IvfPqIndex(FaissIndex):
+    """Looks into the lists nearest to the query, and scores their best candidates again in float.
+
+    Among more equal vectors than it has candidates, which of them it answers is left to FAISS. Safe to search from
+    many threads.
+
+    Args:
+        rows: The rows, at least MIN_IVF_ROWS.
+        codes: Their FAISS index, trained, row r added as r-th.
+        spec: nlist, nprobe and rerank, all chosen.
+        index_recall: As measured.
+        threads: OpenMP threads of one search.
+    """
+
+    def __init__(self, rows: Rows, codes: Any, *, spec: IndexSpec, index_recall: float, threads: int = 1) -> None:
+        super().__init__(rows, threads)
+        self.spec = spec
+        self.index_recall = index_recall
+        self._codes = codes
+        self._row_lists = self._read_lists()
+        self._list_sizes = np.bincount(self._row_lists, minlength=spec.nlist)
+        self._has_selector = self._try_selector()
+
+    def filter_rows(self, mask: RowMask) -> RowFilter:
+        """See FrozenIndex."""
+        return RowFilter(mask, self._row_lists, self.spec.nlist)
+
+    def search_rows(self, queries: Vectors, k: int, only: RowFilter | None) -> Neighbours:
+        """See FrozenIndex."""
+        left = len(self) if only is None else only.count
+        wanted = self._effort(only) * self.spec.rerank * max(k, TUNED_K)
+        if left <= max(EXACT_ROWS, len(self) // EXACT_SHARE, 2 * wanted):
+            return self.exact(queries, k, only)
+        nprobe = min(self.spec.nlist, max(self.spec.nprobe, self.spec.nprobe * k // (10 * TUNED_K)))
+        step = max(1, BLOCK_FLOATS // (wanted * self.dim))
+        if len(queries) <= step:
+            return self._search_block(queries, k, wanted, nprobe, only)
+        answer = missing(len(queries), k)
+        for start in range(0, len(queries), step):
+            block = self._search_block(queries[start : start + step], k, wanted, nprobe, only)
+            answer.record_ids[start : start + step] = block.record_ids
+            answer.scores[start : start + step] = block.scores
+        return answer
+
+    def candidates(
+        self, queries: Vectors, wanted: int, nprobe: int, only: RowFilter | None = None
+    ) -> NDArray[np.int64]:
+        """The rows that look best by their codes.
+
+        Args:
+            queries: (n_queries, dim) float32.
+            wanted: Candidates for each query, at most the number of rows.
+            nprobe: Lists looked into, at least.
+            only: The filter; None allows all.
+
+        Returns:
+            (n_queries, wanted) int64, -1 where there is none.
+        """
+        self.limit_threads()
+        if only is None:
+            return self._scan(queries, wanted, nprobe, None)
+        if self._effort(only) > 1:
+            nprobe = min(self.spec.nlist, math.ceil(FILTER_EFFORT * nprobe * len(self) / only.count))
+        far = self._none_near(queries, only)
+        if not far.any():
+            return self._scan(queries, wanted, nprobe, only)
+        found = np.empty((len(queries), wanted), dtype=np.int64)
+        for part, lists in ((~far, nprobe), (far, self.spec.nlist)):
+            if part.any():
+                found[part] = self._scan(queries[part], wanted, lists, only)
+        return found
+
+    def save_codes(self, path: Path) -> None:
+        """Write the FAISS index, without the vectors."""
+        self.faiss.write_index(self._codes, str(path))
+
+    def _search_block(self, queries: Vectors, k: int, wanted: int, nprobe: int, only: RowFilter | None) -> Neighbours:
+        found = self.candidates(queries, wanted, nprobe, only)
+        scores = score_rows(queries, self.rows.vectors, found)
+        best = rank(ids_of(self.rows.record_ids, found), scores, k)
+        # Lists may be empty or filtered away, but there are k rows: `search_rows` has seen to that.
+        return self.settle(best, best.record_ids[:, -1] < 0, queries, only)
+
+    def _scan(self, queries: Vectors, wanted: int, nprobe: int, only: RowFilter | None) -> NDArray[np.int64]:
+        if only is None:
+            return self._search_codes(queries, wanted, self.faiss.SearchParametersIVF(nprobe=nprobe))
+        if self._has_selector:
+            selector = self.faiss.IDSelectorBitmap(only.bits)
+            return self._search_codes(queries, wanted, self.faiss.SearchParametersIVF(nprobe=nprobe, sel=selector))
+        # Twice the candidates that would do if the filter did not care where rows lie.
+        more = min(len(self), 2 * wanted * len(self) // only.count)
+        found = self._search_codes(queries, more, self.faiss.SearchParametersIVF(nprobe=nprobe))
+        found[~only.mask[found]] = -1
+        order = np.argsort(found < 0, axis=1, kind="stable")[:, :wanted]
+        return np.take_along_axis(found, order, axis=1)
+
+    def _search_codes(self, queries: Vectors, wanted: int, parameters: Any) -> NDArray[np.int64]:
+        _, found = self._codes.search(queries, wanted, params=parameters)
+        rows: NDArray[np.int64] = found
+        return rows
+
+    def _none_near(self, queries: Vectors, only: RowFilter) -> NDArray[np.bool_]:
+        """Whether the filter leaves less near a query than elsewhere: another product's sentences, a deleted group.
+
+        The order of the lists says little about rows that far away, so all lists are looked into for such a query:
+        looking into enough of them to see as many rows as without a filter found 3 neighbours of 10.
+        """
+        _, lists = self._codes.quantizer.search(queries, self.spec.nprobe)
+        left, rows = only.rows_per_list[lists].sum(axis=1), self._list_sizes[lists].sum(axis=1)
+        few: NDArray[np.bool_] = 2 * left * len(self) < rows * only.count
+        return few
+
+    def _effort(self, only: RowFilter | None) -> int:
+        return 1 if only is None or only.count >= LIGHT_SHARE * len(self) else FILTER_EFFORT
+
+    def _read_lists(self) -> NDArray[np.int64]:
+        row_lists = np.empty(len(self), dtype=np.int64)
+        lists = self._codes.invlists
+        for number in range(self.spec.nlist):
+            size = lists.list_size(number)
+            if size:
+                row_lists[self.faiss.rev_swig_ptr(lists.get_ids(number), size)] = number
+        return row_lists
+
+    def _try_selector(self) -> bool:
+        """Whether this FAISS filters a fast scan: some versions refuse to."""
+        mask = np.arange(len(self)) % 2 == 0
+        selector = self.faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
+        try:
+            found = self._search_codes(
+                self.rows.vectors[:1], 1, self.faiss.SearchParametersIVF(nprobe=self.spec.nlist, sel=selector)
+            )
+        except RuntimeError:
+            return False
+        return bool(found[0, 0] % 2 == 0)
+
+
+def load_codes(path: Path) -> Any:
+    """Read what `save_codes` wrote.
+
+    Raises:
+        RuntimeError: FAISS cannot read the file.
+    """
+    return load_faiss().read_index(str(path))
+
+
+def train_codes(vectors: Vectors, nlist: int, *, threads: int) -> Any:
+    """Learn the lists and the codes of the vectors, and add them all.
+
+    Args:
+        vectors: (n, dim) float32, n at least MIN_IVF_ROWS.
+        nlist: Lists, at most n.
+        threads: OpenMP threads of the training.
+
+    Returns:
+        A FAISS index of codes; row r was added as r-th.
+    """
+    faiss = load_faiss()
+    faiss.omp_set_num_threads(threads)
+    dim = vectors.shape[1]
+    # "r": codes of what is left once the list's centre is taken away. Else five times the candidates are needed.
+    codes = faiss.index_factory(dim, f"IVF{nlist},PQ{choose_pq_m(dim)}x4fsr", faiss.METRIC_INNER_PRODUCT)
+    codes.cp.max_points_per_centroid = TRAINING_ROWS_PER_LIST
+    # FAISS writes warnings to the terminal below 39 rows a centroid.
+    codes.cp.min_points_per_centroid = 1
+    codes.pq.cp.min_points_per_centroid = 1
+    codes.train(vectors)
+    codes.add(vectors)
+    return codes

@@ -1,0 +1,130 @@
+"""Choosing how many lists to look into and how many candidates to score again, by measuring against exact search."""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.backends.exact import TIE, search_exact
+from index.backends.faiss_ivf import TUNED_K, IvfPqIndex
+from index.backends.rows import Rows
+from index.ranking import score_rows
+from index.spec import IndexSpec, choose_pq_m
+from index.types import Neighbours, Vectors
+
+RERANKS: Final = (3, 4, 6, 8, 12, 16, 24, 40)
+"""Candidates for each neighbour wanted that are tried, in this order."""
+
+SAMPLE: Final = 400
+"""Queries that tune, and as many others that measure what was reached."""
+
+NOISE: Final = 0.3
+"""How far a stored vector is moved to make a query of it, as a share of its length: a cosine of 0.96."""
+
+MARGIN: Final = 0.003
+"""Reached above the target in tuning, since what is best on one sample is a little worse on another."""
+
+LIST_NS: Final = 700.0
+BYTE_NS: Final = 0.05
+CANDIDATE_NS: Final = 0.6
+"""Cost of a list, of a byte of codes in it, of a number of a candidate: measured at 100,000 x 256, one thread."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """Queries with the truth about them.
+
+    Attributes:
+        queries: (n, dim) float32.
+        own_rows: (n,) the row each query was made from, which is no answer to it; -1 for a query from outside.
+        floors: (n,) score from which a row counts as one of the exact 10 neighbours.
+    """
+
+    queries: Vectors
+    own_rows: NDArray[np.int64]
+    floors: NDArray[np.float32]
+
+
+def tune(index: IvfPqIndex, trial: Trial, target: float) -> IndexSpec:
+    """Find the cheapest nprobe and rerank that reach the target on the trial's queries.
+
+    The cost is computed, not timed: the same vectors give the same index on a busy machine.
+
+    Returns:
+        The index's spec with both; the most accurate pair where none reaches the target.
+    """
+    best, best_key = (1, RERANKS[0]), (True, 0.0)
+    nprobe = 1
+    while True:
+        recalls = _recalls(index, trial, nprobe)
+        for rerank, recall in zip(RERANKS, recalls, strict=True):
+            missed = recall < min(1.0, target + MARGIN)
+            key = (missed, -recall if missed else _cost_ns(index, nprobe, rerank))
+            if key < best_key:
+                best, best_key = (nprobe, rerank), key
+        hopeless = not best_key[0] and _cost_ns(index, nprobe, RERANKS[0]) > best_key[1]
+        if nprobe == index.spec.nlist or hopeless:
+            return replace(index.spec, nprobe=best[0], rerank=best[1])
+        nprobe = min(2 * nprobe, index.spec.nlist)
+
+
+def measure_recall(index: IvfPqIndex, trial: Trial) -> float:
+    """index_recall@10 of the index with its own nprobe and rerank."""
+    return _recalls(index, trial, index.spec.nprobe, (index.spec.rerank,))[0]
+
+
+def make_trials(rows: Rows, queries: Vectors | None) -> tuple[Trial, Trial]:
+    """Two trials of different queries: the caller's, else stored vectors moved towards where others lie.
+
+    Args:
+        rows: The rows, more than TUNED_K + 1.
+        queries: (n, dim) float32 typical queries; fewer than 2 are none.
+    """
+    random = np.random.default_rng(0)
+    if queries is not None and len(queries) > 1:
+        chosen = queries[random.permutation(len(queries))[: 2 * SAMPLE]]
+        own_rows = np.full(len(chosen), -1, dtype=np.int64)
+    else:
+        own_rows = random.permutation(len(rows))[: 2 * SAMPLE]
+        chosen = _moved(rows.vectors, own_rows, random)
+    half = len(chosen) // 2
+    floors = _floors(rows, chosen, own_rows)
+    first = Trial(queries=chosen[:half], own_rows=own_rows[:half], floors=floors[:half])
+    return first, Trial(queries=chosen[half:], own_rows=own_rows[half:], floors=floors[half:])
+
+
+def _moved(vectors: Vectors, own_rows: NDArray[np.int64], random: np.random.Generator) -> Vectors:
+    # The difference of two stored vectors is noise that looks like the data; round noise would change no neighbour.
+    pairs = random.integers(0, len(vectors), (2, len(own_rows)))
+    noise = vectors[pairs[0]] - vectors[pairs[1]]
+    noise /= np.maximum(np.linalg.norm(noise, axis=1, keepdims=True), 1e-6)
+    moved = vectors[own_rows] + NOISE * noise
+    moved /= np.linalg.norm(moved, axis=1, keepdims=True)
+    return np.ascontiguousarray(moved, dtype=np.float32)
+
+
+def _floors(rows: Rows, queries: Vectors, own_rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    # Row numbers stand in for record ids, so that the row a query was made from can be left out.
+    exact: Neighbours = search_exact(queries, np.arange(len(rows)), rows.vectors, TUNED_K + 1, None)
+    is_own = exact.record_ids == own_rows[:, None]
+    scores = np.sort(np.where(is_own, -np.inf, exact.scores), axis=1)
+    return scores[:, -TUNED_K] - np.float32(TIE)
+
+
+def _recalls(index: IvfPqIndex, trial: Trial, nprobe: int, reranks: tuple[int, ...] = RERANKS) -> list[float]:
+    """index_recall@10 with each of the reranks: the first candidates of a long list are those of a short one."""
+    widths = [min(len(index), rerank * TUNED_K + 1) for rerank in reranks]
+    hits = np.zeros((len(trial.queries), widths[-1]), dtype=np.int64)
+    for start in range(0, len(hits), 64):
+        part = slice(start, start + 64)
+        found = index.candidates(trial.queries[part], widths[-1], nprobe)
+        good = score_rows(trial.queries[part], index.rows.vectors, found) >= trial.floors[part, None]
+        hits[part] = good & (found != trial.own_rows[part, None])
+    reached = np.minimum(np.cumsum(hits, axis=1), TUNED_K)
+    return [float(reached[:, width - 1].mean() / TUNED_K) for width in widths]
+
+
+def _cost_ns(index: IvfPqIndex, nprobe: int, rerank: int) -> float:
+    list_bytes = len(index) / index.spec.nlist * choose_pq_m(index.dim) / 2
+    return nprobe * (LIST_NS + list_bytes * BYTE_NS) + rerank * TUNED_K * index.dim * CANDIDATE_NS

@@ -1,0 +1,88 @@
+"""Everything the index raises.
+
+VectorIndexError
+├── InvalidInputError           the caller's arguments; nothing was changed
+│   ├── WrongDimError           vectors of another width than the index's
+│   ├── InvalidVectorError      not a matrix of finite unit rows
+│   ├── InvalidIdError          negative, repeated, or not as many as the vectors
+│   ├── InvalidMaskError        `allowed` is not a one-dimensional mask
+│   └── InvalidKError           fewer than one neighbour wanted
+├── InvalidSpecError            a parameter that no index can be built with
+├── BackendMissingError         the library behind a back end is not installed
+└── SnapshotError
+    ├── SnapshotDamagedError    a file is missing, short or changed; names it
+    ├── SnapshotVersionError    written by another version of the format
+    └── WrongEncoderError       made by another encoder; names both
+"""
+
+
+class VectorIndexError(Exception):
+    """Base of all; the message says what was wrong and what to do."""
+
+
+class InvalidInputError(VectorIndexError):
+    """An argument cannot be used; the index is as it was."""
+
+
+class WrongDimError(InvalidInputError):
+    """Vectors of another width than the index's."""
+
+    def __init__(self, *, given: int, expected: int) -> None:
+        super().__init__(f"vectors have {given} dimensions, the index has {expected}: encode with this index's encoder")
+        self.given = given
+        self.expected = expected
+
+
+class InvalidVectorError(InvalidInputError):
+    """Not a matrix of finite unit rows."""
+
+
+class InvalidIdError(InvalidInputError):
+    """A record id is negative or repeated, or there are not as many ids as vectors."""
+
+
+class InvalidMaskError(InvalidInputError):
+    """`allowed` is not a one-dimensional mask of booleans."""
+
+
+class InvalidKError(InvalidInputError):
+    """Fewer than one neighbour wanted."""
+
+
+class InvalidSpecError(VectorIndexError):
+    """A parameter that no index can be built with."""
+
+
+class BackendMissingError(VectorIndexError):
+    """The library behind a back end is not installed."""
+
+
+class SnapshotError(VectorIndexError):
+    """A snapshot cannot be used."""
+
+
+class SnapshotDamagedError(SnapshotError):
+    """A file of the snapshot is missing, short or changed."""
+
+    def __init__(self, file: str, reason: str) -> None:
+        super().__init__(f"snapshot file {file} is damaged: {reason}; load an older snapshot, or rebuild the index")
+        self.file = file
+        self.reason = reason
+
+
+class SnapshotVersionError(SnapshotError):
+    """Written by another version of the format."""
+
+
+class WrongEncoderError(SnapshotError):
+    """The snapshot was made by another encoder than the one it is loaded for."""
+
+    def __init__(self, folder: str, *, found: str, found_dim: int, expected: str, expected_dim: int) -> None:
+        super().__init__(
+            f"snapshot {folder} was made by encoder {found} (dim {found_dim}), not by {expected} (dim {expected_dim}): "
+            "load it with its own encoder, or build an index for this one"
+        )
+        self.found = found
+        self.found_dim = found_dim
+        self.expected = expected
+        self.expected_dim = expected_dim

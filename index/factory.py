@@ -1,0 +1,96 @@
+"""From vectors, or from the files of a snapshot, to an index."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from index.backends.exact import ExactIndex
+from index.backends.faiss_cpu import FlatIndex
+from index.backends.faiss_ivf import IvfPqIndex, load_codes, train_codes
+from index.backends.rows import FrozenIndex, Rows
+from index.backends.tuning import make_trials, measure_recall, tune
+from index.checks import check_vectors
+from index.spec import MIN_IVF_ROWS, IndexKind, IndexSpec, choose_nlist
+from index.types import Vectors
+
+ROWS_PER_LIST: Final = 16
+"""At least so many rows for each list, whatever the spec asks for."""
+
+
+def build(
+    record_ids: ArrayLike,
+    vectors: Vectors,
+    spec: IndexSpec,
+    *,
+    queries: Vectors | None = None,
+    build_threads: int = 1,
+    search_threads: int = 1,
+) -> FrozenIndex:
+    """Build an index. It keeps arrays that are sorted by id already: do not change them afterwards.
+
+    Args:
+        record_ids: (n,) int64, non-negative, each once, in any order.
+        vectors: (n, dim) float32, unit rows; dim is taken from here, n may be 0.
+        spec: What to build. IVF_PQ below MIN_IVF_ROWS rows becomes EXACT, and the index's own spec says so.
+        queries: (m, dim) float32 typical queries to tune with; None makes some from the vectors.
+        build_threads: OpenMP threads of the training.
+        search_threads: OpenMP threads of each later search.
+
+    Raises:
+        InvalidInputError: Naming the wrong vector or id.
+        BackendMissingError: The kind needs FAISS, which is not installed.
+    """
+    rows = Rows.sorted(record_ids, vectors)
+    if spec.kind is IndexKind.FLAT:
+        return FlatIndex(rows, threads=search_threads)
+    if spec.kind is IndexKind.EXACT or len(rows) < MIN_IVF_ROWS:
+        return ExactIndex(rows)
+    if queries is not None:
+        queries = check_vectors(queries, rows.dim)
+    return _build_ivf_pq(rows, spec, queries, build_threads, search_threads)
+
+
+def restore(rows: Rows, spec: IndexSpec, index_recall: float, codes: Path, *, search_threads: int = 1) -> FrozenIndex:
+    """Put a saved index together again.
+
+    Args:
+        rows: Its rows, ids ascending.
+        spec: Its own spec, all parameters chosen.
+        index_recall: As measured when it was built.
+        codes: Where its FAISS index is, if it has one.
+        search_threads: OpenMP threads of each search.
+
+    Raises:
+        ValueError: The codes are not of these rows.
+        RuntimeError: FAISS cannot read the codes.
+        BackendMissingError: The kind needs FAISS, which is not installed.
+    """
+    if spec.kind is IndexKind.EXACT:
+        return ExactIndex(rows)
+    if spec.kind is IndexKind.FLAT:
+        return FlatIndex(rows, threads=search_threads)
+    loaded = load_codes(codes)
+    if (loaded.ntotal, loaded.d, loaded.nlist) != (len(rows), rows.dim, spec.nlist):
+        raise ValueError(
+            f"{loaded.ntotal} codes of dim {loaded.d} in {loaded.nlist} lists, "
+            f"not {len(rows)} of dim {rows.dim} in {spec.nlist}"
+        )
+    return IvfPqIndex(rows, loaded, spec=spec, index_recall=index_recall, threads=search_threads)
+
+
+def _build_ivf_pq(
+    rows: Rows, spec: IndexSpec, queries: Vectors | None, build_threads: int, search_threads: int
+) -> FrozenIndex:
+    nlist = max(1, min(spec.nlist or choose_nlist(len(rows)), len(rows) // ROWS_PER_LIST))
+    codes = train_codes(rows.vectors, nlist, threads=build_threads)
+    spec = replace(spec, nlist=nlist, nprobe=min(spec.nprobe, nlist))
+    tuning, measuring = make_trials(rows, queries)
+    draft = IvfPqIndex(rows, codes, spec=spec, index_recall=np.nan, threads=build_threads)
+    if spec.nprobe == 0:
+        spec = tune(draft, tuning, spec.target_recall)
+    draft = IvfPqIndex(rows, codes, spec=spec, index_recall=np.nan, threads=build_threads)
+    recall = measure_recall(draft, measuring)
+    return IvfPqIndex(rows, codes, spec=spec, index_recall=recall, threads=search_threads)

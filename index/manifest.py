@@ -1,0 +1,110 @@
+"""manifest.json of a snapshot: what it holds, who made it, and a checksum of every file, its own included."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from index.errors import InvalidSpecError, SnapshotDamagedError, SnapshotVersionError
+from index.spec import IndexKind, IndexSpec
+
+MANIFEST: Final = "manifest.json"
+
+SCHEMA_VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileEntry:
+    """One file: its length, and the sha256 of its bytes in hex."""
+
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What a snapshot holds.
+
+    Attributes:
+        encoder_checksum: Of the encoder that made the vectors.
+        dim: Numbers of a vector.
+        count: Records.
+        applied_seq: The sequence number up to which every change is in here.
+        spec: What was built, its parameters as tuned.
+        index_recall: As measured when it was built.
+        files: Every other file, by name.
+    """
+
+    encoder_checksum: str
+    dim: int
+    count: int
+    applied_seq: int
+    spec: IndexSpec
+    index_recall: float
+    files: Mapping[str, FileEntry]
+
+    def to_bytes(self) -> bytes:
+        """The file's one possible content, so that any changed byte shows."""
+        fields = {"schema_version": SCHEMA_VERSION, **asdict(self)}
+        return _canonical({**fields, "checksum": hashlib.sha256(_canonical(fields)).hexdigest()})
+
+
+def load_manifest(folder: Path) -> Manifest:
+    """Read and verify a snapshot's manifest.
+
+    Raises:
+        SnapshotDamagedError: It is missing, or not as it was written.
+        SnapshotVersionError: It was written by another version of the format.
+    """
+    name = str(folder / MANIFEST)
+    try:
+        raw = (folder / MANIFEST).read_bytes()
+    except FileNotFoundError:
+        raise SnapshotDamagedError(name, "there is no such file") from None
+    try:
+        fields = json.loads(raw)
+        version, checksum = fields.pop("schema_version"), fields.pop("checksum")
+        whole = hashlib.sha256(_canonical({"schema_version": version, **fields})).hexdigest() == checksum
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise SnapshotDamagedError(name, f"no manifest can be read from it ({error})") from error
+    if not whole:
+        raise SnapshotDamagedError(name, "its own checksum differs")
+    if version != SCHEMA_VERSION:
+        raise SnapshotVersionError(
+            f"snapshot {folder} has schema version {version}, this program reads {SCHEMA_VERSION}: rebuild the index"
+        )
+    manifest = _parse(name, fields)
+    if manifest.to_bytes() != raw:
+        raise SnapshotDamagedError(name, "its bytes are not as they were written")
+    return manifest
+
+
+def describe_file(path: Path) -> FileEntry:
+    """Length and sha256 of a file.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return FileEntry(size_bytes=file.tell(), sha256=digest)
+
+
+def _parse(name: str, fields: dict[str, Any]) -> Manifest:
+    try:
+        spec = fields.pop("spec")
+        return Manifest(
+            **{
+                **fields,
+                "spec": IndexSpec(**{**spec, "kind": IndexKind(spec["kind"])}),
+                "files": {file: FileEntry(**entry) for file, entry in fields["files"].items()},
+            }
+        )
+    except (ValueError, KeyError, AttributeError, TypeError, InvalidSpecError) as error:
+        raise SnapshotDamagedError(name, f"a field is wrong ({error})") from error
+
+
+def _canonical(fields: Mapping[str, Any]) -> bytes:
+    return json.dumps(fields, sort_keys=True, indent=1, ensure_ascii=True).encode() + b"\n"

@@ -1,0 +1,228 @@
+"""Snapshots: an immutable folder of an index at a sequence number, whole or not there, and verified when loaded.
+
+A folder is written under another name, each file flushed to the disk, manifest.json last; then it is renamed. A crash
+leaves at most a folder whose name begins with LEFT_OVER, which `prune_snapshots` removes.
+"""
+
+import os
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.backends.faiss_ivf import IvfPqIndex
+from index.backends.rows import FrozenIndex, Rows
+from index.errors import SnapshotDamagedError, WrongEncoderError
+from index.factory import restore
+from index.manifest import MANIFEST, Manifest, describe_file, load_manifest
+
+LEFT_OVER: Final = ".tmp-"
+
+VECTORS, IDS, CODES = "vectors.npy", "ids.npy", "codes.faiss"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """An index, with what it was made by and how far it is complete.
+
+    Attributes:
+        index: The index.
+        encoder_checksum: Of the encoder that made its vectors.
+        applied_seq: The sequence number up to which every change is in it.
+    """
+
+    index: FrozenIndex
+    encoder_checksum: str
+    applied_seq: int
+
+
+def snapshot_folder(parent: Path, applied_seq: int) -> Path:
+    """The folder of a snapshot, so named that names sort as numbers do."""
+    return parent / f"{applied_seq:020d}"
+
+
+def list_snapshots(parent: Path) -> list[Path]:
+    """Folders of the snapshots under `parent`, newest first; none of them is verified."""
+    if not parent.is_dir():
+        return []
+    named = [path for path in parent.iterdir() if path.name.isdecimal() and (path / MANIFEST).is_file()]
+    return sorted(named, key=lambda path: int(path.name), reverse=True)
+
+
+def latest_snapshot(parent: Path) -> Path | None:
+    """The newest snapshot's folder under `parent`, or None."""
+    return next(iter(list_snapshots(parent)), None)
+
+
+def save_snapshot(folder: Path, snapshot: Snapshot) -> None:
+    """Write a snapshot; one that is there already, whole, is kept, a damaged one is replaced.
+
+    Args:
+        folder: Where; its parent is made if need be. Written by one process at a time.
+        snapshot: What.
+
+    Raises:
+        WrongEncoderError: The folder exists and is of another encoder.
+        OSError: The disk refused; `folder` is as it was.
+    """
+    if folder.exists() and _is_whole(folder, snapshot):
+        return
+    _make_folder(folder.parent)
+    draft = folder.parent / f"{LEFT_OVER}{folder.name}-{uuid.uuid4().hex}"
+    try:
+        draft.mkdir()
+        _write_files(draft, snapshot)
+        _flush(draft)
+        if folder.exists():
+            _move_aside(folder)
+        draft.replace(folder)
+        _flush(folder.parent)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def load_snapshot(folder: Path, *, encoder_checksum: str, dim: int, search_threads: int = 1) -> Snapshot:
+    """Verify every file of a snapshot and load it; the vectors stay on the disk, memory-mapped.
+
+    Args:
+        folder: Where.
+        encoder_checksum: Of the encoder it is to be searched with.
+        dim: Of that encoder.
+        search_threads: OpenMP threads of each search.
+
+    Raises:
+        WrongEncoderError: It was made by another encoder, or has another dim.
+        SnapshotDamagedError: A file is missing, short or changed.
+        SnapshotVersionError: It was written by another version of the format.
+        BackendMissingError: It needs FAISS, which is not installed.
+    """
+    manifest = verify_snapshot(folder, encoder_checksum=encoder_checksum, dim=dim)
+    rows = Rows(_load_array(folder / IDS), _load_array(folder / VECTORS))
+    ids = rows.record_ids
+    if ids.shape != (manifest.count,) or ids.dtype != np.int64 or not (ids[1:] > ids[:-1]).all():
+        raise SnapshotDamagedError(str(folder / IDS), f"not {manifest.count} ascending ids")
+    if rows.vectors.shape != (manifest.count, dim) or rows.vectors.dtype != np.float32:
+        raise SnapshotDamagedError(str(folder / VECTORS), f"not {manifest.count} vectors of dim {dim}")
+    try:
+        index = restore(rows, manifest.spec, manifest.index_recall, folder / CODES, search_threads=search_threads)
+    except (ValueError, RuntimeError) as error:
+        raise SnapshotDamagedError(str(folder / CODES), str(error)) from error
+    return Snapshot(index=index, encoder_checksum=encoder_checksum, applied_seq=manifest.applied_seq)
+
+
+def verify_snapshot(folder: Path, *, encoder_checksum: str, dim: int) -> Manifest:
+    """Read every byte of a snapshot and compare with its manifest; raises as `load_snapshot` does."""
+    manifest = load_manifest(folder)
+    if (manifest.encoder_checksum, manifest.dim) != (encoder_checksum, dim):
+        raise WrongEncoderError(
+            str(folder),
+            found=manifest.encoder_checksum,
+            found_dim=manifest.dim,
+            expected=encoder_checksum,
+            expected_dim=dim,
+        )
+    for name, expected in manifest.files.items():
+        try:
+            found = describe_file(folder / name)
+        except FileNotFoundError:
+            raise SnapshotDamagedError(str(folder / name), "there is no such file") from None
+        if found.size_bytes != expected.size_bytes:
+            raise SnapshotDamagedError(
+                str(folder / name), f"{found.size_bytes} bytes long, {expected.size_bytes} were written"
+            )
+        if found.sha256 != expected.sha256:
+            raise SnapshotDamagedError(str(folder / name), "its checksum differs")
+    return manifest
+
+
+def prune_snapshots(parent: Path, *, keep: int = 2) -> list[Path]:
+    """Remove all but the newest snapshots, and what crashes have left; not while another thread saves there.
+
+    An index that is loaded from a removed folder goes on answering.
+
+    Args:
+        parent: Where the snapshots are.
+        keep: How many to keep, at least 1.
+
+    Returns:
+        The snapshot folders that were removed.
+    """
+    if keep < 1:
+        raise ValueError(f"keep is {keep}: the newest snapshot cannot be removed")
+    removed = list_snapshots(parent)[keep:]
+    for folder in removed:
+        _move_aside(folder)
+    if parent.is_dir():
+        for path in parent.iterdir():
+            if path.name.startswith(LEFT_OVER):
+                shutil.rmtree(path)
+    return removed
+
+
+def _is_whole(folder: Path, snapshot: Snapshot) -> bool:
+    try:
+        found = verify_snapshot(folder, encoder_checksum=snapshot.encoder_checksum, dim=snapshot.index.dim)
+    except SnapshotDamagedError:
+        return False
+    return (found.applied_seq, found.count) == (snapshot.applied_seq, len(snapshot.index))
+
+
+def _write_files(draft: Path, snapshot: Snapshot) -> None:
+    index = snapshot.index
+    _save_array(draft / VECTORS, index.rows.vectors)
+    _save_array(draft / IDS, index.rows.record_ids)
+    names = [VECTORS, IDS]
+    if isinstance(index, IvfPqIndex):
+        index.save_codes(draft / CODES)
+        _flush(draft / CODES)
+        names.append(CODES)
+    manifest = Manifest(
+        encoder_checksum=snapshot.encoder_checksum,
+        dim=index.dim,
+        count=len(index),
+        applied_seq=snapshot.applied_seq,
+        spec=index.spec,
+        index_recall=index.index_recall,
+        files={name: describe_file(draft / name) for name in names},
+    )
+    (draft / MANIFEST).write_bytes(manifest.to_bytes())
+    _flush(draft / MANIFEST)
+
+
+def _save_array(path: Path, array: NDArray[Any]) -> None:
+    np.save(path, array, allow_pickle=False)
+    _flush(path)
+
+
+def _load_array(path: Path) -> NDArray[Any]:
+    try:
+        # As a plain array: each access through np.memmap's own class costs microseconds.
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except ValueError as error:
+        raise SnapshotDamagedError(str(path), str(error)) from error
+
+
+def _make_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _flush(folder.parent)
+
+
+def _move_aside(folder: Path) -> None:
+    # Renamed before it is removed: half a snapshot must never stand under a snapshot's name.
+    folder.replace(folder.parent / f"{LEFT_OVER}{folder.name}-{uuid.uuid4().hex}")
+    _flush(folder.parent)
+
+
+def _flush(path: Path) -> None:
+    """Have a file's bytes, or a folder's names, written to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

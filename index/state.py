@@ -1,0 +1,126 @@
+"""What readers of a LiveIndex see: a base, the changes since, and nothing that ever changes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from index.backends.exact import search_exact
+from index.backends.rows import FrozenIndex, RowFilter, RowMask, allowed_rows
+from index.checks import check_search
+from index.ranking import merge
+from index.spec import IndexSpec
+from index.types import Allowed, Ids, Neighbours, Vectors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexStats:
+    """What a LiveIndex consists of at one moment.
+
+    Attributes:
+        count: Live records.
+        base: Rows of the base, dead ones included.
+        delta: Rows added since, dead ones included.
+        tombstones: Dead rows of both.
+        spec: What the base is, its parameters as tuned.
+        index_recall: The base's, as measured when it was built.
+        applied_seq: Every change up to here has been applied.
+        base_seq: The base alone is complete up to here.
+    """
+
+    count: int
+    base: int
+    delta: int
+    tombstones: int
+    spec: IndexSpec
+    index_recall: float
+    applied_seq: int
+    base_seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveState:
+    """One moment of a LiveIndex. A reader takes one reference and needs no lock.
+
+    Attributes:
+        base: The index that was built last.
+        base_seq: The sequence number up to which `base` alone is complete.
+        base_live: Rows of the base that were neither deleted nor replaced since; None when all are.
+        delta_ids: (m,) int64 record ids of the rows added since, in order of arrival.
+        delta_vectors: (m, dim) float32, theirs.
+        delta_live: (m,) bool, the added rows that were neither deleted nor replaced since; None when all are.
+        count: Live records.
+        applied_seq: The sequence number up to which every change is in here.
+    """
+
+    base: FrozenIndex
+    base_seq: int
+    base_live: RowFilter | None
+    delta_ids: Ids
+    delta_vectors: Vectors
+    delta_live: RowMask | None
+    count: int
+    applied_seq: int
+
+    @property
+    def tombstones(self) -> int:
+        """Rows, of the base and of the delta, that are kept but no longer live."""
+        return len(self.base) + len(self.delta_ids) - self.count
+
+    @property
+    def changes(self) -> int:
+        """Rows that a search has to work around: added ones, and dead ones of the base."""
+        return len(self.delta_ids) + (0 if self.base_live is None else len(self.base) - self.base_live.count)
+
+    def search(self, queries: Vectors, k: int, allowed: Allowed | None) -> Neighbours:
+        """See IndexReader."""
+        if self.base_live is None and not len(self.delta_ids):
+            return self.base.search(queries, k, allowed)
+        queries = check_search(queries, k, allowed, self.base.dim)
+        of_base = self.base.search_rows(queries, k, self._base_filter(allowed))
+        if not len(self.delta_ids):
+            return of_base
+        mask = self._delta_mask(allowed)
+        return merge((of_base, search_exact(queries, self.delta_ids, self.delta_vectors, k, mask)), k)
+
+    def stats(self) -> IndexStats:
+        """The counts, and what the base is."""
+        return IndexStats(
+            count=self.count,
+            base=len(self.base),
+            delta=len(self.delta_ids),
+            tombstones=self.tombstones,
+            spec=self.base.spec,
+            index_recall=self.base.index_recall,
+            applied_seq=self.applied_seq,
+            base_seq=self.base_seq,
+        )
+
+    def live_ids(self) -> Ids:
+        """Record ids of the live records, ascending: (count,) int64."""
+        of_base: slice | RowMask = slice(None) if self.base_live is None else self.base_live.mask
+        of_delta: slice | RowMask = slice(None) if self.delta_live is None else self.delta_live
+        return np.sort(np.concatenate([self.base.rows.record_ids[of_base], self.delta_ids[of_delta]]))
+
+    def live_rows(self) -> tuple[Ids, Vectors]:
+        """Copies of the live records: ids ascending (count,) int64, and their vectors (count, dim) float32."""
+        base = self.base.rows
+        of_base: slice | RowMask = slice(None) if self.base_live is None else self.base_live.mask
+        of_delta: slice | RowMask = slice(None) if self.delta_live is None else self.delta_live
+        ids = np.concatenate([base.record_ids[of_base], self.delta_ids[of_delta]])
+        vectors = np.concatenate([base.vectors[of_base], self.delta_vectors[of_delta]])
+        if (ids[1:] > ids[:-1]).all():
+            return ids, vectors
+        order = np.argsort(ids)
+        return ids[order], vectors[order]
+
+    def _base_filter(self, allowed: Allowed | None) -> RowFilter | None:
+        if allowed is None:
+            return self.base_live
+        mask = allowed_rows(self.base.rows.record_ids, allowed)
+        return self.base.filter_rows(mask if self.base_live is None else mask & self.base_live.mask)
+
+    def _delta_mask(self, allowed: Allowed | None) -> RowMask | None:
+        if allowed is None:
+            return self.delta_live
+        mask = allowed_rows(self.delta_ids, allowed)
+        return mask if self.delta_live is None else mask & self.delta_live

@@ -1,0 +1,474 @@
+"""A LiveIndex against a plain dict: seeded random operations, replays, compactions under way, restarts and threads."""
+
+import itertools
+import random
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from index import live as live_module
+from index.backends.faiss_ivf import IvfPqIndex
+from index.errors import InvalidIdError, InvalidVectorError, WrongDimError
+from index.factory import build
+from index.live import COMPACT_ROWS, LiveIndex
+from index.snapshot import latest_snapshot, list_snapshots
+from index.spec import IndexKind, IndexSpec
+from index.types import MISSING_ID, Vectors
+
+DIM = 12
+TOLERANCE = 2e-6
+Row = NDArray[np.float32]
+
+
+def make_vectors(n: int, dim: int = DIM, seed: int = 0) -> Vectors:
+    """Unit vectors in groups."""
+    generator = np.random.default_rng(seed)
+    centres = generator.standard_normal((max(1, n // 10), dim))
+    vectors = centres[generator.integers(0, len(centres), n)] + 0.4 * generator.standard_normal((n, dim))
+    return np.ascontiguousarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One batch of the change log, as the follower reads it."""
+
+    seq: int
+    upserted: tuple[int, ...]
+    vectors: Vectors
+    deleted: tuple[int, ...]
+
+
+@dataclass
+class Model:
+    """What the index must be: a dict, and the log that led to it."""
+
+    records: dict[int, Row] = field(default_factory=dict)
+    log: list[Change] = field(default_factory=list)
+
+    def apply(self, change: Change) -> None:
+        for record_id in change.deleted:
+            self.records.pop(record_id, None)
+        for record_id, vector in zip(change.upserted, change.vectors, strict=True):
+            self.records[record_id] = vector
+        self.log.append(change)
+
+    def nearest(self, query: Row, k: int, allowed: NDArray[np.bool_] | None) -> list[tuple[float, int]]:
+        scored = [
+            (float((query.astype(np.float64) * vector).sum()), record_id)
+            for record_id, vector in self.records.items()
+            if allowed is None or (record_id < len(allowed) and allowed[record_id])
+        ]
+        return sorted(scored, key=lambda pair: (-pair[0], pair[1]))[:k]
+
+
+def check_search(index: LiveIndex, model: Model, query: Row, k: int, allowed: NDArray[np.bool_] | None) -> None:
+    expected = model.nearest(query, k, allowed)
+    found = index.search(query[None], k, allowed)
+    ids, scores = found.record_ids[0].tolist(), found.scores[0].tolist()
+    assert ids[len(expected) :] == [MISSING_ID] * (k - len(expected))
+    assert scores[: len(expected)] == pytest.approx([score for score, _ in expected], abs=TOLERANCE)
+    for found_id, (score, record_id) in zip(ids, expected, strict=False):
+        if found_id != record_id:  # only where the dict's own scores are within float32's error
+            assert float(query @ model.records[found_id]) == pytest.approx(score, abs=TOLERANCE)
+    assert len(set(ids[: len(expected)])) == len(expected)
+
+
+def check_whole(index: LiveIndex, model: Model) -> None:
+    """Every record, its vector, the counts and the sequence number."""
+    vectors, ids = index.vectors_and_ids()
+    assert ids.tolist() == index.record_ids().tolist() == sorted(model.records)
+    assert all((vector == model.records[i]).all() for i, vector in zip(ids.tolist(), vectors, strict=True))
+    stats = index.stats()
+    assert len(index) == stats.count == len(model.records)
+    assert stats.tombstones == stats.base + stats.delta - stats.count >= 0
+    assert index.applied_seq == stats.applied_seq == (model.log[-1].seq if model.log else 0)
+    asked = np.arange(0, 70)
+    lives, held = index.vectors_of(asked)
+    assert lives.tolist() == [i in model.records for i in asked.tolist()]
+    assert all((held[i] == model.records.get(i, np.zeros(DIM, np.float32))).all() for i in asked.tolist())
+
+
+class Scenario:
+    """Random operations on an index and on its model."""
+
+    def __init__(self, seed: int, kind: IndexKind, folder: Path) -> None:
+        self.random = random.Random(seed)
+        self.pool = make_vectors(400, seed=seed)
+        self.kind, self.folder = kind, folder
+        self.model = Model()
+        self.seq = 0
+        self.index = LiveIndex.empty(DIM, choose=self.choose)
+
+    def choose(self, n: int, dim: int) -> IndexSpec:
+        # Called between the taking of the rows and the build: what is written here arrives during a compaction.
+        for _ in range(self.random.choice([0, 0, 1, 4])):
+            self.write()
+        return IndexSpec(kind=self.kind)
+
+    def vector(self) -> Row:
+        row: Row = self.pool[self.random.randrange(len(self.pool))]
+        return row
+
+    def write(self) -> None:
+        random = self.random
+        upserted = tuple(random.randrange(60) for _ in range(random.choice([0, 1, 1, 2, 8])))
+        deleted = tuple(i for i in {random.randrange(70) for _ in range(random.choice([0, 0, 1, 5]))} - set(upserted))
+        vectors = np.array([self.vector() for _ in upserted], dtype=np.float32).reshape(len(upserted), DIM)
+        self.seq += random.randrange(1, 4)
+        change = Change(self.seq, upserted, vectors, deleted)
+        self.model.apply(change)
+        way = random.randrange(3)
+        if way == 0 and not deleted:
+            self.index.upsert(upserted, vectors, self.seq)
+        elif way == 0 and not upserted:
+            self.index.delete(deleted, self.seq)
+        else:
+            self.play(change)
+
+    def play(self, change: Change) -> None:
+        self.index.apply(change.upserted, change.vectors, change.deleted, change.seq)
+
+    def search(self) -> None:
+        mask_length = self.random.choice([0, 1, 30, 90])
+        allowed = np.array([self.random.random() < 0.5 for _ in range(mask_length)], dtype=np.bool_)
+        query, k = self.vector(), self.random.choice([1, 3, 10, 80])
+        check_search(self.index, self.model, query, k, None if self.random.random() < 0.5 else allowed)
+
+    def replay(self) -> None:
+        """Deliver the end of the log again, from anywhere."""
+        for change in self.model.log[-self.random.randrange(1, 30) :]:
+            self.play(change)
+
+    def compact(self) -> None:
+        self.index.compact()
+
+    def restart(self) -> None:
+        """Save, forget, load, and follow the log from the snapshot's cursor."""
+        saved = self.index.save(self.folder, encoder_checksum="enc-a")
+        assert latest_snapshot(self.folder) == saved
+        self.index = LiveIndex.load(saved, encoder_checksum="enc-a", dim=DIM, choose=self.choose)
+        cursor = self.index.applied_seq
+        assert cursor == int(saved.name)
+        for change in self.model.log:
+            if change.seq > cursor:
+                self.play(change)
+
+    def check(self) -> None:
+        check_whole(self.index, self.model)
+
+    def step(self) -> None:
+        steps = [self.write, self.search, self.replay, self.compact, self.restart, self.check]
+        self.random.choices(steps, weights=[40, 50, 4, 2, 1, 3])[0]()
+
+
+@pytest.mark.parametrize("kind", [IndexKind.EXACT, IndexKind.FLAT])
+@pytest.mark.parametrize("seed", range(6))
+def test_random_operations_agree_with_a_dict(kind: IndexKind, seed: int, tmp_path: Path) -> None:
+    scenario = Scenario(seed, kind, tmp_path)
+    for _ in range(1_000):
+        scenario.step()
+    scenario.check()
+
+
+def test_random_changes_over_an_approximate_base() -> None:
+    # Enough records that the lists are really used; what is approximate is only which neighbours are found.
+    n, dim = 5_000, 32
+    pool = make_vectors(2 * n, dim)
+    spec = IndexSpec(kind=IndexKind.IVF_PQ, target_recall=0.999)
+    index = LiveIndex(build(np.arange(n), pool[:n], spec), choose=lambda n, dim: spec)
+    assert isinstance(index._state.base, IvfPqIndex)
+    records = dict(enumerate(pool[:n]))
+    chance = random.Random(3)
+    recalls: list[float] = []
+    for seq in range(1, 401):
+        upserted = chance.sample(range(2 * n), 5)
+        deleted = [i for i in chance.sample(range(2 * n), 12) if i not in upserted]
+        vectors = pool[[chance.randrange(2 * n) for _ in upserted]]
+        index.apply(upserted, vectors, deleted, seq)
+        records.update(zip(upserted, vectors, strict=True))
+        for record_id in deleted:
+            records.pop(record_id, None)
+        assert len(index) == len(records)
+        if seq % 150 == 0:
+            index.compact()
+        if seq % 10 == 0:
+            ids, matrix = np.array(list(records)), np.array(list(records.values()))
+            query = pool[chance.randrange(2 * n)][None]
+            allowed = None if chance.random() < 0.5 else np.arange(2 * n) % 2 == 0
+            among = np.ones(len(ids), np.bool_) if allowed is None else allowed[ids]
+            exact = matrix.astype(np.float64) @ query[0].astype(np.float64)
+            floor = np.sort(exact[among])[-10] - 1e-6
+            found = index.search(query, 10, allowed)
+            assert len(set(found.record_ids[0].tolist())) == 10
+            own = [float(exact[np.flatnonzero(ids == i)[0]]) for i in found.record_ids[0]]
+            np.testing.assert_allclose(found.scores[0], own, atol=TOLERANCE)
+            assert allowed is None or allowed[found.record_ids[0]].all()
+            recalls.append(float((found.scores[0] >= floor).mean()))
+    assert np.mean(recalls) >= 0.98
+
+
+def test_a_deleted_topic_does_not_hide_what_lies_behind_it() -> None:
+    # All the lists near the query hold nothing but tombstones.
+    vectors = np.concatenate(
+        [make_vectors(500, 32, seed=1) * 0.3 + make_vectors(1, 32, seed=2), make_vectors(6_000, 32)]
+    )
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    index = LiveIndex(build(np.arange(6_500), vectors, IndexSpec(kind=IndexKind.IVF_PQ)))
+    index.delete(np.arange(500), 1)
+    query = make_vectors(1, 32, seed=2)
+    found = index.search(query, 10)
+    floor = np.sort(vectors[500:] @ query[0])[-10]
+    assert (found.record_ids >= 500).all()
+    assert (found.scores >= floor - 1e-6).mean() >= 0.9
+
+
+def test_the_last_of_a_repeated_id_counts() -> None:
+    index = LiveIndex.empty(DIM)
+    first, second, third = make_vectors(3)
+    index.upsert([5, 9, 5], np.array([first, second, third]), 1)
+    assert len(index) == 2
+    assert index.search(third[None], 1).record_ids.tolist() == [[5]]
+    lives, held = index.vectors_of([5, 9, 1])
+    assert lives.tolist() == [True, True, False]
+    assert (held == np.array([third, second, np.zeros(DIM)])).all()
+
+
+def test_a_record_that_is_both_added_and_deleted_in_a_batch_is_there() -> None:
+    vectors = make_vectors(4)
+    index = LiveIndex(build([5, 6, 7], vectors[:3], IndexSpec(kind=IndexKind.EXACT)))
+    index.apply([5], vectors[3:], [5, 6, 6], 4)
+    assert (len(index), index.applied_seq) == (2, 4)
+    assert index.search(vectors[3:], 9).record_ids[0, :2].tolist() == [5, 7]
+
+
+def test_replaying_does_not_grow_the_index() -> None:
+    vectors = make_vectors(50)
+    index = LiveIndex(build(np.arange(30), vectors[:30], IndexSpec(kind=IndexKind.EXACT)), applied_seq=3)
+    for seq in (3, 4, 4, 2):
+        index.upsert(np.arange(50), vectors, seq)
+        index.delete([77], seq)
+    stats = index.stats()
+    assert (stats.base, stats.delta, stats.tombstones, stats.count) == (30, 20, 0, 50)
+    assert index.applied_seq == 4
+
+
+@pytest.mark.parametrize("kind", [IndexKind.EXACT, IndexKind.IVF_PQ])
+def test_what_a_search_under_way_sees_stays_as_it_was(kind: IndexKind) -> None:
+    vectors = make_vectors(3_500)
+    index = LiveIndex(build(np.arange(3_000), vectors[:3_000], IndexSpec(kind=kind)))
+    index.upsert(np.arange(3_000, 3_200), vectors[3_000:3_200], 1)
+    index.delete([7, 3_005], 2)
+    before, queries = index._state, vectors[2_000:3_200:3]
+    answers = before.search(queries, 1, None)
+    index.apply(np.arange(0, 3_400, 2), vectors[100:1_800], np.arange(1, 3_400, 2), 3)
+    again = before.search(queries, 1, None)
+    assert again.record_ids.tolist() == answers.record_ids.tolist()
+    assert before.live_rows()[0].tolist() == [i for i in range(3_200) if i not in (7, 3_005)]
+
+
+def test_refused_changes_change_nothing() -> None:
+    index = LiveIndex.empty(DIM)
+    index.upsert([1], make_vectors(1), 1)
+    bad = make_vectors(2)
+    bad[1, 0] = np.nan
+    with pytest.raises(InvalidVectorError, match="vector 1 holds NaN"):
+        index.upsert([2, 3], bad, 2)
+    with pytest.raises(InvalidVectorError, match=r"vector 0 has length 1\.01"):
+        index.upsert([2], make_vectors(1) * np.float32(1.01), 2)
+    with pytest.raises(WrongDimError, match="13 dimensions, the index has 12"):
+        index.upsert([2], make_vectors(1, 13), 2)
+    with pytest.raises(InvalidIdError, match="record id -2 is negative"):
+        index.upsert([-2], make_vectors(1), 2)
+    with pytest.raises(InvalidIdError, match="record id -9 is negative"):
+        index.delete([-9], 2)
+    with pytest.raises(InvalidIdError, match="float64"):
+        index.delete(np.array([1.0]), 2)
+    assert (len(index), index.applied_seq) == (1, 1)
+
+
+def test_what_the_caller_does_to_its_arrays_afterwards_does_not_matter() -> None:
+    index = LiveIndex.empty(DIM)
+    ids, vectors = np.arange(3), make_vectors(3)
+    kept = vectors.copy()
+    index.upsert(ids, vectors, 1)
+    ids += 10
+    vectors[:] = vectors[::-1].copy()
+    assert index.search(kept, 1).record_ids.tolist() == [[0], [1], [2]]
+
+
+def test_compaction_is_due_when_changes_pass_the_limit() -> None:
+    vectors = make_vectors(COMPACT_ROWS + 2)
+    index = LiveIndex.empty(DIM)
+    index.upsert(np.arange(COMPACT_ROWS), vectors[:COMPACT_ROWS], 1)
+    assert not index.should_compact
+    index.upsert([COMPACT_ROWS], vectors[-1:], 2)
+    assert index.should_compact
+    index.compact()
+    assert not index.should_compact
+    assert index.stats().delta == index.stats().tombstones == 0
+    index.delete(np.arange(COMPACT_ROWS), 3)
+    assert not index.should_compact
+    index.delete([COMPACT_ROWS], 4)
+    assert (index.should_compact, len(index)) == (True, 0)
+
+
+def test_compaction_of_a_large_index_is_due_at_a_tenth_of_it() -> None:
+    vectors = make_vectors(60_000)
+    index = LiveIndex(build(np.arange(60_000), vectors, IndexSpec(kind=IndexKind.EXACT)))
+    index.upsert(np.arange(3_000), vectors[3_000:6_000], 1)  # each is one dead row of the base and one of the delta
+    assert (index.stats().delta, index.stats().tombstones, index.should_compact) == (3_000, 3_000, False)
+    index.delete([59_999], 2)
+    assert index.should_compact
+
+
+def test_a_compaction_that_fails_leaves_everything_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = make_vectors(20)
+    index = LiveIndex.empty(DIM)
+    index.upsert(np.arange(10), vectors[:10], 1)
+
+    def fails(*_args: object, **_options: object) -> None:
+        index.upsert([15], vectors[15:16], 2)
+        raise MemoryError("no memory for the new base")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(live_module, "build", fails)
+        with pytest.raises(MemoryError):
+            index.compact()
+    assert index._journal is None, "nothing collects changes for a base that will not come"
+    index.delete([3], 3)
+    assert (len(index), index.applied_seq, index.stats().base) == (10, 3, 0)
+    index.compact()
+    assert (len(index), index.stats().base, index.stats().delta) == (10, 10, 0)
+    assert index.search(vectors[15:16], 1).record_ids.tolist() == [[15]]
+
+
+def test_a_snapshot_is_of_the_base_and_writes_meanwhile_come_after_it(tmp_path: Path) -> None:
+    vectors = make_vectors(40)
+    writes: Iterator[int] = itertools.count(2)
+
+    def choose(n: int, dim: int) -> IndexSpec:
+        seq = next(writes)
+        index.apply([30 + seq], vectors[30 + seq : 31 + seq], [seq], seq)
+        return IndexSpec(kind=IndexKind.EXACT)
+
+    index = LiveIndex.empty(DIM, choose=choose)
+    index.upsert(np.arange(10), vectors[:10], 1)
+    folder = index.save(tmp_path, encoder_checksum="enc-a")
+    assert folder.name == "00000000000000000001"
+    assert (index.applied_seq, index.stats().base_seq) == (2, 1)
+    loaded = LiveIndex.load(folder, encoder_checksum="enc-a", dim=DIM)
+    assert (loaded.applied_seq, loaded.vectors_and_ids()[1].tolist()) == (1, list(range(10)))
+    index = loaded
+    index.delete([99], 8)  # nothing to remove: the base is complete up to 8 as it is
+    assert index.save(tmp_path, encoder_checksum="enc-a").name == "00000000000000000008"
+    assert [int(path.name) for path in list_snapshots(tmp_path)] == [8, 1]
+
+
+def test_an_index_without_changes_asks_its_base_directly() -> None:
+    base = build(np.arange(50), make_vectors(50), IndexSpec(kind=IndexKind.EXACT))
+    index = LiveIndex(base)
+    asked: list[int] = []
+    real = base.search
+
+    def search(queries: Vectors, k: int, allowed: NDArray[np.bool_] | None = None) -> object:
+        asked.append(k)
+        return real(queries, k, allowed)
+
+    base.search = search  # type: ignore[assignment, method-assign]
+    index.search(make_vectors(1), 3)
+    index.upsert(np.arange(50), make_vectors(50), 1)  # the same vectors: still no change
+    index.search(make_vectors(1), 4)
+    assert asked == [3, 4]
+
+
+class Followed:
+    """What readers may rely on while a writer works: grows only, and is read without a lock."""
+
+    def __init__(self) -> None:
+        self.added: list[int] = []
+        self.deleted: list[int] = []
+        self.compacted = threading.Semaphore(0)
+        self.done = threading.Event()
+
+
+def read(index: LiveIndex, vectors: Vectors, fixed: int, followed: Followed, seed: int) -> int:
+    """Search until the writer is done, and check every answer against what was certain before it began."""
+    chance = random.Random(seed)
+    n_answers = 0
+    while not followed.done.is_set():
+        gone, there = set(followed.deleted[:]), followed.added[:]
+        recent = there[-20:] or [0]
+        asked = [chance.randrange(fixed), chance.choice(recent), chance.choice(recent)]
+        found = index.search(vectors[asked], 5)
+        gone_after = set(followed.deleted[:])
+        for record_id, ids, scores in zip(asked, found.record_ids.tolist(), found.scores[:, 0], strict=True):
+            assert MISSING_ID not in ids
+            assert len(set(ids)) == len(ids), "no record twice"
+            assert not gone & set(ids), "nothing that was deleted before the search began"
+            if record_id < fixed or record_id not in gone_after:
+                assert ids[0] == record_id, "nothing missing that was there all the time"
+                assert scores == pytest.approx(1.0, abs=TOLERANCE)
+        n_answers += 1
+    return n_answers
+
+
+def write(index: LiveIndex, vectors: Vectors, fixed: int, batches: int, followed: Followed) -> None:
+    """Add ten records a batch, move the fixed ones from base to delta by turns, and delete the oldest."""
+    chance = random.Random(0)
+    for batch in range(batches):
+        if batch % (batches // 3) == 1:
+            assert followed.compacted.acquire(timeout=60)
+        fresh = np.arange(fixed + 10 * batch, fixed + 10 * batch + 10)
+        again = np.array([chance.randrange(fixed) for _ in range(3)])
+        nudged = vectors[again].copy()
+        nudged[:, 0] += np.float32(1e-6)  # another vector to the index, the same to the reader's tolerance
+        index.apply(np.concatenate([fresh, again]), np.concatenate([vectors[fresh], nudged]), [], 2 * batch + 1)
+        followed.added.extend(fresh.tolist())
+        if batch >= 5:
+            oldest = fresh - 50
+            # Announced in `deleted` only once the call has returned.
+            index.delete(oldest, 2 * batch + 2)
+            followed.deleted.extend(oldest.tolist())
+
+
+def compact_until_done(index: LiveIndex, followed: Followed) -> int:
+    n_compactions = 0
+    while not followed.done.wait(0.01):
+        index.compact()
+        followed.compacted.release()
+        n_compactions += 1
+    return n_compactions
+
+
+@pytest.mark.parametrize(("kind", "fixed", "batches"), [(IndexKind.EXACT, 300, 600), (IndexKind.IVF_PQ, 3_000, 250)])
+def test_readers_never_see_a_change_in_part(kind: IndexKind, fixed: int, batches: int) -> None:
+    vectors = np.random.default_rng(1).standard_normal((fixed + 10 * batches, 32)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    spec = IndexSpec(kind=kind)
+    index = LiveIndex(build(np.arange(fixed), vectors[:fixed], spec), choose=lambda n, dim: spec)
+    followed = Followed()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-4)
+    try:
+        with ThreadPoolExecutor(max_workers=5) as pool:
+            readers = [pool.submit(read, index, vectors, fixed, followed, seed) for seed in range(3)]
+            compactions = pool.submit(compact_until_done, index, followed)
+            try:
+                pool.submit(write, index, vectors, fixed, batches, followed).result(timeout=60)
+            finally:
+                followed.done.set()
+            answers = [reader.result(timeout=60) for reader in readers]
+            assert min(answers) > 20
+            assert compactions.result(timeout=60) >= 3
+    finally:
+        sys.setswitchinterval(interval)
+    live = set(range(fixed)) | (set(followed.added) - set(followed.deleted))
+    assert index.vectors_and_ids()[1].tolist() == sorted(live)
+    assert index.applied_seq == 2 * batches

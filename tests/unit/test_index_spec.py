@@ -1,0 +1,174 @@
+"""The choice of an index, and what building by it promises."""
+
+import sys
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from index.backends.exact import ExactIndex
+from index.backends.faiss_ivf import IvfPqIndex
+from index.errors import BackendMissingError, InvalidSpecError, InvalidVectorError
+from index.factory import build
+from index.spec import MIN_IVF_ROWS, IndexKind, IndexSpec, choose_nlist, choose_pq_m, choose_spec
+from index.types import Vectors
+
+IVF = IndexSpec(kind=IndexKind.IVF_PQ)
+
+
+def make_vectors(n: int, dim: int, seed: int = 0) -> Vectors:
+    random = np.random.default_rng(seed)
+    centres = random.standard_normal((max(1, n // 12), dim))
+    vectors = centres[random.integers(0, len(centres), n)] + 0.3 * random.standard_normal((n, dim))
+    return np.ascontiguousarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("n", "dim", "kind"),
+    [
+        (0, 256, IndexKind.EXACT),
+        (10_000, 256, IndexKind.EXACT),
+        (10_001, 256, IndexKind.IVF_PQ),
+        (20_000, 128, IndexKind.EXACT),
+        (20_001, 128, IndexKind.IVF_PQ),
+        (1_000_000, 64, IndexKind.IVF_PQ),
+        (255, 100_000, IndexKind.EXACT),
+    ],
+)
+def test_small_collections_are_searched_exactly(n: int, dim: int, kind: IndexKind) -> None:
+    assert choose_spec(n, dim).kind is kind
+
+
+@pytest.mark.parametrize(("n", "nlist"), [(1, 2), (10_000, 256), (100_000, 512), (1_000_000, 2_048)])
+def test_lists_grow_with_the_square_root(n: int, nlist: int) -> None:
+    assert choose_nlist(n) == nlist
+
+
+@pytest.mark.parametrize(
+    ("dim", "m"), [(1, 1), (2, 1), (3, 1), (8, 4), (100, 50), (101, 101), (250, 125), (256, 128), (75, 25)]
+)
+def test_codes_fit_the_dim(dim: int, m: int) -> None:
+    assert choose_pq_m(dim) == m
+
+
+def test_codes_divide_every_dim_with_at_least_a_code_for_four_numbers() -> None:
+    for dim in range(1, 1_100):
+        m = choose_pq_m(dim)
+        assert dim % m == 0
+        assert 4 * m >= dim
+
+
+@pytest.mark.parametrize("field", ["nlist", "nprobe", "rerank"])
+def test_negative_parameters_are_refused(field: str) -> None:
+    with pytest.raises(InvalidSpecError, match=f"{field} is -1"):
+        IndexSpec(kind=IndexKind.IVF_PQ, **{field: -1})
+
+
+def test_half_tuned_parameters_are_refused() -> None:
+    with pytest.raises(InvalidSpecError, match="nprobe is 4 and rerank 0"):
+        replace(IVF, nprobe=4)
+
+
+@pytest.mark.parametrize("target", [0.0, -1.0, 1.01, float("nan")])
+def test_a_target_is_a_share(target: float) -> None:
+    with pytest.raises(InvalidSpecError, match="target_recall"):
+        replace(IVF, target_recall=target)
+
+
+def test_index_recall_is_what_other_queries_get() -> None:
+    vectors = make_vectors(20_300, 48)
+    ids = np.arange(20_000)
+    index = build(ids, vectors[:20_000], IVF)
+    assert isinstance(index, IvfPqIndex)
+    queries = vectors[20_000:]
+    tenth = np.sort(queries.astype(np.float64) @ vectors[:20_000].T.astype(np.float64), axis=1)[:, -10]
+    reached = float((index.search(queries, 10).scores >= tenth[:, None] - 1e-6).mean())
+    assert index.index_recall >= 0.985  # tuned to .99 on 400 queries, measured on 400 others
+    assert abs(reached - index.index_recall) < 0.015
+    assert 1 <= index.spec.nprobe <= index.spec.nlist == 256
+
+
+def test_a_higher_target_is_reached_by_more_work() -> None:
+    vectors = make_vectors(6_000, 32)
+    ids = np.arange(6_000)
+    low, high = (build(ids, vectors, replace(IVF, target_recall=t)) for t in (0.6, 0.999))
+    assert low.index_recall < high.index_recall
+    assert high.index_recall >= 0.995
+    assert (low.spec.nprobe, low.spec.rerank) < (high.spec.nprobe, high.spec.rerank)
+
+
+def test_given_parameters_are_kept_and_measured() -> None:
+    vectors = make_vectors(6_000, 32)
+    index = build(np.arange(6_000), vectors, replace(IVF, nlist=64, nprobe=1, rerank=3))
+    assert (index.spec.nlist, index.spec.nprobe, index.spec.rerank) == (64, 1, 3)
+    assert 0.2 < index.index_recall < 0.99
+
+
+def test_queries_of_the_caller_tune_the_index() -> None:
+    vectors = make_vectors(6_000, 32)
+    strange = make_vectors(300, 32, seed=77)  # far from every stored vector, and so harder
+    plain, tuned = build(np.arange(6_000), vectors, IVF), build(np.arange(6_000), vectors, IVF, queries=strange)
+    assert (tuned.spec.nprobe, tuned.spec.rerank) > (plain.spec.nprobe, plain.spec.rerank)
+    with pytest.raises(InvalidVectorError, match="vector 0 has length"):
+        build(np.arange(6_000), vectors, IVF, queries=strange * 3)
+
+
+def test_building_twice_gives_the_same_index() -> None:
+    vectors = make_vectors(5_000, 32)
+    first, second = (build(np.arange(5_000), vectors, IVF) for _ in range(2))
+    assert (first.spec, first.index_recall) == (second.spec, second.index_recall)
+    queries = make_vectors(50, 32, seed=3)
+    assert first.search(queries, 10).record_ids.tolist() == second.search(queries, 10).record_ids.tolist()
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3, 7, 13, 75, 101, 250])
+@pytest.mark.parametrize("n", [MIN_IVF_ROWS - 1, MIN_IVF_ROWS, 3_000])
+def test_few_rows_of_any_dim_train_without_a_word(n: int, dim: int, capfd: pytest.CaptureFixture[str]) -> None:
+    vectors = make_vectors(n, dim)
+    index = build(np.arange(n), vectors, replace(IVF, nlist=4_096))
+    assert isinstance(index, ExactIndex if n < MIN_IVF_ROWS else IvfPqIndex)
+    best = index.search(vectors[:20], 1).scores[:, 0]
+    np.testing.assert_allclose(best, 1.0, atol=1e-5)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("distinct", [1, 2, 40])
+def test_repeated_rows_train_without_a_word(distinct: int, capfd: pytest.CaptureFixture[str]) -> None:
+    vectors = make_vectors(distinct, 24)[np.arange(4_000) % distinct]
+    found = build(np.arange(4_000), vectors, replace(IVF, nlist=64)).search(vectors[:5], 10)
+    np.testing.assert_allclose(found.scores, 1.0, atol=1e-5)
+    assert (found.record_ids % distinct == (np.arange(5) % distinct)[:, None]).all()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_search_uses_the_threads_it_was_given_on_whatever_thread_it_runs() -> None:
+    import faiss
+
+    vectors = make_vectors(4_000, 16)
+    index = build(np.arange(4_000), vectors, IVF, search_threads=1)
+    seen = []
+
+    def search() -> None:
+        faiss.omp_set_num_threads(2)  # what a new thread starts with on a machine of two cores
+        index.search(vectors[:1], 3)
+        seen.append(faiss.omp_get_max_threads())
+
+    thread = threading.Thread(target=search)
+    thread.start()
+    thread.join(timeout=30)
+    assert seen == [1]
+
+
+@pytest.mark.parametrize("kind", [IndexKind.FLAT, IndexKind.IVF_PQ])
+def test_without_faiss_the_error_says_how_to_install_it(kind: IndexKind, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(BackendMissingError, match=r"pip install 'samesay\[cpu\]'"):
+        build(np.arange(300), make_vectors(300, 8), IndexSpec(kind=kind))
+
+
+def test_an_exact_index_needs_no_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    vectors = make_vectors(300, 8)
+    index = build(np.arange(300), vectors, choose_spec(300, 8))
+    assert index.search(vectors[:3], 1).record_ids.tolist() == [[0], [1], [2]]
