@@ -1,4 +1,4 @@
-"""What is shipped: the wheel runs elsewhere, the images' lines work on the files they copy, the compose file is valid."""
+"""What is shipped: the wheel runs elsewhere, the images work on the files they copy, the compose file is valid."""
 
 import re
 import shutil
