@@ -2,7 +2,7 @@
 
 import os
 
-# Threads that wait must not spin: beside any other load a spinning pair of threads trains ten times slower.
+# Threads that wait must not spin: beside any other load a spinning pair of threads trains four times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from model.cli import main  # after the line above: OpenMP reads its environment once, when torch is loaded

@@ -1,0 +1,5 @@
+"""`python -m app` is `samesay`."""
+
+from app.cli import main
+
+main()

@@ -1,0 +1,29 @@
+"""The command `samesay`: one file of app.commands a group of commands."""
+
+import typer
+
+from app.commands import asking, collections, database, demo, document, encoders, importing, serving, training
+
+app = typer.Typer(
+    name="samesay",
+    help="Learns from groups of sentences that mean the same, and answers which are nearest.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("demo")(demo.demo)
+app.command("serve")(serving.serve)
+app.add_typer(encoders.app, name="encoders")
+app.add_typer(collections.app, name="collections")
+app.command("import")(importing.import_file)
+app.command("search")(asking.search)
+app.command("classify")(asking.classify)
+app.command("train", context_settings=training.PASS_EVERYTHING)(training.train)
+app.command("evaluate", context_settings=training.PASS_EVERYTHING)(training.evaluate)
+app.add_typer(database.app, name="db")
+app.command("openapi")(document.openapi)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()

@@ -1,0 +1,62 @@
+"""Routes of collections."""
+
+from fastapi import APIRouter, Request, Response
+
+from app.collection.schemas import CollectionAnswer, CollectionCreate, CollectionPatch
+from app.http_body import answer, etag, read_body
+from app.openapi import json_body, problems
+from app.parameters import CollectionName, Cursor, Limit
+from app.preconditions import read_precondition
+from app.schemas import Page
+from app.services import services
+
+router = APIRouter(prefix="/v1/collections", tags=["collections"])
+
+
+@router.get("", operation_id="list_collections", response_model=Page[CollectionAnswer], responses=problems())
+async def list_collections(request: Request, limit: Limit = 100, cursor: Cursor = None) -> Response:
+    """List the collections, oldest first."""
+    return answer(await services(request).collections.list_page(cursor, limit))
+
+
+@router.post(
+    "",
+    operation_id="create_collection",
+    status_code=201,
+    response_model=CollectionAnswer,
+    responses=problems(400, 409, 413, 507),
+    openapi_extra=json_body(CollectionCreate, faq={"name": "faq", "encoder": "faq-encoder"}),
+)
+async def create_collection(request: Request) -> Response:
+    """Create a collection; it starts with release 1 of the encoder."""
+    wanted = await read_body(request, CollectionCreate)
+    created = await services(request).collections.create(wanted)
+    return answer(created, status=201, headers=etag(created.version))
+
+
+@router.get("/{collection}", operation_id="get_collection", response_model=CollectionAnswer, responses=problems(404))
+async def get_collection(request: Request, collection: CollectionName) -> Response:
+    """Get one collection, with the state of its index."""
+    found = await services(request).collections.get(collection)
+    return answer(found, headers=etag(found.version))
+
+
+@router.patch(
+    "/{collection}",
+    operation_id="change_collection",
+    response_model=CollectionAnswer,
+    responses=problems(400, 404, 412, 413, 507),
+    openapi_extra=json_body(CollectionPatch, description={"description": "questions of our customers"}),
+)
+async def change_collection(request: Request, collection: CollectionName) -> Response:
+    """Change what is given, keep the rest. If-Match guards against a change unseen."""
+    patch = await read_body(request, CollectionPatch)
+    changed = await services(request).collections.change(collection, patch, read_precondition(request))
+    return answer(changed, headers=etag(changed.version))
+
+
+@router.delete("/{collection}", operation_id="delete_collection", status_code=204, responses=problems(404, 412, 507))
+async def delete_collection(request: Request, collection: CollectionName) -> Response:
+    """Delete a collection with everything in it."""
+    await services(request).collections.delete(collection, read_precondition(request))
+    return Response(status_code=204)

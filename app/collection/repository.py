@@ -1,0 +1,95 @@
+"""Collections in the database, and the sequence that orders their changes."""
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+
+from app.collection.tables import Collection
+from app.errors import NotFoundError
+from app.group.tables import Group
+from app.record.tables import ChangeLogEntry, Record, RecordLabel
+from app.release.tables import Release
+
+
+class CollectionRepository:
+    """Reads and writes collections.
+
+    Args:
+        session: Of the unit of work.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def find(self, name: str) -> Collection | None:
+        """The collection of this name."""
+        return self._session.scalars(select(Collection).where(Collection.name == _clean(name))).first()
+
+    def get(self, name: str) -> Collection:
+        """`find`, or raise NotFoundError."""
+        return self._found(self.find(name), name)
+
+    def get_locked(self, name: str) -> Collection:
+        """`get`, keeping every other writer of this collection out until the transaction ends."""
+        statement = select(Collection).where(Collection.name == _clean(name)).with_for_update()
+        return self._found(self._session.scalars(statement).first(), name)
+
+    def list_page(self, after: int, limit: int) -> list[Collection]:
+        """Up to `limit` collections past the id `after`, oldest first."""
+        return list(
+            self._session.scalars(select(Collection).where(Collection.id > after).order_by(Collection.id).limit(limit))
+        )
+
+    def add(self, collection: Collection) -> None:
+        """Store a new one."""
+        self._session.add(collection)
+        self._session.flush()
+
+    def count(self, collection: Collection) -> tuple[int, int]:
+        """How many records and groups it has."""
+        records = select(func.count()).where(Record.collection_id == collection.id)
+        groups = select(func.count()).where(Group.collection_id == collection.id)
+        return self._session.scalars(records).one(), self._session.scalars(groups).one()
+
+    def take_sequence(self, collection_id: int, n: int) -> int:
+        """Take the next n sequence numbers, in this very transaction, so that commit order is sequence order.
+
+        Returns:
+            The first of them.
+        """
+        statement = (
+            update(Collection)
+            .where(Collection.id == collection_id)
+            .values(last_seq=Collection.last_seq + n)
+            .returning(Collection.last_seq)
+            .execution_options(synchronize_session=False)
+        )
+        return self._session.execute(statement).scalar_one() - n + 1
+
+    def bump(self, collection: Collection) -> None:
+        """Count up the version after a change."""
+        collection.version += 1
+        collection.updated_at = func.current_timestamp()
+        self._session.flush()
+        self._session.refresh(collection)
+
+    def delete(self, collection: Collection) -> None:
+        """Delete it and all it holds."""
+        labels = select(Record.record_id).where(Record.collection_id == collection.id)
+        self._session.execute(delete(RecordLabel).where(RecordLabel.record_id.in_(labels)))
+        for table in (ChangeLogEntry, Record, Group, Release):
+            self._delete_all(table, collection.id)
+        self._session.delete(collection)
+        self._session.flush()
+
+    def _delete_all(self, table: type[ChangeLogEntry | Record | Group | Release], collection_id: int) -> None:
+        statement = delete(table).where(table.collection_id == collection_id)
+        self._session.execute(statement, execution_options={"synchronize_session": False})
+
+    def _found(self, collection: Collection | None, name: str) -> Collection:
+        if collection is None:
+            raise NotFoundError(f"there is no collection {_clean(name)[:64]!r}: GET /v1/collections lists them")
+        return collection
+
+
+def _clean(name: str) -> str:
+    return name.replace("\0", "")  # PostgreSQL takes no NUL, not even to look for

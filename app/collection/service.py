@@ -1,0 +1,129 @@
+"""Creating, reading, changing and deleting collections."""
+
+from sqlalchemy.orm import Session
+
+from app.collection.repository import CollectionRepository
+from app.collection.schemas import CollectionAnswer, CollectionCreate, CollectionPatch
+from app.collection.tables import Collection
+from app.cursors import Cursors
+from app.db import Database
+from app.encoder.repository import EncoderRepository
+from app.encoder.service import named_encoder
+from app.errors import NameTakenError
+from app.preconditions import Precondition
+from app.release.repository import ReleaseRepository
+from app.release.service import FIRST, first_release
+from app.schemas import Page
+from app.serving.serving import Serving
+
+_LISTING = "collections"
+
+
+class CollectionService:
+    """The collections.
+
+    Args:
+        database: Where they are.
+        serving: What of them is in memory.
+        cursors: Signs the pages of the list.
+    """
+
+    def __init__(self, database: Database, serving: Serving, cursors: Cursors) -> None:
+        self._database = database
+        self._serving = serving
+        self._cursors = cursors
+
+    async def create(self, wanted: CollectionCreate) -> CollectionAnswer:
+        """Create a collection with release 1 of its encoder."""
+        created = await self._database.write_async(lambda session: self._create(session, wanted))
+        self._serving.wake()
+        return created
+
+    async def get(self, name: str) -> CollectionAnswer:
+        """One collection, or NotFoundError."""
+        return await self._database.read_async(
+            lambda session: self._to_answer(session, CollectionRepository(session).get(name))
+        )
+
+    async def list_page(self, cursor: str | None, limit: int) -> Page[CollectionAnswer]:
+        """One page of all collections, oldest first."""
+        after = self._cursors.read(_LISTING, cursor)
+        return await self._database.read_async(lambda session: self._list_page(session, after, limit))
+
+    async def change(self, name: str, patch: CollectionPatch, precondition: Precondition) -> CollectionAnswer:
+        """Change what is given, keep the rest."""
+        return await self._database.write_async(lambda session: self._change(session, name, patch, precondition))
+
+    async def delete(self, name: str, precondition: Precondition) -> None:
+        """Delete a collection with everything in it."""
+
+        def unit(session: Session) -> int:
+            collection = _locked(session, name, precondition)
+            collection_id = collection.id
+            CollectionRepository(session).delete(collection)
+            return collection_id
+
+        self._serving.forget(await self._database.write_async(unit))
+
+    def _create(self, session: Session, wanted: CollectionCreate) -> CollectionAnswer:
+        repository = CollectionRepository(session)
+        encoder = named_encoder(session, wanted.encoder)
+        if repository.find(wanted.name) is not None:
+            raise NameTakenError(f"there is a collection {wanted.name!r} already: choose another name")
+        collection = Collection(name=wanted.name, settings=_settings(wanted.description))
+        repository.add(collection)
+        ReleaseRepository(session).add(first_release(collection.id, encoder))
+        collection.active_release = FIRST
+        session.flush()
+        session.refresh(collection)
+        return self._to_answer(session, collection)
+
+    def _change(
+        self, session: Session, name: str, patch: CollectionPatch, precondition: Precondition
+    ) -> CollectionAnswer:
+        collection = _locked(session, name, precondition)
+        wanted = {**collection.settings, **patch.model_dump(exclude_unset=True)}
+        if wanted != collection.settings:
+            collection.settings = wanted
+            CollectionRepository(session).bump(collection)
+        return self._to_answer(session, collection)
+
+    def _list_page(self, session: Session, after: int, limit: int) -> Page[CollectionAnswer]:
+        found = CollectionRepository(session).list_page(after, limit + 1)
+        more = len(found) > limit
+        return Page[CollectionAnswer](
+            items=[self._to_answer(session, collection) for collection in found[:limit]],
+            next_cursor=self._cursors.sign(_LISTING, found[limit - 1].id) if more else None,
+        )
+
+    def _to_answer(self, session: Session, collection: Collection) -> CollectionAnswer:
+        release = ReleaseRepository(session).get(collection.id, collection.active_release)
+        encoder = EncoderRepository(session).get(release.encoder_sha)
+        records, groups = CollectionRepository(session).count(collection)
+        status = self._serving.status(collection.id)
+        return CollectionAnswer(
+            name=collection.name,
+            description=collection.settings.get("description"),
+            encoder=encoder.sha,
+            encoder_name=encoder.name,
+            dim=encoder.dim,
+            records=records,
+            groups=groups,
+            last_seq=collection.last_seq,
+            visible_seq=min(status.visible_seq, collection.last_seq) if status else 0,
+            index_recall=status.index_recall if status else None,
+            active_release=collection.active_release,
+            version=collection.version,
+            created_at=collection.created_at,
+            updated_at=collection.updated_at,
+        )
+
+
+def _settings(description: str | None) -> dict[str, str]:
+    return {} if description is None else {"description": description}
+
+
+def _locked(session: Session, name: str, precondition: Precondition) -> Collection:
+    collection = CollectionRepository(session).get_locked(name)
+    precondition.check(collection.version, what=f"collection {name!r}")
+    return collection

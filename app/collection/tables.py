@@ -1,0 +1,31 @@
+"""The table of collections."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db import NOW, Base, BigId, UtcDateTime
+
+
+class Collection(Base):
+    """A named set of records.
+
+    Attributes:
+        last_seq: Sequence number of the last change of a record; taken inside each write's own transaction.
+        active_release: Number of the release that serves.
+        version: The ETag; changes of records leave it alone.
+    """
+
+    __tablename__ = "collections"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    name: Mapped[str] = mapped_column(String(63), unique=True)
+    settings: Mapped[dict[str, Any]] = mapped_column(JSON)
+    last_seq: Mapped[int] = mapped_column(BigInteger, default=0)
+    active_release: Mapped[int] = mapped_column(default=1)
+    version: Mapped[int] = mapped_column(default=1)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, server_default=NOW)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, server_default=NOW)

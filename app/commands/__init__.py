@@ -1,0 +1,1 @@
+"""The commands of `samesay`, one file a group."""

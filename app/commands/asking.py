@@ -1,0 +1,57 @@
+"""`samesay search` and `samesay classify`: ask a running server."""
+
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from app.commands.client import Client
+from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
+
+CollectionArgument = Annotated[str, typer.Argument(help="Name of the collection.")]
+TextArgument = Annotated[str, typer.Argument(help="The sentence.")]
+
+
+def search(
+    collection: CollectionArgument,
+    text: TextArgument,
+    k: Annotated[int, typer.Option("-k", help="Neighbours wanted.")] = 5,
+    url: UrlOption = DEFAULT_URL,
+    api_key: KeyOption = None,
+) -> None:
+    """Find the nearest records of a sentence."""
+    with plain_errors(), Client(url, api_key) as client:
+        answer = client.post(f"/v1/collections/{quote(collection, safe='')}:search", {"query": text, "k": k})
+    table = Table("score", "group", "id", "text")
+    for neighbour in answer["results"][0]:
+        table.add_row(f"{neighbour['score']:.3f}", *(Text(neighbour[name] or "") for name in ("group", "id", "text")))
+    Console().print(table)
+    _warn_if(answer["truncated"])
+
+
+def classify(
+    collection: CollectionArgument,
+    text: TextArgument,
+    top_n: Annotated[int, typer.Option(help="Groups to show.")] = 3,
+    url: UrlOption = DEFAULT_URL,
+    api_key: KeyOption = None,
+) -> None:
+    """Decide which group a sentence belongs to, if any."""
+    with plain_errors(), Client(url, api_key) as client:
+        body = {"text": text, "top_n": top_n}
+        answer = client.post(f"/v1/collections/{quote(collection, safe='')}:classify", body)
+    result = answer["results"][0]
+    print(f"{result['decision']} (confidence {result['confidence']:.2f})")
+    table = Table("confidence", "group")
+    for group in result["groups"]:
+        table.add_row(f"{group['confidence']:.3f}", Text(group["group"]))
+    Console().print(table)
+    _warn_if(result["truncated"])
+
+
+def _warn_if(truncated: bool) -> None:
+    if truncated:
+        typer.echo("note: the sentence was cut at the encoder's limit (see /v1/encoders)", err=True)

@@ -1,0 +1,82 @@
+"""What the commands that talk to a running server share: a client whose errors say what to do."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+
+import httpx
+
+from model.contract.errors import SamesayError
+
+
+class ClientError(SamesayError):
+    """The server cannot be reached, or refused."""
+
+
+class Client:
+    """Talks to a running server.
+
+    Args:
+        url: Where it is.
+        api_key: Its key, if it wants one.
+    """
+
+    def __init__(self, url: str, api_key: str | None) -> None:
+        self._url = url.rstrip("/")
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._http = httpx.Client(base_url=self._url, headers=headers, timeout=httpx.Timeout(60.0, connect=5.0))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        """GET, decoded."""
+        return self._send("GET", path, params=parameters)
+
+    def post(self, path: str, body: Any, **parameters: Any) -> Any:
+        """POST, decoded."""
+        return self._send("POST", path, json=body, params=parameters)
+
+    def put(self, path: str, body: Any, **parameters: Any) -> Any:
+        """PUT, decoded."""
+        return self._send("PUT", path, json=body, params=parameters)
+
+    def patch(self, path: str, body: Any) -> Any:
+        """PATCH, decoded."""
+        return self._send("PATCH", path, json=body)
+
+    def _send(self, method: str, path: str, **options: Any) -> Any:
+        with self._explained():
+            response = self._http.request(method, path, **options)
+        if response.is_success:
+            return response.json() if response.content else None
+        raise ClientError(_explain(response))
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise ClientError(f"{self._url} is no URL of a server: {error}; give --url http://HOST:PORT") from None
+        except httpx.ConnectError:
+            raise ClientError(
+                f"no server answers at {self._url}: start one with `samesay serve`, or give --url"
+            ) from None
+        except httpx.TimeoutException:
+            raise ClientError(f"the server at {self._url} does not answer in time: look at its log") from None
+        except httpx.TransportError as error:
+            raise ClientError(f"the connection to {self._url} broke ({error}): try again") from None
+
+
+def _explain(response: httpx.Response) -> str:
+    try:
+        problem = response.json()
+        detail = problem["detail"]
+    except (ValueError, KeyError, TypeError):
+        return f"the server answered {response.status_code}, and not as samesay does: is --url right?"
+    if response.status_code == 401:
+        return f"{detail} (give --api-key, or set SAMESAY_API_KEY)"
+    return f"{detail} (HTTP {response.status_code}, {problem.get('code')})"

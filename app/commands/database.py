@@ -1,0 +1,26 @@
+"""`samesay db`: the database's schema."""
+
+import typer
+
+from app import migrating
+from app.commands.shared import DataOption, load_settings, plain_errors
+from app.container import connect_database
+
+app = typer.Typer(help="The database.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Keeps a single command a command of the group."""
+
+
+@app.command()
+def upgrade(data: DataOption = None) -> None:
+    """Bring the database to this version's schema. SQLite is also upgraded by `samesay serve`."""
+    with plain_errors():
+        database = connect_database(load_settings(data=data))
+        try:
+            migrating.upgrade(database.engine)
+        finally:
+            database.close()
+        print(f"{database.engine.dialect.name} is at schema {migrating.head()}")

@@ -1,0 +1,49 @@
+"""What commands share: options, settings from them, printing, and errors without a traceback."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from app.errors import StartupError
+from app.settings import Settings
+from model.contract.errors import SamesayError
+
+DataOption = Annotated[Path | None, typer.Option("--data", help="Data folder. [env: SAMESAY_DATA; default: data]")]
+UrlOption = Annotated[str, typer.Option("--url", envvar="SAMESAY_URL", help="The running server.")]
+KeyOption = Annotated[
+    str | None, typer.Option("--api-key", envvar="SAMESAY_API_KEY", help="Its key.", show_envvar=True)
+]
+DEFAULT_URL = "http://127.0.0.1:8765"
+
+
+def load_settings(**options: Any) -> Settings:
+    """Settings from the environment, and from those options that were given.
+
+    Raises:
+        StartupError: A value is wrong; it is named.
+    """
+    try:
+        return Settings(**{name: value for name, value in options.items() if value is not None})
+    except ValidationError as error:
+        wrong = error.errors(include_input=False, include_url=False)[0]
+        name = "_".join(str(part) for part in wrong["loc"]) or "settings"
+        raise StartupError(f"SAMESAY_{name.upper()}: {wrong['msg'].removeprefix('Value error, ')}") from None
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Print an error of ours in one line and exit with 1."""
+    try:
+        yield
+    except SamesayError as error:
+        Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {_escape(str(error))}")
+        raise typer.Exit(1) from None
+
+
+def _escape(text: str) -> str:
+    return text.replace("[", r"\[")

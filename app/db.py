@@ -1,0 +1,153 @@
+"""The one seam to SQL: the declarative base, column types and the `Database` interface. Nobody else calls commit()."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar, cast
+
+from sqlalchemy import BigInteger, DateTime, Dialect, Engine, Integer, MetaData, Table, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.types import TypeDecorator
+
+from app.errors import ConflictError, OverloadedError, ServiceError, StorageError, StorageFullError
+
+T = TypeVar("T")
+
+READERS: Final = 8
+"""Threads, and so connections, that read at the same time."""
+
+BigId = BigInteger().with_variant(Integer, "sqlite")
+"""int64 key; SQLite counts up only columns called INTEGER."""
+
+NOW: Final = text("CURRENT_TIMESTAMP")
+"""Default of moments; both databases know it, while SQLite knows no now()."""
+
+_NAMING: Final = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    """Base of every table."""
+
+    metadata = MetaData(naming_convention=_NAMING)
+
+
+def table_of(entity: type[Base]) -> Table:
+    """The table behind a class, for statements over many rows."""
+    return cast(Table, entity.__table__)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment, always aware and in UTC; SQLite keeps no zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Database(ABC):
+    """Runs units of work, each a function of a session.
+
+    A unit must not commit. A read unit sees one consistent state; a write unit is durable when its future resolves.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="db-read")
+
+    def read(self, unit: Callable[[Session], T]) -> T:
+        """Run a unit that only reads, in this thread."""
+        with translated(), self._read_session() as session:
+            return unit(session)
+
+    async def read_async(self, unit: Callable[[Session], T]) -> T:
+        """Run a unit that only reads, off the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self.read, unit)
+
+    @abstractmethod
+    def write(self, unit: Callable[[Session], T]) -> "Future[T]":
+        """Run a unit in a transaction of its own and commit it.
+
+        Returns:
+            Resolves with the unit's result once it is durable, or with what it raised, and then nothing was stored.
+
+        Raises:
+            OverloadedError: Too many units wait already.
+        """
+
+    async def write_async(self, unit: Callable[[Session], T]) -> T:
+        """`write`, awaited."""
+        return await asyncio.wrap_future(self.write(unit))
+
+    def close(self) -> None:
+        """Finish what is running and close every connection."""
+        self._readers.shutdown()
+        self.engine.dispose()
+
+    @abstractmethod
+    def _read_session(self) -> Session: ...
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise our errors in place of the driver's."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise translate(error) from error
+
+
+def translate(error: DBAPIError) -> Exception:
+    """The error to answer in place of the driver's; the driver's own where it means a defect of ours."""
+    name = type(error.orig).__name__
+    sqlite = getattr(error.orig, "sqlite_errorcode", None)
+    state = getattr(error.orig, "sqlstate", None)
+    found = _SQLITE_ERRORS.get(sqlite & 0xFF) if sqlite is not None else _POSTGRES_ERRORS.get(state or "")
+    if found is not None:
+        return found[0](found[1])
+    if name in ("OperationalError", "AdminShutdown", "ConnectionTimeout"):
+        return StorageError(f"the database cannot be reached or used ({name}): nothing was stored; try again later")
+    return error
+
+
+_FULL: Final = "the disk of the database is full: nothing was stored; free some space, then repeat the request"
+_BUSY: Final = "the database is busy: nothing was stored; repeat the request"
+_UNUSABLE: Final = "the database's files cannot be read or written: nothing was stored; look at the disk and its rights"
+_DAMAGED: Final = "the database file is damaged or is no SQLite file: restore samesay.db from a backup"
+_RACE: Final = "another request changed the same thing at the same moment: nothing was stored; repeat the request"
+
+_Known = dict[Any, tuple[type[ServiceError], str]]
+_SQLITE_ERRORS: Final[_Known] = {
+    5: (OverloadedError, _BUSY),
+    6: (OverloadedError, _BUSY),
+    8: (StorageError, _UNUSABLE),
+    10: (StorageError, _UNUSABLE),
+    13: (StorageFullError, _FULL),
+    11: (StorageError, _DAMAGED),
+    14: (StorageError, _UNUSABLE),
+    19: (ConflictError, _RACE),
+    26: (StorageError, _DAMAGED),
+}
+_POSTGRES_ERRORS: Final[_Known] = {
+    "23505": (ConflictError, _RACE),
+    "23503": (ConflictError, _RACE),
+    "40001": (OverloadedError, _BUSY),
+    "40P01": (OverloadedError, _BUSY),
+    "53100": (StorageFullError, _FULL),
+}

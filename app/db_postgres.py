@@ -1,0 +1,75 @@
+"""PostgreSQL: ordinary transactions in a pool of threads."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final, TypeVar
+
+from sqlalchemy import create_engine, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.orm import Session
+
+from app.db import READERS, Database, translated
+from app.errors import NotReadyError, OverloadedError, StartupError
+
+T = TypeVar("T")
+
+_WRITERS: Final = 8
+
+
+class PostgresDatabase(Database):
+    """One PostgreSQL database, perhaps shared with other servers.
+
+    Args:
+        url: postgresql://...; the driver is psycopg 3.
+        max_queued: Units that may wait for a writer.
+    """
+
+    def __init__(self, url: str, *, max_queued: int = 1024) -> None:
+        engine = create_engine(
+            _with_driver(url), hide_parameters=True, pool_size=READERS + _WRITERS, pool_pre_ping=True
+        )
+        super().__init__(engine)
+        self._reading = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="db-write")
+        self._room = threading.Semaphore(max_queued)
+        self._max_queued = max_queued
+
+    def write(self, unit: Callable[[Session], T]) -> "Future[T]":
+        if not self._room.acquire(blocking=False):
+            raise OverloadedError(
+                f"{self._max_queued} writes wait already: nothing was stored; repeat the request in a second"
+            )
+        try:
+            future = self._writers.submit(self._run, unit)
+        except RuntimeError:
+            self._room.release()
+            raise NotReadyError("the server is stopping: nothing was stored; repeat the request") from None
+        future.add_done_callback(lambda _: self._room.release())
+        return future
+
+    def close(self) -> None:
+        self._writers.shutdown()
+        super().close()
+
+    def _read_session(self) -> Session:
+        return Session(self._reading)
+
+    def _run(self, unit: Callable[[Session], T]) -> T:
+        with translated(), Session(self.engine) as session, session.begin():
+            return unit(session)
+
+
+def _with_driver(url: str) -> str:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise StartupError(
+            "SAMESAY_DATABASE_URL is no database URL: give postgresql://user:password@host/name"
+        ) from None
+    if parsed.get_backend_name() not in ("postgresql", "postgres"):
+        raise StartupError(
+            f"SAMESAY_DATABASE_URL names {parsed.get_backend_name()!r}: only postgresql://... is supported; "
+            "for SQLite leave it unset"
+        )
+    return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)

@@ -1,0 +1,171 @@
+"""SQLite: WAL, synchronous=FULL, and one writer thread that commits many writes at once (group commit)."""
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, Full, Queue
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from app.db import READERS, Database, translate
+from app.errors import NotReadyError, OverloadedError, StorageError, StorageFullError
+
+T = TypeVar("T")
+
+MOST_UNITS: Final = 64
+"""Units that share a commit at most: bounds how long the first of them waits for the others."""
+
+_BUSY_TIMEOUT_MS: Final = 10_000
+_PRAGMAS: Final = (
+    f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}",
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+)
+
+
+def sqlite_engine(path: Path) -> Engine:
+    """An engine whose transactions begin when SQLAlchemy says so, not when the driver guesses."""
+    engine = create_engine(f"sqlite:///{path}", hide_parameters=True, pool_size=READERS + 4, max_overflow=8)
+    event.listen(engine, "connect", _configure)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _configure(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # the driver would begin only at the first change, and break savepoints
+    for pragma in _PRAGMAS:
+        connection.execute(pragma)
+
+
+def _begin(connection: Connection) -> None:
+    # a writer that first reads and then writes would fail with "busy" instead of waiting
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writes") else "BEGIN")
+
+
+class SqliteDatabase(Database):
+    """One file, many readers, one writer thread.
+
+    Args:
+        path: The database file; its folder exists.
+        max_queued: Units that may wait for the writer.
+    """
+
+    def __init__(self, path: Path, *, max_queued: int = 1024) -> None:
+        super().__init__(sqlite_engine(path))
+        self._queue: Queue[_Unit | None] = Queue(max_queued)
+        self._closed = False
+        self._door = threading.Lock()  # guards _closed against a write that slips in behind the final None
+        self._thread = threading.Thread(target=self._run, name="db-write", daemon=True)
+        self._thread.start()
+
+    def write(self, unit: Callable[[Session], T]) -> "Future[T]":
+        future: Future[T] = Future()
+        with self._door:
+            if self._closed:
+                raise NotReadyError("the server is stopping: nothing was stored; repeat the request")
+            try:
+                self._queue.put_nowait((unit, future))
+            except Full:
+                raise OverloadedError(
+                    f"{self._queue.maxsize} writes wait already: nothing was stored; repeat the request in a second"
+                ) from None
+        return future
+
+    def close(self) -> None:
+        with self._door:
+            already, self._closed = self._closed, True
+        if not already:
+            self._queue.put(None)
+            self._thread.join()
+            super().close()
+
+    def _read_session(self) -> Session:
+        return Session(self.engine)
+
+    def _run(self) -> None:
+        while True:
+            units, last = self._take()
+            if units:
+                _commit_together(self.engine, units)
+            if last:
+                return
+
+    def _take(self) -> tuple[list["_Unit"], bool]:
+        """Wait for a unit, then take all that came meanwhile."""
+        item = self._queue.get()
+        units: list[_Unit] = []
+        while item is not None:
+            if item[1].set_running_or_notify_cancel():
+                units.append(item)
+            if len(units) == MOST_UNITS:
+                return units, False
+            try:
+                item = self._queue.get_nowait()
+            except Empty:
+                return units, False
+        return units, True
+
+
+_Unit = tuple[Callable[[Session], Any], "Future[Any]"]
+
+
+def _commit_together(engine: Engine, units: list[_Unit]) -> None:
+    """Run each unit in a savepoint and commit once; a unit that fails fails alone, a failing disk fails all."""
+    outcomes: list[tuple[Future[Any], Any, BaseException | None]] = []
+    try:
+        with engine.connect().execution_options(writes=True) as connection, connection.begin():
+            for unit, future in units:
+                outcomes.append((future, *_run_in_savepoint(connection, unit)))
+    except BaseException as error:  # the thread must live on, and every caller must hear
+        mended = _cause(error)
+        for _, future in units:
+            future.set_exception(mended)
+        return
+    for future, result, failure in outcomes:
+        if failure is not None:
+            future.set_exception(failure)
+        else:
+            future.set_result(result)
+
+
+def _run_in_savepoint(connection: Connection, unit: Callable[[Session], Any]) -> tuple[Any, BaseException | None]:
+    session = Session(connection, join_transaction_mode="create_savepoint")
+    try:
+        result = unit(session)
+        session.commit()  # releases the savepoint only
+        return result, None
+    except DBAPIError as error:
+        mended = translate(error)
+        if isinstance(mended, StorageError | StorageFullError):
+            # SQLite may have ended the whole transaction: nothing of it can be trusted
+            raise _TransactionLostError(mended) from error
+        session.rollback()
+        return None, mended
+    except Exception as error:  # handed to the caller by its future
+        session.rollback()
+        return None, error
+    finally:
+        with suppress(DBAPIError):  # after such an end there is no savepoint to go back to
+            session.close()
+
+
+class _TransactionLostError(Exception):
+    """Carries the reason past the errors that clearing up causes."""
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What to tell the callers of a transaction that failed as a whole."""
+    lost: BaseException | None = error
+    while lost is not None and not isinstance(lost, _TransactionLostError):
+        lost = lost.__context__
+    if lost is not None:
+        reason: BaseException = lost.args[0]
+        return reason
+    return translate(error) if isinstance(error, DBAPIError) else error

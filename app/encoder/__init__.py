@@ -1,0 +1,1 @@
+"""The registry of encoders: which bundles this service knows."""

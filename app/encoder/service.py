@@ -1,0 +1,111 @@
+"""Registering encoders and finding them."""
+
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from app.db import Database
+from app.encoder.repository import EncoderRepository
+from app.encoder.schemas import EncoderAnswer
+from app.encoder.store import EncoderStore
+from app.encoder.tables import Encoder
+from app.errors import FieldProblem, InvalidValueError, NameTakenError
+from model.contract.bundle import Bundle, load_bundle
+
+HOW_TO_ADD = "train one with `samesay train DATA --out RUN`, then `samesay encoders add RUN/bundle --name NAME`"
+
+
+class EncoderService:
+    """The registry of encoders.
+
+    Args:
+        database: Where their names are.
+        store: Where their bundles are.
+    """
+
+    def __init__(self, database: Database, store: EncoderStore) -> None:
+        self._database = database
+        self._store = store
+
+    def add(self, path: Path, name: str) -> EncoderAnswer:
+        """Verify a bundle, copy it and register it; adding it again under the same name changes nothing.
+
+        Raises:
+            BundleError: The bundle cannot be used.
+            NameTakenError: Another bundle has the name, or the bundle has another name.
+        """
+        bundle = load_bundle(path)
+        self._database.read(lambda session: _find_same(session, bundle, name))
+        self._store.copy(bundle)
+        return self._database.write(lambda session: _register(session, bundle, name)).result()
+
+    def list_now(self) -> list[EncoderAnswer]:
+        """Every encoder, by name."""
+        return self._database.read(_list_all)
+
+    async def list_all(self) -> list[EncoderAnswer]:
+        """`list_now`, off the event loop."""
+        return await self._database.read_async(_list_all)
+
+    async def get(self, name_or_sha: str) -> EncoderAnswer:
+        """One encoder, or NotFoundError."""
+        return await self._database.read_async(lambda session: to_answer(EncoderRepository(session).get(name_or_sha)))
+
+    async def resolve(self, name_or_sha: str) -> str:
+        """The sha256 of the encoder that a body names."""
+        return await self._database.read_async(lambda session: named_encoder(session, name_or_sha).sha)
+
+
+def named_encoder(session: Session, name_or_sha: str) -> Encoder:
+    """The encoder that a body names.
+
+    Raises:
+        InvalidValueError: There is none; says which there are, or how to get one.
+    """
+    repository = EncoderRepository(session)
+    found = repository.find(name_or_sha)
+    if found is not None:
+        return found
+    names = [encoder.name for encoder in repository.list_all()]
+    known = f"registered are {', '.join(names[:20])}" if names else f"none is registered: {HOW_TO_ADD}"
+    detail = f"there is no encoder {name_or_sha[:64]!r}; {known}"
+    raise InvalidValueError(detail, errors=[FieldProblem("/encoder", detail)])
+
+
+def _list_all(session: Session) -> list[EncoderAnswer]:
+    return [to_answer(encoder) for encoder in EncoderRepository(session).list_all()]
+
+
+def to_answer(encoder: Encoder) -> EncoderAnswer:
+    """The row as the API shows it."""
+    manifest = encoder.manifest
+    return EncoderAnswer(
+        sha=encoder.sha,
+        name=encoder.name,
+        dim=encoder.dim,
+        max_tokens=manifest["max_tokens"],
+        max_chars=manifest["max_chars"],
+        languages=list(manifest["languages"]),
+        n_labels=manifest["n_labels"],
+        metrics=manifest["metrics"],
+        created_at=encoder.created_at,
+    )
+
+
+def _find_same(session: Session, bundle: Bundle, name: str) -> Encoder | None:
+    repository = EncoderRepository(session)
+    by_sha, by_name = repository.find(bundle.sha), repository.find(name)
+    if by_name is not None and by_name.sha != bundle.sha:
+        raise NameTakenError(f"the name {name!r} belongs to encoder {by_name.sha[:12]}...: choose another name")
+    if by_sha is not None and by_sha.name != name:
+        raise NameTakenError(f"this bundle is registered already, as {by_sha.name!r}: use that name")
+    return by_sha
+
+
+def _register(session: Session, bundle: Bundle, name: str) -> EncoderAnswer:
+    encoder = _find_same(session, bundle, name)
+    if encoder is None:
+        manifest = bundle.manifest
+        encoder = Encoder(sha=bundle.sha, name=name, dim=manifest.dim, manifest=manifest.model_dump(mode="json"))
+        EncoderRepository(session).add(encoder)
+    return to_answer(encoder)

@@ -1,0 +1,82 @@
+"""The folder DATA/encoders: bundles by their sha256, copied whole and durably, loaded once."""
+
+import os
+import shutil
+import threading
+from pathlib import Path
+
+from model.contract.bundle import Bundle, load_bundle
+from model.contract.errors import BundleDamagedError
+
+
+class EncoderStore:
+    """Bundles on disk, and those of them that are loaded.
+
+    Args:
+        folder: DATA/encoders.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._loaded: dict[str, Bundle] = {}
+        self._lock = threading.Lock()  # guards _loaded, and lets one thread at a time load
+
+    def copy(self, bundle: Bundle) -> Path:
+        """Copy a verified bundle to its place; what is there already and whole stays."""
+        target = self._folder / bundle.sha
+        if target.exists() and _is_whole(target, bundle.sha):
+            return target
+        self._folder.mkdir(parents=True, exist_ok=True)
+        staging = self._folder / f".{bundle.sha}.{os.getpid()}.tmp"
+        shutil.rmtree(staging, ignore_errors=True)
+        shutil.copytree(bundle.path, staging)
+        _sync(staging)
+        shutil.rmtree(target, ignore_errors=True)
+        staging.rename(target)
+        _sync_one(self._folder)
+        return target
+
+    def find_loaded(self, sha: str) -> Bundle | None:
+        """The bundle if it is in memory already."""
+        return self._loaded.get(sha)
+
+    def get(self, sha: str) -> Bundle:
+        """The loaded bundle, from memory after the first time.
+
+        Raises:
+            BundleError: It is not there, or not what it was.
+        """
+        loaded = self._loaded.get(sha)
+        if loaded is not None:
+            return loaded
+        with self._lock:
+            if sha not in self._loaded:
+                self._loaded[sha] = self._load(sha)
+            return self._loaded[sha]
+
+    def _load(self, sha: str) -> Bundle:
+        bundle = load_bundle(self._folder / sha)
+        if bundle.sha != sha:
+            raise BundleDamagedError(f"{bundle.path} holds bundle {bundle.sha[:12]}...: add the original again")
+        return bundle
+
+
+def _is_whole(folder: Path, sha: str) -> bool:
+    try:
+        return load_bundle(folder).sha == sha
+    except Exception:  # whatever is wrong with it, it is copied again
+        return False
+
+
+def _sync(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        _sync_one(path)
+    _sync_one(folder)
+
+
+def _sync_one(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

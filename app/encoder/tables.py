@@ -1,0 +1,21 @@
+"""The table of registered encoders."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db import NOW, Base, UtcDateTime
+
+
+class Encoder(Base):
+    """A bundle that lies verified in DATA/encoders/SHA."""
+
+    __tablename__ = "encoders"
+
+    sha: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(String(63), unique=True)
+    dim: Mapped[int]
+    manifest: Mapped[dict[str, Any]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, server_default=NOW)

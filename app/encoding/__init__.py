@@ -1,0 +1,1 @@
+"""The micro-batcher: many requests, one call of the encoder."""

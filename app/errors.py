@@ -1,0 +1,156 @@
+"""Errors of the service, drawn as a tree. Each answerable one knows its HTTP status and a stable code.
+
+SamesayError                       (model.contract.errors)
+ +- ServiceError                   answered as problem+json
+ |   +- MalformedBodyError         400 the body is not UTF-8 or not JSON
+ |   +- UnauthorisedError          401 no key, or a wrong one
+ |   +- NotFoundError              404 no such collection, record, group, encoder or release
+ |   +- ConflictError              409
+ |   |   +- NameTakenError         the name belongs to another one
+ |   |   +- GroupNotEmptyError     a group that still has records
+ |   +- PreconditionFailedError    412 If-Match or If-None-Match does not hold
+ |   +- BodyTooLargeError          413
+ |   +- InvalidValueError          422 the body or a parameter has a wrong value; says which
+ |   +- UnavailableError           503 try again later
+ |   |   +- OverloadedError        a queue is full
+ |   |   +- NotReadyError          still loading, or stopping
+ |   |   +- StorageError           the database cannot be reached, read or written
+ |   +- StorageFullError           507 the disk is full
+ +- StartupError                   the process refuses to start
+     +- InsecureBindError          reachable from outside and without a key
+     +- DataFolderBusyError        another server holds the data folder
+     +- PortBusyError              another process listens there
+     +- SchemaOutdatedError        the database needs `samesay db upgrade`
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from model.contract.errors import SamesayError
+
+
+@dataclass(frozen=True, slots=True)
+class FieldProblem:
+    """One wrong value: a JSON pointer into the body (or the parameter's name), and what is wrong with it."""
+
+    pointer: str
+    detail: str
+
+
+class ServiceError(SamesayError):
+    """Base of every error that is answered as problem+json."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    title: ClassVar[str] = "Internal error"
+    retry_after_s: ClassVar[int | None] = None
+
+    def __init__(self, detail: str, *, errors: Sequence[FieldProblem] = ()) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = tuple(errors)
+
+
+class MalformedBodyError(ServiceError):
+    """The body is not UTF-8 or not JSON."""
+
+    status, code, title = 400, "malformed_body", "Malformed body"
+
+
+class UnauthorisedError(ServiceError):
+    """No key, or a wrong one."""
+
+    status, code, title = 401, "unauthorised", "Unauthorised"
+
+
+class NotFoundError(ServiceError):
+    """There is no such collection, record, group, encoder or release."""
+
+    status, code, title = 404, "not_found", "Not found"
+
+
+class ConflictError(ServiceError):
+    """The request contradicts what is stored."""
+
+    status, code, title = 409, "conflict", "Conflict"
+
+
+class NameTakenError(ConflictError):
+    """The name belongs to another one."""
+
+    code, title = "name_taken", "Name taken"
+
+
+class GroupNotEmptyError(ConflictError):
+    """The group still has records."""
+
+    code, title = "group_not_empty", "Group not empty"
+
+
+class PreconditionFailedError(ServiceError):
+    """If-Match or If-None-Match does not hold."""
+
+    status, code, title = 412, "precondition_failed", "Precondition failed"
+
+
+class BodyTooLargeError(ServiceError):
+    """The body is larger than the server takes."""
+
+    status, code, title = 413, "body_too_large", "Body too large"
+
+
+class InvalidValueError(ServiceError):
+    """The body or a parameter has a wrong value."""
+
+    status, code, title = 422, "invalid_value", "Invalid value"
+
+
+class UnavailableError(ServiceError):
+    """The same request may succeed later."""
+
+    status, code, title, retry_after_s = 503, "unavailable", "Unavailable", 1
+
+
+class OverloadedError(UnavailableError):
+    """A queue is full."""
+
+    code, title = "overloaded", "Overloaded"
+
+
+class NotReadyError(UnavailableError):
+    """Still loading, or stopping already."""
+
+    code, title = "not_ready", "Not ready"
+
+
+class StorageError(UnavailableError):
+    """The database cannot be reached, read or written."""
+
+    code, title, retry_after_s = "storage_unavailable", "Storage unavailable", 5
+
+
+class StorageFullError(ServiceError):
+    """The disk is full: nothing more is accepted, everything acknowledged is kept."""
+
+    status, code, title, retry_after_s = 507, "storage_full", "Storage full", 30
+
+
+class StartupError(SamesayError):
+    """The process refuses to start."""
+
+
+class InsecureBindError(StartupError):
+    """Reachable from outside and without a key."""
+
+
+class DataFolderBusyError(StartupError):
+    """Another server holds the data folder."""
+
+
+class PortBusyError(StartupError):
+    """Another process listens on the port."""
+
+
+class SchemaOutdatedError(StartupError):
+    """The database has another schema than this version needs."""

@@ -1,0 +1,1 @@
+"""Groups: records that mean the same."""

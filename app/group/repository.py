@@ -1,0 +1,81 @@
+"""Groups in the database."""
+
+from collections.abc import Iterable
+
+from sqlalchemy import func, insert, select
+from sqlalchemy.orm import Session
+
+from app.errors import NotFoundError
+from app.group.tables import Group
+from app.record.tables import Record
+
+
+class GroupRepository:
+    """Reads and writes groups of one collection.
+
+    Args:
+        session: Of the unit of work.
+        collection_id: The collection's.
+    """
+
+    def __init__(self, session: Session, collection_id: int) -> None:
+        self._session = session
+        self._collection_id = collection_id
+
+    def find(self, key: str) -> Group | None:
+        """The group of this key."""
+        statement = select(Group).where(Group.collection_id == self._collection_id, Group.key == key)
+        return self._session.scalars(statement).first()
+
+    def get(self, key: str) -> Group:
+        """`find`, or raise NotFoundError."""
+        found = self.find(key)
+        if found is None:
+            raise NotFoundError(f"the collection has no group {key[:64]!r}")
+        return found
+
+    def list_page(self, after: int, limit: int) -> list[Group]:
+        """Up to `limit` groups past the id `after`, oldest first."""
+        statement = select(Group).where(Group.collection_id == self._collection_id, Group.id > after)
+        return list(self._session.scalars(statement.order_by(Group.id).limit(limit)))
+
+    def count_records(self, groups: Iterable[Group]) -> dict[int, int]:
+        """How many records each group has, by its id; empty ones are left out."""
+        ids = [group.id for group in groups]
+        statement = select(Record.group_id, func.count()).where(Record.group_id.in_(ids)).group_by(Record.group_id)
+        return {group_id: n for group_id, n in self._session.execute(statement) if group_id is not None}
+
+    def add(self, group: Group) -> None:
+        """Store a new one."""
+        self._session.add(group)
+        self._session.flush()
+        self._session.refresh(group)
+
+    def bump(self, group: Group) -> None:
+        """Count up the version after a change."""
+        group.version += 1
+        group.updated_at = func.current_timestamp()
+        self._session.flush()
+        self._session.refresh(group)
+
+    def delete(self, group: Group) -> None:
+        """Delete an empty group."""
+        self._session.delete(group)
+        self._session.flush()
+
+    def ensure(self, keys: Iterable[str]) -> dict[str, int]:
+        """The ids of the groups of these keys; those that are missing are made."""
+        wanted = sorted(set(keys))
+        known = self._ids(wanted)
+        missing = [key for key in wanted if key not in known]
+        if missing:
+            rows = [{"collection_id": self._collection_id, "key": key} for key in missing]
+            made = self._session.execute(insert(Group).returning(Group.key, Group.id), rows)
+            known.update(made.all())
+        return known
+
+    def _ids(self, keys: list[str]) -> dict[str, int]:
+        if not keys:
+            return {}
+        statement = select(Group.key, Group.id).where(Group.collection_id == self._collection_id, Group.key.in_(keys))
+        return dict(self._session.execute(statement).all())

@@ -1,0 +1,39 @@
+"""Routes for those who run the server."""
+
+from fastapi import APIRouter, Request, Response
+
+from app.health.schemas import Health, HealthAnswer, InfoAnswer
+from app.http_body import answer
+from app.openapi import problems
+from app.services import services
+
+router = APIRouter(tags=["server"])
+
+
+@router.get("/livez", operation_id="livez", response_model=HealthAnswer)
+async def livez() -> Response:
+    """Say that the process answers."""
+    return answer(HealthAnswer(status=Health.ALIVE))
+
+
+@router.get("/readyz", operation_id="readyz", response_model=HealthAnswer, responses=problems())
+async def readyz(request: Request) -> Response:
+    """Say whether queries can be answered."""
+    return answer(await services(request).health.ready())
+
+
+@router.get("/v1/info", operation_id="get_info", response_model=InfoAnswer, responses=problems())
+async def get_info(request: Request) -> Response:
+    """Say what this server is and what its limits are."""
+    return answer(await services(request).health.info())
+
+
+@router.get(
+    "/metrics",
+    operation_id="get_metrics",
+    response_class=Response,
+    responses={200: {"description": "Prometheus text format", "content": {"text/plain": {}}}, **problems()},
+)
+async def get_metrics(request: Request) -> Response:
+    """Report everything measured, in Prometheus' text format."""
+    return Response(services(request).health.metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -1,0 +1,49 @@
+"""What the API says of the server itself."""
+
+from enum import StrEnum
+
+from app.schemas import Answer
+
+
+class Health(StrEnum):
+    """How the server is."""
+
+    ALIVE = "alive"
+    READY = "ready"
+
+
+class HealthAnswer(Answer):
+    """How the server is.
+
+    Attributes:
+        failing: Collections that cannot be served; the log says why.
+    """
+
+    status: Health
+    failing: int = 0
+
+
+class Limits(Answer):
+    """The most of everything."""
+
+    body_bytes: int
+    text_bytes: int
+    batch_items: int
+    page_items: int
+    queries: int
+    neighbours: int
+    queued_sentences: int
+
+
+class InfoAnswer(Answer):
+    """What this server is."""
+
+    version: str
+    database: str
+    python: str
+    unicode_data: str
+    onnxruntime: str
+    providers: list[str]
+    encoders: int
+    collections: int
+    limits: Limits

@@ -1,0 +1,85 @@
+"""Whether the service lives, is ready, and what it is."""
+
+import platform
+import unicodedata
+from importlib import metadata
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.collection.tables import Collection
+from app.db import Database
+from app.encoder.tables import Encoder
+from app.errors import NotReadyError
+from app.health.schemas import Health, HealthAnswer, InfoAnswer, Limits
+from app.observability import Metrics
+from app.schemas import MOST_ITEMS, MOST_TEXT_BYTES
+from app.search.schemas import MOST_NEIGHBOURS, MOST_QUERIES
+from app.serving.serving import Serving
+from app.settings import Settings
+
+
+class HealthService:
+    """Describes the running server.
+
+    Args:
+        database: Must answer for the server to be ready.
+        serving: Must have loaded.
+        metrics: Read by /metrics.
+        settings: The limits.
+    """
+
+    def __init__(self, database: Database, serving: Serving, metrics: Metrics, settings: Settings) -> None:
+        self._database = database
+        self._serving = serving
+        self._metrics = metrics
+        self._settings = settings
+
+    async def ready(self) -> HealthAnswer:
+        """Ready once every collection was loaded and while the database answers, or NotReadyError."""
+        if not self._serving.is_ready:
+            raise NotReadyError("collections are being loaded: try again in a second")
+        await self._database.read_async(lambda session: session.execute(select(1)).all())
+        return HealthAnswer(status=Health.READY, failing=len(self._serving.failing))
+
+    async def info(self) -> InfoAnswer:
+        """What this server is."""
+        encoders, collections = await self._database.read_async(_counts)
+        providers = sorted({name for release in self._serving.releases for name in release.bundle.encoder.providers})
+        return InfoAnswer(
+            version=metadata.version("samesay"),
+            database=self._database.engine.dialect.name,
+            python=platform.python_version(),
+            unicode_data=unicodedata.unidata_version,
+            onnxruntime=_runtime_version(),
+            providers=providers,
+            encoders=encoders,
+            collections=collections,
+            limits=Limits(
+                body_bytes=self._settings.max_body_bytes,
+                text_bytes=MOST_TEXT_BYTES,
+                batch_items=MOST_ITEMS,
+                page_items=MOST_ITEMS,
+                queries=MOST_QUERIES,
+                neighbours=MOST_NEIGHBOURS,
+                queued_sentences=self._settings.max_queued_sentences,
+            ),
+        )
+
+    def metrics(self) -> bytes:
+        """Everything measured, in Prometheus' text format."""
+        return self._metrics.exposition()
+
+
+def _counts(session: Session) -> tuple[int, int]:
+    encoders = session.scalars(select(func.count()).select_from(Encoder)).one()
+    return encoders, session.scalars(select(func.count()).select_from(Collection)).one()
+
+
+def _runtime_version() -> str:
+    for name in ("onnxruntime", "onnxruntime-gpu"):
+        try:
+            return f"{name} {metadata.version(name)}"
+        except metadata.PackageNotFoundError:
+            continue
+    return "none"

@@ -1,0 +1,69 @@
+"""Bodies in and out: one parse of the raw bytes, one serialisation, the same errors on every route."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from fastapi import Request, Response
+from pydantic import BaseModel, ValidationError
+
+from app.errors import MalformedBodyError
+from app.http_errors import invalid
+
+M = TypeVar("M", bound=BaseModel)
+
+
+async def read_body(request: Request, schema: type[M]) -> M:
+    """Parse and validate the request's JSON body.
+
+    Raises:
+        MalformedBodyError: It is not UTF-8, or not JSON.
+        InvalidValueError: A value is wrong; it is named.
+    """
+    return parse_body(await request.body(), schema)
+
+
+def parse_body(body: bytes, schema: type[M]) -> M:
+    """`read_body` on bytes."""
+    try:
+        return schema.model_validate_json(body)
+    except ValidationError as error:
+        if error.errors(include_url=False, include_context=False, include_input=False)[0]["type"] != "json_invalid":
+            raise invalid(error) from None
+    return _parse_slowly(body, schema)
+
+
+def _parse_slowly(body: bytes, schema: type[M]) -> M:
+    """What the fast parser calls invalid may be JSON with a lone surrogate, whose place only the slow one can name."""
+    value = load_json(body)
+    try:
+        return schema.model_validate(value)
+    except ValidationError as error:
+        raise invalid(error) from None
+
+
+def load_json(body: bytes) -> Any:
+    """Parse JSON bytes, saying what is wrong with them."""
+    if not body:
+        raise MalformedBodyError("the body is empty: send a JSON object")
+    try:
+        return json.loads(body.decode())
+    except UnicodeDecodeError as error:
+        raise MalformedBodyError(f"the body is not UTF-8: byte {error.start} is 0x{body[error.start]:02x}") from None
+    except json.JSONDecodeError as error:
+        raise MalformedBodyError(
+            f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        ) from None
+    except (RecursionError, ValueError) as error:
+        raise MalformedBodyError(f"the body is not JSON that can be read: {type(error).__name__}") from None
+
+
+def answer(content: BaseModel, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON answer, serialised once."""
+    body = content.__pydantic_serializer__.to_json(content)
+    return Response(body, status_code=status, headers=headers, media_type="application/json")
+
+
+def etag(version: int) -> dict[str, str]:
+    """The header that names a version."""
+    return {"ETag": f'"{version}"'}

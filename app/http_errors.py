@@ -1,0 +1,127 @@
+"""Every error as application/problem+json (RFC 9457): ours, the framework's, and the defects nobody foresaw."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import Scope
+
+from app.errors import FieldProblem, InvalidValueError, ServiceError
+from model.contract.errors import BundleError, SamesayError
+
+PROBLEM_JSON: Final = "application/problem+json"
+REQUEST_ID: Final = "samesay.request_id"
+"""Key of the request's id in the ASGI scope."""
+
+_log = structlog.get_logger(__name__)
+
+
+def problem(
+    scope: Scope, *, status: int, code: str, title: str, detail: str, errors: Sequence[FieldProblem] = ()
+) -> Response:
+    """Build a problem answer."""
+    body: dict[str, Any] = {
+        "type": f"urn:samesay:problem:{code}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "instance": scope["path"],
+        "code": code,
+        "request_id": scope.get(REQUEST_ID, ""),
+    }
+    if errors:
+        body["errors"] = [{"pointer": error.pointer, "detail": error.detail} for error in errors]
+    return Response(orjson.dumps(body), status_code=status, media_type=PROBLEM_JSON)
+
+
+def problem_of(scope: Scope, error: SamesayError) -> Response:
+    """The answer to an error of ours."""
+    if not isinstance(error, ServiceError):
+        _log.error("encoder_unusable" if isinstance(error, BundleError) else "request_failed", error=str(error))
+        return problem(scope, status=503, code="unavailable", title="Unavailable", detail=str(error))
+    response = problem(
+        scope, status=error.status, code=error.code, title=error.title, detail=error.detail, errors=error.errors
+    )
+    if error.retry_after_s is not None:
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="samesay"'
+    return response
+
+
+def defect(scope: Scope) -> Response:
+    """The answer to an error that nobody foresaw; the traceback is in the log only."""
+    return problem(
+        scope,
+        status=500,
+        code="internal_error",
+        title="Internal error",
+        detail="the server failed on this request; its log has more under this request_id",
+    )
+
+
+def invalid(error: ValidationError | RequestValidationError, *, prefix: str = "") -> InvalidValueError:
+    """Pydantic's complaint as ours, with a JSON pointer for each wrong value and without the value itself."""
+    place = _parameter if isinstance(error, RequestValidationError) else _pointer
+    problems = [FieldProblem(prefix + place(entry["loc"]), _reason(entry)) for entry in error.errors()[:100]]
+    first = problems[0]
+    return InvalidValueError(f"{first.pointer or 'the body'}: {first.detail}", errors=problems)
+
+
+def install(app: FastAPI) -> None:
+    """Let the app answer every error as a problem."""
+    app.add_exception_handler(SamesayError, _on_ours)
+    app.add_exception_handler(HTTPException, _on_framework)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+
+
+async def _on_ours(request: Request, error: Exception) -> Response:
+    assert isinstance(error, SamesayError)
+    return problem_of(request.scope, error)
+
+
+async def _on_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return problem_of(request.scope, invalid(error))
+
+
+async def _on_framework(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    detail = f"{request.method} {request.url.path}: {_REMEDIES.get(status, str(error.detail))}"
+    code = status.name.lower()
+    response = problem(request.scope, status=status, code=code, title=status.phrase, detail=detail)
+    response.headers.update(_plain(error.headers))
+    return response
+
+
+_REMEDIES: Final = {
+    HTTPStatus.NOT_FOUND: "there is no such route; /openapi.json lists them all",
+    HTTPStatus.METHOD_NOT_ALLOWED: "the route does not take this method; the Allow header names those it takes",
+}
+
+
+def _plain(headers: Mapping[str, str] | None) -> dict[str, str]:
+    return dict(headers or {})
+
+
+def _parameter(location: Sequence[int | str]) -> str:
+    """The framework puts the kind of a parameter (path, query) before its name."""
+    return ".".join(map(str, location[1:]))
+
+
+def _pointer(location: Sequence[int | str]) -> str:
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
+
+
+def _reason(entry: Mapping[str, Any]) -> str:
+    message = str(entry["msg"]).removeprefix("Value error, ")
+    if entry["type"] == "string_unicode":
+        return "holds a lone surrogate: it is no Unicode text"
+    return message[:1].lower() + message[1:]

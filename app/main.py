@@ -1,0 +1,70 @@
+"""The web application around a container's services."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import metadata
+from typing import Any
+
+from fastapi import FastAPI
+
+from app import http_errors, openapi
+from app.collection.endpoints import router as collections
+from app.container import Container
+from app.encoder.endpoints import router as encoders
+from app.group.endpoints import router as groups
+from app.health.endpoints import router as health
+from app.hot_routes import HotRoutes
+from app.middleware import ServiceMiddleware
+from app.record.endpoints import router as records
+from app.release.endpoints import router as releases
+from app.search import endpoints as search_endpoints
+
+
+def create_app(container: Container) -> FastAPI:
+    """The app that serves this container, starting it with the first and stopping it after the last request."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        container.start()
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(container.stop)
+
+    app = bare_app(lifespan)
+    app.state.services = container.services
+    key = container.settings.api_key
+    hot = {"search": search_endpoints.search, "classify": search_endpoints.classify}
+    app.add_middleware(HotRoutes, endpoints=hot)
+    app.add_middleware(
+        ServiceMiddleware,
+        metrics=container.metrics,
+        api_key=key.get_secret_value() if key else None,
+        max_body_bytes=container.settings.max_body_bytes,
+    )
+    return app
+
+
+def bare_app(lifespan: Any = None) -> FastAPI:
+    """The routes and their errors, without services: enough for the OpenAPI document."""
+    app = FastAPI(
+        title="samesay",
+        version=metadata.version("samesay"),
+        description="Nearest sentences, groups and decisions, by an encoder that was trained on your own groups.",
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]  # FastAPI's documented way
+    http_errors.install(app)
+    for router in (
+        search_endpoints.router,
+        records,
+        groups,
+        releases,
+        collections,
+        encoders,
+        health,
+    ):  # the hottest first
+        app.include_router(router)
+    return app

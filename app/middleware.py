@@ -1,0 +1,130 @@
+"""What happens around every request, in one plain ASGI middleware: id, key, size, errors of last resort, metrics."""
+
+import hmac
+import time
+from collections.abc import Iterable
+from typing import Final
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.errors import BodyTooLargeError, UnauthorisedError
+from app.http_errors import REQUEST_ID, defect, problem_of
+from app.ids import IdSource
+from app.observability import Metrics
+
+OPEN_PATHS: Final = frozenset({"/livez", "/readyz", "/openapi.json"})
+"""Answered without a key."""
+
+ROUTE: Final = "samesay.route"
+"""Key of the route's pattern in the ASGI scope, where it is not FastAPI that found the route."""
+
+_log = structlog.get_logger(__name__)
+
+
+class ServiceMiddleware:
+    """Wraps the app.
+
+    Args:
+        app: What to wrap.
+        metrics: Counts the requests.
+        api_key: Required at every path but OPEN_PATHS; None opens all.
+        max_body_bytes: Larger bodies are refused, however they come.
+    """
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, api_key: str | None, max_body_bytes: int) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._authorization = f"Bearer {api_key}".encode() if api_key else None
+        self._max_body_bytes = max_body_bytes
+        self._ids = IdSource()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange(scope, receive, send, self._ids.take(), self._max_body_bytes)
+        started = time.perf_counter()
+        try:
+            await self._answer(scope, exchange)
+        finally:
+            self._metrics.answered(_route(scope), _method(scope), exchange.status, time.perf_counter() - started)
+
+    async def _answer(self, scope: Scope, exchange: "_Exchange") -> None:
+        try:
+            self._check_key(scope)
+            exchange.check_declared_length()
+            await self._app(scope, exchange.receive, exchange.send)
+        except (UnauthorisedError, BodyTooLargeError) as error:
+            await exchange.fall_back_on(problem_of(scope, error))
+        except Exception:
+            _log.exception("request_failed", request_id=exchange.request_id, path=scope["path"])
+            await exchange.fall_back_on(defect(scope))
+
+    def _check_key(self, scope: Scope) -> None:
+        if self._authorization is None or scope["path"] in OPEN_PATHS:
+            return
+        given = _header(scope["headers"], b"authorization")
+        if given is None:
+            raise UnauthorisedError("this server wants a key: send the header Authorization: Bearer KEY")
+        if not hmac.compare_digest(given, self._authorization):
+            raise UnauthorisedError("the key is wrong: send the one in SAMESAY_API_KEY of the server")
+
+
+class _Exchange:
+    """One request and its answer, seen from outside the app."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str, max_body_bytes: int) -> None:
+        self.request_id = scope[REQUEST_ID] = request_id
+        self.status = 499  # until something is answered: the caller has gone
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._room = self._max_body_bytes = max_body_bytes
+        self._started = False
+
+    def check_declared_length(self) -> None:
+        """Refuse a body that says itself that it is too large."""
+        length = _header(self._scope["headers"], b"content-length")
+        if length is not None and length.isdigit() and int(length) > self._max_body_bytes:
+            raise self._too_large()
+
+    async def receive(self) -> Message:
+        """Pass the body on and count it, as a chunked one says nothing."""
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._room -= len(message.get("body", b""))
+            if self._room < 0:
+                raise self._too_large()
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Pass the answer on, with the request's id."""
+        if message["type"] == "http.response.start":
+            self._started = True
+            self.status = message["status"]
+            message["headers"] = [*message["headers"], (b"x-request-id", self.request_id.encode())]
+        await self._send(message)
+
+    async def fall_back_on(self, response: ASGIApp) -> None:
+        """Answer with this, unless an answer has begun."""
+        if not self._started:
+            await response(self._scope, self._receive, self.send)
+
+    def _too_large(self) -> BodyTooLargeError:
+        return BodyTooLargeError(f"the body is larger than {self._max_body_bytes} bytes: send it in several requests")
+
+
+def _header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
+    return next((value for key, value in headers if key == name), None)
+
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def _route(scope: Scope) -> str:
+    return str(scope.get(ROUTE) or getattr(scope.get("route"), "path", "unmatched"))
+
+
+def _method(scope: Scope) -> str:
+    return scope["method"] if scope["method"] in _METHODS else "other"

@@ -1,0 +1,86 @@
+"""The OpenAPI document: problems with examples, bodies that we parse ourselves, and the file docs/openapi.json."""
+
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from app.http_errors import PROBLEM_JSON
+from app.schemas import Problem
+
+_ALWAYS: Final = (401, 422, 503)
+_REF: Final = "#/components/schemas/{model}"
+
+_EXAMPLES: Final[dict[int, tuple[str, str]]] = {
+    400: ("malformed_body", "the body is not JSON: Expecting ',' delimiter at line 1, column 12"),
+    401: ("unauthorised", "send the header Authorization: Bearer KEY"),
+    404: ("not_found", "there is no collection 'faq': GET /v1/collections lists them"),
+    409: ("name_taken", "there is a collection 'faq' already: choose another name"),
+    412: ("precondition_failed", "group 'g1' is at version 2, If-Match names another: get it again"),
+    413: ("body_too_large", "the body is larger than 16777216 bytes: send it in parts"),
+    422: ("invalid_value", "/text: is empty or blank: give a sentence"),
+    503: ("overloaded", "4096 sentences wait already: repeat the request in a second"),
+    507: ("storage_full", "the disk of the database is full: nothing was stored; free some space"),
+}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that can fail with these, and with what any route can."""
+    return {status: _problem(status) for status in sorted({*statuses, *_ALWAYS})}
+
+
+def json_body(schema: type[BaseModel], **examples: Any) -> dict[str, Any]:
+    """The `openapi_extra` of a route that parses its own body; each example is named by its keyword."""
+    content: dict[str, Any] = {"schema": {"$ref": _REF.format(model=schema.__name__)}}
+    content["examples"] = {name: {"value": value} for name, value in examples.items()}
+    _BODIES.add(schema)
+    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+
+
+_BODIES: Final[set[type[BaseModel]]] = set()
+"""Filled by `json_body` as routes are declared; the document needs their schemas."""
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document of the app, with the schemas of the bodies."""
+    if app.openapi_schema is None:
+        app.openapi_schema = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
+            openapi_version="3.1.0",
+        )
+        components = app.openapi_schema.setdefault("components", {})
+        components.setdefault("schemas", {}).update(_body_schemas())
+        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        app.openapi_schema["security"] = [{"key": []}, {}]
+    return app.openapi_schema
+
+
+def _body_schemas() -> dict[str, Any]:
+    models = sorted(_BODIES, key=lambda schema: schema.__name__)
+    _, definitions = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
+    return dict(definitions.get("$defs", {}))
+
+
+def _problem(status: int) -> dict[str, Any]:
+    code, detail = _EXAMPLES[status]
+    phrase = HTTPStatus(status).phrase
+    example = {
+        "type": f"urn:samesay:problem:{code}",
+        "title": code.replace("_", " ").capitalize(),
+        "status": status,
+        "detail": detail,
+        "instance": "/v1/collections/faq",
+        "code": code,
+        "request_id": "0193a1b2c3d44e5f8a9b0c1d2e3f4a5b",
+    }
+    content = {"schema": {"$ref": _REF.format(model=Problem.__name__)}, "example": example}
+    return {"description": phrase, "content": {PROBLEM_JSON: content}}
+
+
+_BODIES.add(Problem)

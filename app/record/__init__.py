@@ -1,0 +1,1 @@
+"""Records: the stored sentences and their change log."""

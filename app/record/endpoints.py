@@ -1,0 +1,75 @@
+"""Routes of records."""
+
+from fastapi import APIRouter, Request, Response
+
+from app.http_body import answer, etag, read_body
+from app.openapi import json_body, problems
+from app.parameters import CollectionName, Cursor, ItemKey, Limit, Wait, WaitFor
+from app.preconditions import read_precondition
+from app.record.schemas import BatchAnswer, BatchRequest, RecordAnswer, RecordPut, WriteAnswer
+from app.schemas import Page
+from app.services import services
+
+router = APIRouter(prefix="/v1/collections/{collection}", tags=["records"])
+
+_RECORD = {"text": "How do I get my money back?", "group": "refund", "metadata": {"channel": "mail"}}
+_BATCH = {
+    "upsert": [{"id": "r1", "text": "How do I get my money back?", "group": "refund"}],
+    "delete": ["r9"],
+}
+
+
+@router.get("/records", operation_id="list_records", response_model=Page[RecordAnswer], responses=problems(404))
+async def list_records(
+    request: Request, collection: CollectionName, limit: Limit = 100, cursor: Cursor = None
+) -> Response:
+    """List the records of a collection, oldest first."""
+    return answer(await services(request).records.list_page(collection, cursor, limit))
+
+
+@router.get("/records/{record}", operation_id="get_record", response_model=RecordAnswer, responses=problems(404))
+async def get_record(request: Request, collection: CollectionName, record: ItemKey) -> Response:
+    """Get one record."""
+    found = await services(request).records.get(collection, record)
+    return answer(found, headers=etag(found.version))
+
+
+@router.put(
+    "/records/{record}",
+    operation_id="put_record",
+    response_model=WriteAnswer,
+    responses={201: {"model": WriteAnswer, "description": "Created"}, **problems(400, 404, 409, 412, 413, 507)},
+    openapi_extra=json_body(RecordPut, refund=_RECORD),
+)
+async def put_record(
+    request: Request, collection: CollectionName, record: ItemKey, wait: WaitFor = Wait.COMMITTED
+) -> Response:
+    """Create or replace a record; durable when answered. The same content again changes nothing."""
+    wanted = await read_body(request, RecordPut)
+    precondition = read_precondition(request)
+    written, created = await services(request).records.put(collection, record, wanted, wait, precondition)
+    return answer(written, status=201 if created else 200, headers=etag(written.version))
+
+
+@router.delete(
+    "/records/{record}", operation_id="delete_record", status_code=204, responses=problems(404, 409, 412, 507)
+)
+async def delete_record(
+    request: Request, collection: CollectionName, record: ItemKey, wait: WaitFor = Wait.COMMITTED
+) -> Response:
+    """Delete a record; durable when answered."""
+    await services(request).records.delete(collection, record, wait, read_precondition(request))
+    return Response(status_code=204)
+
+
+@router.post(
+    "/records:batch",
+    operation_id="change_records",
+    response_model=BatchAnswer,
+    responses=problems(400, 404, 409, 413, 507),
+    openapi_extra=json_body(BatchRequest, batch=_BATCH),
+)
+async def change_records(request: Request, collection: CollectionName, wait: WaitFor = Wait.COMMITTED) -> Response:
+    """Upsert and delete up to 1,000 records in one transaction; each item has a status of its own."""
+    body = await request.body()
+    return answer(await services(request).records.change_batch(collection, body, wait))

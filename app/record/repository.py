@@ -1,0 +1,70 @@
+"""Reading records."""
+
+from collections.abc import Iterable
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from app.errors import NotFoundError
+from app.group.tables import Group
+from app.record.schemas import RecordAnswer
+from app.record.tables import Record, RecordLabel, Role, Source
+
+
+class RecordRepository:
+    """Reads records of one collection.
+
+    Args:
+        session: Of the unit of work.
+        collection_id: The collection's.
+    """
+
+    def __init__(self, session: Session, collection_id: int) -> None:
+        self._session = session
+        self._collection_id = collection_id
+
+    def get(self, key: str) -> RecordAnswer:
+        """One record, or raise NotFoundError."""
+        row = self._session.execute(self._all().where(Record.id == key)).first()
+        if row is None:
+            raise NotFoundError(f"the collection has no record {key[:64]!r}")
+        return _to_answer(row[0], row[1], self._labels([row[0].record_id]).get(row[0].record_id, []))
+
+    def find_version(self, key: str) -> int | None:
+        """The version of a record, None where there is none."""
+        statement = select(Record.version).where(Record.collection_id == self._collection_id, Record.id == key)
+        return self._session.scalars(statement).first()
+
+    def list_page(self, after: int, limit: int) -> list[tuple[int, RecordAnswer]]:
+        """Up to `limit` records past the record_id `after`, oldest first, each with its record_id."""
+        statement = self._all().where(Record.record_id > after).order_by(Record.record_id).limit(limit)
+        rows = self._session.execute(statement).all()
+        labels = self._labels(row[0].record_id for row in rows)
+        return [(row[0].record_id, _to_answer(row[0], row[1], labels.get(row[0].record_id, []))) for row in rows]
+
+    def _all(self) -> Select[Record, str | None]:
+        statement = select(Record, Group.key).outerjoin(Group, Group.id == Record.group_id)
+        return statement.where(Record.collection_id == self._collection_id)
+
+    def _labels(self, record_ids: Iterable[int]) -> dict[int, list[str]]:
+        labels: dict[int, list[str]] = {}
+        statement = select(RecordLabel.record_id, RecordLabel.label).where(RecordLabel.record_id.in_(list(record_ids)))
+        for record_id, label in self._session.execute(statement.order_by(RecordLabel.label)):
+            labels.setdefault(record_id, []).append(label)
+        return labels
+
+
+def _to_answer(record: Record, group: str | None, labels: list[str]) -> RecordAnswer:
+    return RecordAnswer(
+        id=record.id,
+        text=record.text,
+        group=group,
+        labels=labels,
+        role=Role(record.role),
+        source=Source(record.source),
+        metadata=record.metadata_,
+        seq=record.seq,
+        version=record.version,
+        created_at=record.created_at,
+        updated_at=record.updated_at,
+    )

@@ -1,0 +1,86 @@
+"""The tables of records, of their labels and of the log of their changes."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db import NOW, Base, BigId, UtcDateTime
+
+
+class Role(StrEnum):
+    """What a record is for."""
+
+    EXAMPLE = "example"
+    OUT_OF_SCOPE = "out_of_scope"
+
+
+class Source(StrEnum):
+    """Where a record came from."""
+
+    API = "api"
+    IMPORT = "import"
+    FEEDBACK = "feedback"
+
+
+class Change(StrEnum):
+    """What the change log knows."""
+
+    UPSERT = "upsert"
+    DELETE = "delete"
+
+
+class Record(Base):
+    """A stored sentence.
+
+    Attributes:
+        record_id: Never reused, kept on update; what the index stores.
+        id: The client's.
+        content_hash: Of everything the client may set; the same content is not written again.
+        seq: Sequence number of its last change.
+    """
+
+    __tablename__ = "records"
+    __table_args__ = (
+        UniqueConstraint("collection_id", "id"),
+        Index("ix_records_group_id", "group_id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    record_id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    collection_id: Mapped[int] = mapped_column(ForeignKey("collections.id", ondelete="CASCADE"))
+    id: Mapped[str] = mapped_column(String(256))
+    text: Mapped[str] = mapped_column(Text)
+    group_id: Mapped[int | None] = mapped_column(ForeignKey("groups.id"))
+    role: Mapped[str] = mapped_column(String(16))
+    source: Mapped[str] = mapped_column(String(16))
+    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", JSON)
+    content_hash: Mapped[str] = mapped_column(String(64))
+    seq: Mapped[int] = mapped_column(BigInteger)
+    version: Mapped[int] = mapped_column(default=1)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, server_default=NOW)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, server_default=NOW)
+
+
+class RecordLabel(Base):
+    """A tag of a record."""
+
+    __tablename__ = "record_labels"
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
+
+    record_id: Mapped[int] = mapped_column(ForeignKey("records.record_id", ondelete="CASCADE"), primary_key=True)
+    label: Mapped[str] = mapped_column(String(256), primary_key=True)
+
+
+class ChangeLogEntry(Base):
+    """One change of one record; gap-free in its collection, in the order of the commits, and without text."""
+
+    __tablename__ = "changes"
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
+
+    collection_id: Mapped[int] = mapped_column(ForeignKey("collections.id", ondelete="CASCADE"), primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    record_id: Mapped[int] = mapped_column(BigInteger)
+    op: Mapped[str] = mapped_column(String(16))

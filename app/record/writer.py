@@ -1,0 +1,178 @@
+"""Changes of records: the rows, their labels and the change log, in one transaction and in sequence order."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from app.collection.repository import CollectionRepository
+from app.db import table_of
+from app.group.repository import GroupRepository
+from app.record.content import content_hash
+from app.record.schemas import RecordDraft
+from app.record.tables import Change, ChangeLogEntry, Record, RecordLabel
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of one record.
+
+    Attributes:
+        seq: Of its last change, which may be an older one.
+        created: It is new.
+        changed: It is new or different.
+    """
+
+    seq: int
+    version: int
+    created: bool
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    record_id: int
+    content_hash: str
+    seq: int
+    version: int
+
+
+class RecordWriter:
+    """Changes records of one collection, whose row must be locked: `CollectionRepository.get_locked`.
+
+    Args:
+        session: Of the unit of work.
+        collection_id: The collection's.
+    """
+
+    def __init__(self, session: Session, collection_id: int) -> None:
+        self._session = session
+        self._collection_id = collection_id
+
+    def upsert(self, drafts: Sequence[RecordDraft]) -> list[Written]:
+        """Create or replace records, each id once; the same content changes nothing."""
+        known = self._known([draft.id for draft in drafts])
+        hashes = {draft.id: content_hash(draft) for draft in drafts}
+        changed = [d for d in drafts if d.id not in known or known[d.id].content_hash != hashes[d.id]]
+        if not changed:
+            return [_unchanged(known[draft.id]) for draft in drafts]
+        first = CollectionRepository(self._session).take_sequence(self._collection_id, len(changed))
+        seqs = {draft.id: first + offset for offset, draft in enumerate(changed)}
+        groups = GroupRepository(self._session, self._collection_id).ensure(d.group for d in changed if d.group)
+        rows = {draft.id: self._row(draft, groups, hashes[draft.id], seqs[draft.id]) for draft in changed}
+        ids = self._insert([rows[draft.id] for draft in changed if draft.id not in known])
+        self._update([{**rows[d.id], "b_record_id": known[d.id].record_id} for d in changed if d.id in known])
+        ids.update((draft.id, known[draft.id].record_id) for draft in changed if draft.id in known)
+        self._replace_labels(changed, ids, known)
+        self._log((seqs[draft.id], ids[draft.id], Change.UPSERT) for draft in changed)
+        return [_written(known.get(draft.id), seqs.get(draft.id)) for draft in drafts]
+
+    def delete(self, ids: Sequence[str]) -> dict[str, int]:
+        """Delete the records that are there.
+
+        Returns:
+            Their sequence numbers by id; absent ones are left out.
+        """
+        known = self._known(ids)
+        return self._delete({key: known[key].record_id for key in ids if key in known})
+
+    def delete_group(self, group_id: int) -> None:
+        """Delete every record of a group."""
+        statement = select(Record.id, Record.record_id).where(Record.group_id == group_id).order_by(Record.record_id)
+        self._delete(dict(self._session.execute(statement).all()))
+
+    def detach_group(self, group_id: int) -> None:
+        """Take every record out of a group."""
+        statement = select(Record).where(Record.group_id == group_id).order_by(Record.record_id)
+        records = list(self._session.scalars(statement))
+        if not records:
+            return
+        first = CollectionRepository(self._session).take_sequence(self._collection_id, len(records))
+        for seq, record in enumerate(records, start=first):
+            record.group_id, record.seq, record.version = None, seq, record.version + 1
+            record.content_hash = ""  # its content is another now: any PUT counts as a change
+        self._session.flush()
+        self._log((record.seq, record.record_id, Change.UPSERT) for record in records)
+
+    def _known(self, ids: Sequence[str]) -> dict[str, _Known]:
+        statement = select(Record.id, Record.record_id, Record.content_hash, Record.seq, Record.version).where(
+            Record.collection_id == self._collection_id, Record.id.in_(ids)
+        )
+        return {row[0]: _Known(*row[1:]) for row in self._session.execute(statement)}
+
+    def _row(self, draft: RecordDraft, groups: Mapping[str, int], digest: str, seq: int) -> dict[str, Any]:
+        return {
+            "collection_id": self._collection_id,
+            "id": draft.id,
+            "text": draft.text,
+            "group_id": groups[draft.group] if draft.group else None,
+            "role": draft.role,
+            "source": draft.source,
+            "metadata": draft.metadata,
+            "content_hash": digest,
+            "seq": seq,
+        }
+
+    def _insert(self, rows: list[dict[str, Any]]) -> dict[str, int]:
+        if not rows:
+            return {}
+        table = table_of(Record)
+        made = self._session.execute(insert(table).returning(table.c.id, table.c.record_id), rows)
+        return dict(made.all())
+
+    def _update(self, rows: list[dict[str, Any]]) -> None:
+        if not rows:
+            return
+        table = table_of(Record)
+        names = ("text", "group_id", "role", "source", "metadata", "content_hash", "seq")
+        values: dict[str, Any] = {name: bindparam(name) for name in names}
+        statement = (
+            update(table)
+            .where(table.c.record_id == bindparam("b_record_id"))
+            .values(**values, version=table.c.version + 1, updated_at=func.current_timestamp())
+        )
+        self._session.connection().execute(statement, [{k: row[k] for k in (*names, "b_record_id")} for row in rows])
+
+    def _replace_labels(
+        self, drafts: Sequence[RecordDraft], ids: Mapping[str, int], known: Mapping[str, _Known]
+    ) -> None:
+        old = [known[draft.id].record_id for draft in drafts if draft.id in known]
+        if old:
+            self._session.execute(delete(RecordLabel).where(RecordLabel.record_id.in_(old)))
+        rows = [{"record_id": ids[draft.id], "label": label} for draft in drafts for label in draft.labels]
+        if rows:
+            self._session.execute(insert(table_of(RecordLabel)), rows)
+
+    def _delete(self, records: Mapping[str, int]) -> dict[str, int]:
+        if not records:
+            return {}
+        first = CollectionRepository(self._session).take_sequence(self._collection_id, len(records))
+        ids = list(records.values())
+        for start in range(0, len(ids), 10_000):  # SQLite takes 32,766 parameters
+            chunk = ids[start : start + 10_000]
+            self._session.execute(delete(RecordLabel).where(RecordLabel.record_id.in_(chunk)))
+            self._session.execute(delete(Record).where(Record.record_id.in_(chunk)))
+        self._log((first + offset, record_id, Change.DELETE) for offset, record_id in enumerate(ids))
+        return {key: first + offset for offset, key in enumerate(records)}
+
+    def _log(self, entries: Iterable[tuple[int, int, Change]]) -> None:
+        rows = [
+            {"collection_id": self._collection_id, "seq": seq, "record_id": record_id, "op": op}
+            for seq, record_id, op in entries
+        ]
+        self._session.execute(insert(table_of(ChangeLogEntry)), rows)
+
+
+def _unchanged(known: _Known) -> Written:
+    return Written(known.seq, known.version, created=False, changed=False)
+
+
+def _written(known: _Known | None, seq: int | None) -> Written:
+    if known is None:
+        assert seq is not None
+        return Written(seq, 1, created=True, changed=True)
+    if seq is None:
+        return _unchanged(known)
+    return Written(seq, known.version + 1, created=False, changed=True)

@@ -1,0 +1,1 @@
+"""Releases: an encoder, its index and its thresholds, as one."""

@@ -1,0 +1,130 @@
+"""What the features' schemas share: strict bases, the checked kinds of text, pages and problems."""
+
+import math
+from collections.abc import Iterator
+from typing import Annotated, Any, Final, Generic, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+MOST_TEXT_BYTES: Final = 100_000
+"""UTF-8 bytes of a sentence that can be stored; the encoder looks at its start only (`limits` of /v1/info)."""
+
+MOST_ITEMS: Final = 1000
+"""Items of a page or of a batch."""
+
+NAME_PATTERN: Final = "^[a-z0-9][a-z0-9_-]{0,62}$"
+
+T = TypeVar("T")
+
+
+class Strict(BaseModel):
+    """Base of what clients send: unknown keys are refused, nothing is converted silently."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Answer(BaseModel):
+    """Base of what we send."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+def _has_text(value: str) -> str:
+    if not value.strip():
+        raise ValueError("is empty or blank: give a sentence")
+    if "\0" in value:
+        raise ValueError("holds a NUL character: remove it")
+    return value
+
+
+def _fits(value: str) -> str:
+    size = len(value.encode())
+    if size > MOST_TEXT_BYTES:
+        raise ValueError(f"is {size} bytes long, the most is {MOST_TEXT_BYTES}: shorten it")
+    return value
+
+
+def check_key(value: str) -> str:
+    """Refuse what cannot stand in a path."""
+    if any(character == "/" or ord(character) < 32 or 127 <= ord(character) < 160 for character in value):
+        raise ValueError("holds a slash or a control character: use other characters")
+    return value
+
+
+def _no_nul(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("holds a NUL character: remove it")
+    return value
+
+
+Sentence = Annotated[str, AfterValidator(_has_text), AfterValidator(_fits)]
+"""A text to store or to look for, not blank."""
+
+Key = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(check_key)]
+"""A client's id of a record or a group, or a tag."""
+
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+"""Name of a collection or of an encoder."""
+
+Line = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_no_nul)]
+"""A title or a description."""
+
+
+def check_json(value: Any, *, most_depth: int = 16) -> Any:
+    """Refuse what a database or JSON itself cannot keep: NUL, lone surrogates, NaN, huge numbers, deep nests."""
+    for depth, leaf in _leaves(value, 0):
+        if depth > most_depth:
+            raise ValueError(f"is nested deeper than {most_depth} levels")
+        if isinstance(leaf, str):
+            _no_nul(leaf)
+            leaf.encode()
+        if isinstance(leaf, float) and not math.isfinite(leaf):
+            raise ValueError("holds a number that is not finite")
+        if isinstance(leaf, int) and not -(2**63) <= leaf < 2**63:
+            raise ValueError("holds a whole number beyond 64 bits: send it as a string")
+    return value
+
+
+def _leaves(value: Any, depth: int) -> Iterator[tuple[int, Any]]:
+    if isinstance(value, dict | list):
+        yield depth, None  # told before going deeper, so that the caller can stop at any depth
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield depth, key
+            yield from _leaves(item, depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _leaves(item, depth + 1)
+    else:
+        yield depth, value
+
+
+class Page(Answer, Generic[T]):
+    """Some items of a list, in a stable order.
+
+    Attributes:
+        next_cursor: Give it as `cursor` for the items after these; null at the end.
+    """
+
+    items: list[T]
+    next_cursor: str | None
+
+
+class ProblemField(Answer):
+    """One wrong value."""
+
+    pointer: str = Field(description="JSON pointer into the body, or the parameter's name")
+    detail: str
+
+
+class Problem(Answer):
+    """An error, after RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    request_id: str
+    errors: list[ProblemField] = Field(default=[])

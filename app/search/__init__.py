@@ -1,0 +1,1 @@
+"""Neighbours, groups, decisions and similarity; no tables."""

@@ -1,0 +1,28 @@
+"""From neighbours to what a search answers: pure functions of a release's catalogue."""
+
+from typing import Any
+
+from app.serving.catalogue import Catalogue
+
+
+def neighbours(
+    catalogue: Catalogue, record_ids: list[int], scores: list[float], min_score: float | None
+) -> list[dict[str, Any]]:
+    """The neighbours of one query as the API shows them; those below `min_score` are left out."""
+    found = []
+    find = catalogue.find
+    for record_id, score in zip(record_ids, scores, strict=True):
+        entry = find(record_id)
+        if entry is None or (min_score is not None and score < min_score):
+            continue
+        found.append({"id": entry.id, "text": entry.text, "group": entry.group, "score": round(score, 6)})
+    return found
+
+
+def best_of_each_group(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The first neighbour of each group; those without a group are left out."""
+    best: dict[str, dict[str, Any]] = {}
+    for neighbour in found:
+        if neighbour["group"] is not None:
+            best.setdefault(neighbour["group"], neighbour)
+    return list(best.values())

@@ -1,0 +1,67 @@
+"""Routes that search, classify and compare. Hot: one parse of the body, bytes out."""
+
+from fastapi import APIRouter, Request, Response
+
+from app.http_body import read_body
+from app.openapi import json_body, problems
+from app.parameters import CollectionName
+from app.search.schemas import (
+    ClassifyAnswer,
+    ClassifyRequest,
+    SearchAnswer,
+    SearchRequest,
+    SimilarityAnswer,
+    SimilarityRequest,
+)
+from app.services import services
+
+router = APIRouter(tags=["search"])
+
+
+@router.post(
+    "/v1/collections/{collection}:search",
+    operation_id="search",
+    response_model=SearchAnswer,
+    responses=problems(400, 404, 413),
+    openapi_extra=json_body(
+        SearchRequest,
+        one={"query": "I want my money back", "k": 10},
+        several={"queries": ["I want my money back", "我要退款"], "k": 5, "group_by": "group", "min_score": 0.5},
+    ),
+)
+async def search(request: Request, collection: CollectionName) -> Response:
+    """Find the nearest records of one or several sentences."""
+    wanted = await read_body(request, SearchRequest)
+    body = await services(request).search.search(collection, wanted, request.receive)
+    return Response(body, media_type="application/json")
+
+
+@router.post(
+    "/v1/collections/{collection}:classify",
+    operation_id="classify",
+    response_model=ClassifyAnswer,
+    responses=problems(400, 404, 413),
+    openapi_extra=json_body(ClassifyRequest, one={"text": "I want my money back", "top_n": 3}),
+)
+async def classify(request: Request, collection: CollectionName) -> Response:
+    """Decide which group a sentence belongs to, if any."""
+    wanted = await read_body(request, ClassifyRequest)
+    body = await services(request).search.classify(collection, wanted, request.receive)
+    return Response(body, media_type="application/json")
+
+
+@router.post(
+    "/v1/similarity",
+    operation_id="similarity",
+    response_model=SimilarityAnswer,
+    responses=problems(400, 413),
+    openapi_extra=json_body(
+        SimilarityRequest,
+        pair={"encoder": "faq-encoder", "source": "I want my money back", "targets": ["How do I get a refund?"]},
+    ),
+)
+async def similarity(request: Request) -> Response:
+    """Compare one sentence with one or many."""
+    wanted = await read_body(request, SimilarityRequest)
+    body = await services(request).search.similarity(wanted, request.receive)
+    return Response(body, media_type="application/json")

@@ -1,0 +1,132 @@
+"""What clients send and get when they search, classify or compare."""
+
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from app.schemas import Answer, Sentence, Strict
+from model.contract.decision import Outcome
+
+MOST_QUERIES = 256
+MOST_NEIGHBOURS = 1000
+
+
+class GroupBy(StrEnum):
+    """How neighbours are folded."""
+
+    GROUP = "group"
+
+
+class SearchRequest(Strict):
+    """One sentence to look for, or several."""
+
+    query: Sentence | None = None
+    queries: Annotated[list[Sentence], Field(min_length=1, max_length=MOST_QUERIES)] | None = None
+    k: Annotated[int, Field(ge=1, le=MOST_NEIGHBOURS, description="neighbours of each query")] = 10
+    group_by: Annotated[GroupBy, Field(strict=False)] | None = Field(
+        default=None, description="group: the best record of each group; records without a group are left out"
+    )
+    min_score: Annotated[float, Field(ge=-1, le=1)] | None = Field(default=None, description="least cosine")
+    release: Annotated[int, Field(ge=1)] | None = Field(default=None, description="refuse any other release")
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.query is None) == (self.queries is None):
+            raise ValueError("give either query or queries")
+        return self
+
+    @property
+    def sentences(self) -> list[str]:
+        """The sentences to look for."""
+        return [self.query] if self.query is not None else self.queries or []
+
+
+class ClassifyRequest(Strict):
+    """One sentence to decide on, or several."""
+
+    text: Sentence | None = None
+    texts: Annotated[list[Sentence], Field(min_length=1, max_length=MOST_QUERIES)] | None = None
+    top_n: Annotated[int, Field(ge=1, le=100, description="groups of each answer")] = 3
+    release: Annotated[int, Field(ge=1)] | None = Field(default=None, description="refuse any other release")
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.text is None) == (self.texts is None):
+            raise ValueError("give either text or texts")
+        return self
+
+    @property
+    def sentences(self) -> list[str]:
+        """The sentences to decide on."""
+        return [self.text] if self.text is not None else self.texts or []
+
+
+class SimilarityRequest(Strict):
+    """A sentence and those to compare it with."""
+
+    encoder: Annotated[str, StringConstraints(min_length=1, max_length=64)] = Field(description="name or sha256")
+    source: Sentence
+    targets: Annotated[list[Sentence], Field(min_length=1, max_length=MOST_QUERIES)]
+
+
+class Neighbour(Answer):
+    """A record and its cosine to the query."""
+
+    id: str
+    text: str
+    group: str | None
+    score: float
+
+
+class SearchAnswer(Answer):
+    """The neighbours of each query, best first.
+
+    Attributes:
+        truncated: Whether the encoder saw the start only of any query; `truncated_queries` says of which.
+    """
+
+    release: int
+    answer_ids: list[str]
+    truncated: bool
+    truncated_queries: list[int] = Field(default=[], description="positions; left out where there are none")
+    results: list[list[Neighbour]]
+
+
+class GroupAndConfidence(Answer):
+    """A group and the probability that it is the right one."""
+
+    group: str
+    confidence: float
+
+
+class LabelAndConfidence(Answer):
+    """A label and the probability that it applies."""
+
+    label: str
+    confidence: float
+
+
+class Classified(Answer):
+    """What was decided on one sentence."""
+
+    decision: Outcome
+    confidence: float
+    groups: list[GroupAndConfidence]
+    labels: list[LabelAndConfidence]
+    truncated: bool
+
+
+class ClassifyAnswer(Answer):
+    """What was decided on each sentence."""
+
+    release: int
+    answer_ids: list[str]
+    results: list[Classified]
+
+
+class SimilarityAnswer(Answer):
+    """The cosine of the source with each target."""
+
+    scores: list[float]
+    truncated: bool

@@ -1,0 +1,149 @@
+"""Neighbours, decisions and similarity. No SQL on this path; the worker's one hop does the work."""
+
+import asyncio
+from typing import Any, Final
+
+import orjson
+from starlette.types import Receive
+
+from app.encoder.service import EncoderService
+from app.encoder.store import EncoderStore
+from app.encoding.batcher import MicroBatcher
+from app.encoding.patience import while_wanted
+from app.errors import NotFoundError
+from app.ids import IdSource
+from app.observability import Metrics
+from app.search.answers import best_of_each_group, neighbours
+from app.search.deciding import Decider
+from app.search.lookup import Found, Lookup
+from app.search.schemas import ClassifyRequest, GroupBy, SearchRequest, SimilarityRequest
+from app.serving.release import ServingRelease
+from app.serving.serving import Serving
+from model.contract.decision import NEIGHBOURS_USED, Decision
+
+_OVERFETCH: Final = 4
+"""Records looked at for each group wanted, at first; four times as many as long as groups are missing."""
+
+
+class SearchService:
+    """Answers queries.
+
+    Args:
+        serving: The releases in memory.
+        batcher: Runs the lookups.
+        encoders: Knows encoders by name.
+        store: Loads encoders.
+        metrics: Counts decisions.
+    """
+
+    def __init__(
+        self,
+        serving: Serving,
+        batcher: MicroBatcher[Lookup, Found],
+        encoders: EncoderService,
+        store: EncoderStore,
+        metrics: Metrics,
+    ) -> None:
+        self._serving = serving
+        self._batcher = batcher
+        self._encoders = encoders
+        self._store = store
+        self._metrics = metrics
+        self._decider = Decider()
+        self._ids = IdSource()
+        self._shas: dict[str, str] = {}  # a registered name never changes its encoder
+
+    async def search(self, collection: str, request: SearchRequest, receive: Receive) -> bytes:
+        """The nearest records of each query, as JSON."""
+        release = await self._release(collection, request.release)
+        if request.group_by is GroupBy.GROUP:
+            found, results = await self._search_groups(release, request, receive)
+        else:
+            found = await self._look_up(release, request.sentences, request.k, receive)
+            results = _results(release, found, request.min_score)
+        body = {
+            "release": release.key.number,
+            "answer_ids": self._answer_ids(len(results)),
+            "truncated": any(found.truncated),
+            "results": results,
+        }
+        if body["truncated"]:
+            body["truncated_queries"] = [position for position, cut in enumerate(found.truncated) if cut]
+        return orjson.dumps(body)
+
+    async def classify(self, collection: str, request: ClassifyRequest, receive: Receive) -> bytes:
+        """The decision on each text, as JSON."""
+        release = await self._release(collection, request.release)
+        found = await self._look_up(release, request.sentences, NEIGHBOURS_USED, receive)
+        results = []
+        for row, truncated in enumerate(found.truncated):
+            decision = self._decider.decide(release, found.embeddings[row], found.record_ids[row], found.scores[row])
+            self._metrics.decided(decision.outcome)
+            results.append({**_classified(decision, request.top_n), "truncated": truncated})
+        body = {"release": release.key.number, "answer_ids": self._answer_ids(len(results)), "results": results}
+        return orjson.dumps(body)
+
+    async def similarity(self, request: SimilarityRequest, receive: Receive) -> bytes:
+        """The cosine of the source with each target, as JSON."""
+        sha = self._shas.get(request.encoder)
+        if sha is None:
+            sha = self._shas[request.encoder] = await self._encoders.resolve(request.encoder)
+        bundle = self._store.find_loaded(sha)
+        if bundle is None:
+            bundle = await asyncio.to_thread(self._store.get, sha)
+        lookup = Lookup(bundle, [request.source, *request.targets])
+        found = await while_wanted(self._batcher.submit(lookup), receive)
+        scores = found.embeddings[1:] @ found.embeddings[0]
+        rounded = [round(min(1.0, max(-1.0, score)), 6) for score in scores.tolist()]
+        return orjson.dumps({"scores": rounded, "truncated": any(found.truncated)})
+
+    def _answer_ids(self, n: int) -> list[str]:
+        """One for each query; feedback may name it."""
+        return [self._ids.take() for _ in range(n)]
+
+    async def _release(self, collection: str, wanted: int | None) -> ServingRelease:
+        release = self._serving.find(collection) or await self._serving.get(collection)
+        if wanted is not None and wanted != release.key.number:
+            raise NotFoundError(f"release {wanted} of collection {collection!r} is not active: {release.key.number} is")
+        return release
+
+    async def _look_up(self, release: ServingRelease, sentences: list[str], k: int, receive: Receive) -> Found:
+        return await while_wanted(self._batcher.submit(Lookup(release.bundle, sentences, release.index, k)), receive)
+
+    async def _search_groups(
+        self, release: ServingRelease, request: SearchRequest, receive: Receive
+    ) -> tuple[Found, list[list[dict[str, Any]]]]:
+        """Look at more and more records until every query has its k groups, or there are no more."""
+        fetched = request.k * _OVERFETCH
+        while True:
+            found = await self._look_up(release, request.sentences, fetched, receive)
+            results = [best_of_each_group(result) for result in _results(release, found, request.min_score)]
+            if fetched >= len(release.index) or all(
+                len(result) >= request.k or _is_below(scores, request.min_score)
+                for result, scores in zip(results, found.scores, strict=True)
+            ):
+                return found, [result[: request.k] for result in results]
+            fetched *= _OVERFETCH
+
+
+def _is_below(scores: list[float], min_score: float | None) -> bool:
+    """Whether the farthest neighbour is too far already, so that looking further is in vain."""
+    return min_score is not None and scores[-1] < min_score
+
+
+def _results(release: ServingRelease, found: Found, min_score: float | None) -> list[list[dict[str, Any]]]:
+    return [
+        neighbours(release.catalogue, record_ids, scores, min_score)
+        for record_ids, scores in zip(found.record_ids, found.scores, strict=True)
+    ]
+
+
+def _classified(decision: Decision, top_n: int) -> dict[str, Any]:
+    return {
+        "decision": decision.outcome,
+        "confidence": round(decision.confidence, 6),
+        "groups": [
+            {"group": group.group, "confidence": round(group.confidence, 6)} for group in decision.groups[:top_n]
+        ],
+        "labels": [],
+    }

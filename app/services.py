@@ -1,0 +1,32 @@
+"""What the endpoints call: every service of the running app, made by the container."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from fastapi import Request
+
+from app.collection.service import CollectionService
+from app.encoder.service import EncoderService
+from app.group.service import GroupService
+from app.health.service import HealthService
+from app.record.service import RecordService
+from app.release.service import ReleaseService
+from app.search.service import SearchService
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """One of each."""
+
+    encoders: EncoderService
+    collections: CollectionService
+    groups: GroupService
+    records: RecordService
+    releases: ReleaseService
+    search: SearchService
+    health: HealthService
+
+
+def services(request: Request) -> Services:
+    """The services of the app that this request came to."""
+    return cast(Services, request.app.state.services)

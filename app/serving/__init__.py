@@ -1,0 +1,1 @@
+"""The active releases in memory: load, follow the change log, answer."""

@@ -1,0 +1,72 @@
+"""What can be set from outside: environment variables SAMESAY_*, and the options of `samesay serve` over them."""
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.errors import InsecureBindError
+
+
+class Settings(BaseSettings):
+    """The settings of one server.
+
+    Attributes:
+        data: Folder of the database, the encoders and the snapshots.
+        host: Address to listen on; anything but loopback needs `api_key`.
+        port: Port to listen on; 0 takes a free one.
+        api_key: The one admin key; required at every route but the health checks once it is set.
+        database_url: A PostgreSQL URL; without one, SQLite in `data`.
+        max_body_bytes: Largest request body.
+        batch_tokens: Padded tokens the encoder is given at once by the micro-batcher.
+        max_queued_sentences: Sentences that may wait for the encoder; more are refused with 503.
+        max_queued_writes: Writes that may wait for the database; more are refused with 503.
+        poll_s: How often the follower looks for changes that other processes made.
+        wait_visible_s: How long a write with wait=visible waits at most.
+        drain_s: How long a stopping server lets running requests finish.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="SAMESAY_", env_ignore_empty=True, frozen=True)
+
+    data: Path = Path("data")
+    host: str = "127.0.0.1"
+    port: int = Field(default=8765, ge=0, le=65535)
+    api_key: SecretStr | None = None
+    database_url: SecretStr | None = None
+    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
+    batch_tokens: int = Field(default=4096, ge=64)
+    max_queued_sentences: int = Field(default=4096, ge=1)
+    max_queued_writes: int = Field(default=1024, ge=1)
+    poll_s: float = Field(default=0.2, gt=0)
+    wait_visible_s: float = Field(default=30.0, gt=0)
+    drain_s: float = Field(default=10.0, gt=0)
+
+    @model_validator(mode="after")
+    def _key_is_strong_enough(self) -> Self:
+        if self.api_key is not None and len(self.api_key.get_secret_value()) < 8:
+            raise ValueError("SAMESAY_API_KEY is shorter than 8 characters: set a longer one")
+        return self
+
+    def refuse_open_bind(self) -> None:
+        """Refuse to listen where others can reach us without a key.
+
+        Raises:
+            InsecureBindError: `host` is not loopback and there is no key.
+        """
+        if self.api_key is None and not _is_loopback(self.host):
+            raise InsecureBindError(
+                f"host {self.host} can be reached from other machines and there is no key: "
+                "set SAMESAY_API_KEY, or listen on 127.0.0.1"
+            )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

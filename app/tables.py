@@ -1,0 +1,22 @@
+"""Every table, for what needs them all: migrations and their drift test. Also the one table that no feature owns."""
+
+from sqlalchemy import LargeBinary, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.collection.tables import Collection
+from app.db import Base
+from app.encoder.tables import Encoder
+from app.group.tables import Group
+from app.record.tables import ChangeLogEntry, Record, RecordLabel
+from app.release.tables import Release
+
+__all__ = ["Base", "ChangeLogEntry", "Collection", "Encoder", "Group", "Record", "RecordLabel", "Release", "Secret"]
+
+
+class Secret(Base):
+    """A key that every server on this database must share, such as the one that signs cursors."""
+
+    __tablename__ = "secrets"
+
+    name: Mapped[str] = mapped_column(String(63), primary_key=True)
+    value: Mapped[bytes] = mapped_column(LargeBinary)

@@ -1,0 +1,213 @@
+"""`samesay serve` as its users meet it: a process, a socket, signals."""
+
+import os
+import signal
+import socket
+import threading
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.conftest import add_encoder, postgres_settings
+from tests.fakes.running import make_settings, wait_for
+from tests.fakes.spawned import samesay, spawned
+
+IDLE_BYTES = 250 * 2**20
+
+
+@pytest.fixture
+def data(tmp_path: Path, tiny_bundle: Path) -> Path:
+    add_encoder(make_settings(tmp_path / "data"), tiny_bundle)
+    return tmp_path / "data"
+
+
+def test_it_serves_without_torch_in_little_memory_and_drains_on_sigterm(data: Path) -> None:
+    with spawned(data) as server, server.client() as client:
+        assert client.post("/v1/collections", json={"name": "faq", "encoder": "tiny"}).status_code == 201
+        client.put("/v1/collections/faq/records/r1?wait=visible", json={"text": "my money"})
+        found = client.post("/v1/collections/faq:search", json={"query": "money"}).json()
+        assert found["results"][0][0]["id"] == "r1"
+        maps = Path(f"/proc/{server.process.pid}/maps")
+        if maps.exists():
+            loaded = maps.read_text()
+            assert "onnxruntime" in loaded
+            assert "/torch/" not in loaded
+            assert "libtorch" not in loaded
+        assert server.memory.memory_info().rss < IDLE_BYTES
+        answers: list[int] = []
+
+        def ask() -> None:
+            body = {"queries": ["a question of some length, asked again and again"] * 256}
+            answers.append(client.post("/v1/collections/faq:search", json=body).status_code)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        server.process.send_signal(signal.SIGTERM)
+        asking.join(20)
+        assert server.process.wait(20) == 0
+        assert answers in ([200], [])  # answered, or refused at the door: never broken off half-way
+        assert "Traceback" not in "".join(server.stderr)
+
+
+def test_a_second_server_is_refused_and_told_who_has_the_folder(data: Path) -> None:
+    with spawned(data) as server:
+        second = samesay("serve", "--port", "0", "--data", str(data))
+        assert second.returncode == 1
+        assert f"pid {server.process.pid}" in second.stderr
+        assert "Traceback" not in second.stderr
+    with spawned(data):
+        pass  # the lock died with the process
+
+
+def test_a_busy_port_is_named(data: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refused = samesay("serve", "--port", str(port), "--data", str(data))
+    assert refused.returncode == 1
+    assert f"port {port}" in refused.stderr
+    assert "--port" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_beyond_loopback_it_wants_a_key(data: Path) -> None:
+    refused = samesay("serve", "--host", "0.0.0.0", "--port", "0", "--data", str(data))
+    assert refused.returncode == 1
+    assert "SAMESAY_API_KEY" in refused.stderr
+    with spawned(data, "--host", "0.0.0.0", SAMESAY_API_KEY="a good long key") as server:
+        url = server.url.replace("0.0.0.0", "127.0.0.1")
+        assert httpx.get(f"{url}/v1/info").status_code == 401
+        assert httpx.get(f"{url}/v1/info", headers={"Authorization": "Bearer a good long key"}).status_code == 200
+
+
+def test_an_encoder_is_added_while_the_server_runs(data: Path, other_bundle: Path, tiny_bundle: Path) -> None:
+    with spawned(data) as server, server.client() as client:
+        added = samesay("encoders", "add", str(other_bundle), "--name", "other", "--data", str(data))
+        assert added.returncode == 0, added.stderr
+        assert client.post("/v1/collections", json={"name": "faq", "encoder": "other"}).status_code == 201
+        written = client.put("/v1/collections/faq/records/r1?wait=visible", json={"text": "a"})
+        assert written.json()["visible"] is True
+        again = samesay("encoders", "add", str(other_bundle), "--name", "other", "--data", str(data))
+        assert again.returncode == 0
+        taken = samesay("encoders", "add", str(tiny_bundle), "--name", "other", "--data", str(data))
+        assert (taken.returncode, "belongs to encoder" in taken.stderr) == (1, True)
+
+
+def test_a_bad_bundle_is_refused_with_its_reason(data: Path, tiny_bundle: Path, tmp_path: Path) -> None:
+    missing = samesay("encoders", "add", str(tmp_path), "--name", "x", "--data", str(data))
+    assert (missing.returncode, "holds no bundle" in missing.stderr) == (1, True)
+    tampered = tmp_path / "tampered"
+    tampered.mkdir()
+    for file in tiny_bundle.iterdir():
+        (tampered / file.name).write_bytes(file.read_bytes())
+    (tampered / "encoder.onnx").write_bytes((tiny_bundle / "encoder.onnx").read_bytes() + b"x")
+    refused = samesay("encoders", "add", str(tampered), "--name", "x", "--data", str(data))
+    assert (refused.returncode, "was altered" in refused.stderr) == (1, True)
+    assert "Traceback" not in missing.stderr + refused.stderr
+
+
+def test_an_unusable_setting_or_folder_is_named(tmp_path: Path) -> None:
+    refused = samesay("serve", "--data", str(tmp_path), SAMESAY_PORT="many")
+    assert (refused.returncode, "SAMESAY_PORT" in refused.stderr) == (1, True)
+    file = tmp_path / "file"
+    file.write_text("not a folder")
+    refused = samesay("serve", "--port", "0", "--data", str(file / "data"))
+    assert (refused.returncode, "cannot be used as data folder" in refused.stderr) == (1, True)
+    assert "Traceback" not in refused.stderr
+
+
+def test_every_acknowledged_write_survives_kill_9(data: Path) -> None:
+    acknowledged: dict[str, str | None] = {}
+    maybe: set[str] = set()  # was under way when the server died: stored or not, for good
+    for round_number in range(4):
+        with spawned(data) as server:
+            with server.client() as client:
+                if round_number == 0:
+                    client.post("/v1/collections", json={"name": "faq", "encoder": "tiny"})
+                _check(client, acknowledged, maybe)
+            threads = [
+                threading.Thread(target=_write, args=(server.url, f"{round_number}-{n}", acknowledged, maybe))
+                for n in range(8)
+            ]
+            for thread in threads:
+                thread.start()
+            wait_for(lambda wanted=150 * (round_number + 1): len(acknowledged) > wanted)  # type: ignore[misc]
+            os.kill(server.process.pid, signal.SIGKILL)
+            for thread in threads:
+                thread.join(20)
+    with spawned(data) as server, server.client() as client:
+        _check(client, acknowledged, maybe)
+    assert len(acknowledged) > 600
+
+
+def _write(url: str, writer: str, acknowledged: dict[str, str | None], maybe: set[str]) -> None:
+    """Write until the server dies; every fourth record is deleted again."""
+    with httpx.Client(base_url=url, timeout=10) as client:
+        for number in range(10_000):
+            key = f"{writer}-{number}"
+            maybe.add(key)
+            try:
+                text = f"sentence {key}"
+                if client.put(f"/v1/collections/faq/records/{key}", json={"text": text}).status_code != 201:
+                    return
+                acknowledged[key] = text
+                if number % 4 == 0:
+                    acknowledged[key] = "maybe deleted"
+                    if client.delete(f"/v1/collections/faq/records/{key}").status_code == 204:
+                        acknowledged[key] = None
+            except httpx.TransportError:
+                return
+            maybe.discard(key)
+
+
+def _check(client: httpx.Client, acknowledged: dict[str, str | None], maybe: set[str]) -> None:
+    """What is stored, and what searches find, is what was acknowledged, but for what was under way."""
+    stored: dict[str, str] = {}
+    cursor = None
+    while True:
+        parameters = {"limit": 1000, **({"cursor": cursor} if cursor else {})}
+        page = client.get("/v1/collections/faq/records", params=parameters).json()
+        stored.update((item["id"], item["text"]) for item in page["items"])
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    for key, text in acknowledged.items():
+        if text != "maybe deleted":
+            assert stored.get(key) == text, key
+    unknown = stored.keys() - acknowledged.keys() - maybe
+    assert not unknown
+    state = client.get("/v1/collections/faq").json()
+    wait_for(lambda: client.get("/v1/collections/faq").json()["visible_seq"] == state["last_seq"])
+    gauge = f'samesay_index_vectors{{collection="faq"}} {float(len(stored))}'
+    wait_for(lambda: gauge in client.get("/metrics").text)
+
+
+def test_no_child_is_left_behind(data: Path) -> None:
+    with spawned(data) as server:
+        assert psutil.Process(server.process.pid).children() == []
+
+
+def test_postgres_is_upgraded_by_hand_and_then_served(postgres: str, tmp_path: Path, tiny_bundle: Path) -> None:
+    settings = postgres_settings(postgres, tmp_path / "data")
+    assert settings.database_url is not None
+    environment = {"SAMESAY_DATABASE_URL": settings.database_url.get_secret_value(), "SAMESAY_DATA": str(settings.data)}
+    refused = samesay("serve", "--port", "0", **environment)
+    assert (refused.returncode, "run `samesay db upgrade`" in refused.stderr) == (1, True)
+    assert samesay("db", "upgrade", **environment).stdout == "postgresql is at schema 0001\n"
+    added = samesay("encoders", "add", str(tiny_bundle), "--name", "tiny", **environment)
+    assert added.returncode == 0, added.stderr
+    with spawned(settings.data, **environment) as server, server.client() as client:
+        client.post("/v1/collections", json={"name": "faq", "encoder": "tiny"})
+        written = client.put("/v1/collections/faq/records/r1?wait=visible", json={"text": "money"})
+        assert written.json()["visible"] is True
+        assert client.get("/v1/info").json()["database"] == "postgresql"
+
+
+def test_a_database_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
+    away = samesay("serve", "--data", str(tmp_path), SAMESAY_DATABASE_URL="postgresql://nobody@127.0.0.1:9/x")
+    assert (away.returncode, "cannot be reached" in away.stderr) == (1, True)
+    (tmp_path / "samesay.db").write_bytes(b"this is no database, whatever its name says" * 100)
+    damaged = samesay("serve", "--port", "0", "--data", str(tmp_path))
+    assert (damaged.returncode, "no SQLite file" in damaged.stderr) == (1, True), damaged.stderr
+    assert "Traceback" not in away.stderr + damaged.stderr

@@ -1,0 +1,73 @@
+"""A real `samesay serve` in a process of its own."""
+
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import psutil
+
+
+@dataclass(slots=True)
+class Spawned:
+    """A running server process."""
+
+    process: "subprocess.Popen[str]"
+    url: str
+    stderr: list[str] = field(default_factory=list)
+
+    @property
+    def memory(self) -> "psutil.Process":
+        return psutil.Process(self.process.pid)
+
+    def client(self) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=30)
+
+
+def samesay(*arguments: str, timeout: float = 60, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command to its end."""
+    return subprocess.run(
+        command(*arguments), capture_output=True, text=True, timeout=timeout, env={**os.environ, **environment}
+    )
+
+
+def command(*arguments: str) -> list[str]:
+    """The command line of `samesay` in this Python."""
+    return [sys.executable, "-m", "app", *arguments]
+
+
+@contextmanager
+def spawned(data: Path, *arguments: str, **environment: str) -> Iterator[Spawned]:
+    """Start a server on a free port and wait until it says that it is ready."""
+    process = subprocess.Popen(
+        command("serve", "--port", "0", "--data", str(data), *arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+    assert process.stdout is not None and process.stderr is not None
+    lines: list[str] = []
+    reader = threading.Thread(target=lambda: lines.extend(process.stderr), daemon=True)  # type: ignore[arg-type]
+    reader.start()
+    try:
+        line = process.stdout.readline()
+        found = re.search(r"ready at (http://\S+)", line)
+        if found is None:
+            process.wait(10)
+            reader.join(5)
+            raise RuntimeError(f"the server did not start: {line}{''.join(lines)}")
+        yield Spawned(process, found[1], lines)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait(10)
+        reader.join(5)
+        process.stdout.close()
+        process.stderr.close()

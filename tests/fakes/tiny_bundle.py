@@ -1,0 +1,104 @@
+"""A real bundle, tiny and untrained: the sum of hashed-gram vectors, so that sentences that share words are near."""
+
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from model.contract.bundle import Head, head_files, probe_json, write_bundle
+from model.contract.decision import DecisionParameters
+from model.contract.manifest import DatasetSummary, Manifest
+from model.contract.onnx_encoder import OnnxEncoder
+from model.contract.text import SPECIAL_TOKENS, TextConfig, TextContract
+
+OPSET = 17
+PROBE = ["How do I get my money back?", "我要退款", "", "ｆｕｌｌ ｗｉｄｔｈ", "a" * 5000]
+
+
+def make_tiny_bundle(
+    folder: Path,
+    *,
+    dim: int = 32,
+    seed: int = 0,
+    head_labels: Sequence[str] = (),
+    decision: DecisionParameters | None = None,
+) -> str:
+    """Write the bundle and return its sha256."""
+    contract = TextContract(TextConfig(buckets=512, max_tokens=16, max_chars=200), ())
+    graph = _graph(contract, dim, seed)
+    encoder = OnnxEncoder(contract, graph)
+    head = _head(encoder, head_labels)
+    files = {
+        "text.json": contract.to_json().encode(),
+        "vocab.txt": contract.to_vocabulary_text().encode(),
+        "encoder.onnx": graph,
+        "probe.json": probe_json(encoder, PROBE),
+        **(head_files(head) if head else {}),
+    }
+    return write_bundle(folder, files, _manifest(dim, seed, head, decision or DecisionParameters()))
+
+
+def _head(encoder: OnnxEncoder, labels: Sequence[str]) -> Head | None:
+    """A head whose class vectors are the embeddings of the labels' own names."""
+    return Head(tuple(labels), encoder.encode(list(labels))) if labels else None
+
+
+def _graph(contract: TextContract, dim: int, seed: int) -> bytes:
+    rng = np.random.default_rng(seed)
+    ids = rng.normal(0, 0.05, (len(SPECIAL_TOKENS), dim)).astype(np.float32)
+    grams = rng.normal(0, 1, (contract.config.buckets + 1, dim)).astype(np.float32)
+    ids[0] = grams[0] = 0  # padding adds nothing
+    nodes = [
+        helper.make_node("Gather", ["id_table", "ids"], ["id_rows"]),
+        helper.make_node("Gather", ["gram_table", "grams"], ["gram_rows"]),
+        helper.make_node("ReduceSum", ["gram_rows", "axis_2"], ["gram_sums"], keepdims=0),
+        helper.make_node("Add", ["id_rows", "gram_sums"], ["tokens"]),
+        helper.make_node("ReduceSum", ["tokens", "axis_1"], ["sums"], keepdims=0),
+        helper.make_node("Unsqueeze", ["lengths", "axis_1"], ["lengths_column"]),
+        helper.make_node("Cast", ["lengths_column"], ["lengths_float"], to=TensorProto.FLOAT),
+        helper.make_node("Div", ["sums", "lengths_float"], ["means"]),
+        helper.make_node("LpNormalization", ["means"], ["vectors"], axis=1, p=2),
+    ]
+    inputs = [
+        helper.make_tensor_value_info("ids", TensorProto.INT32, ["B", "T"]),
+        helper.make_tensor_value_info("grams", TensorProto.INT32, ["B", "T", "K"]),
+        helper.make_tensor_value_info("lengths", TensorProto.INT32, ["B"]),
+    ]
+    outputs = [helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["B", dim])]
+    graph = helper.make_graph(nodes, "tiny", inputs, outputs, _constants(ids, grams))
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def _constants(ids: NDArray[np.float32], grams: NDArray[np.float32]) -> list[TensorProto]:
+    arrays = {"id_table": ids, "gram_table": grams, "axis_1": np.array([1]), "axis_2": np.array([2])}
+    return [numpy_helper.from_array(array, name) for name, array in arrays.items()]
+
+
+def _manifest(dim: int, seed: int, head: Head | None, decision: DecisionParameters) -> Manifest:
+    return Manifest(
+        samesay_version="0.1.0",
+        dim=dim,
+        max_tokens=16,
+        max_chars=200,
+        text_version=1,
+        unicode_data=unicodedata.unidata_version,
+        opset=OPSET,
+        storage="float32",
+        inputs=("ids", "grams", "lengths"),
+        languages=("en", "zh"),
+        head="softmax" if head else None,
+        n_labels=len(head.labels) if head else 0,
+        decision=decision,
+        parent=None,
+        dataset=DatasetSummary(fingerprint="none", n_sentences=0, n_groups=0),
+        config={},
+        seed=seed,
+        metrics={},
+        files={},
+    )

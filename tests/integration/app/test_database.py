@@ -1,0 +1,128 @@
+"""Writes are whole and durable, one at a time or many together; trouble is named and loses nothing."""
+
+import threading
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event, func, insert, select, text
+from sqlalchemy.orm import Session
+
+from app.db import Database
+from app.db_sqlite import SqliteDatabase
+from app.errors import ConflictError, NotReadyError, OverloadedError, StorageFullError
+from app.migrating import upgrade
+from app.tables import Collection
+
+
+def add(name: str) -> Any:
+    return lambda session: session.execute(insert(Collection).values(name=name, settings={}))
+
+
+def names(database: Database) -> list[str]:
+    return database.read(lambda session: list(session.scalars(select(Collection.name).order_by(Collection.name))))
+
+
+def test_a_unit_that_fails_leaves_nothing_and_harms_nobody(database: Database) -> None:
+    def half(session: Session) -> None:
+        add("half")(session)
+        raise ValueError("in the middle")
+
+    futures: list[Future[Any]] = [database.write(unit) for unit in (add("a"), half, add("b"), add("a"), add("c"))]
+    errors = [future.exception() for future in futures]
+    assert isinstance(errors[1], ValueError)
+    assert sum(isinstance(error, ConflictError) for error in errors) == 1  # one of the two that are called a
+    assert names(database) == ["a", "b", "c"]
+
+
+def test_a_closed_database_takes_no_more(database: Database) -> None:
+    database.write(add("a")).result()
+    database.close()
+    with pytest.raises(NotReadyError):
+        database.write(add("b")).result()
+
+
+def test_a_full_queue_refuses(tmp_path: Path) -> None:
+    database = SqliteDatabase(tmp_path / "x.db", max_queued=2)
+    upgrade(database.engine)
+    entered, gate = threading.Event(), threading.Event()
+
+    def slow(_: Session) -> None:
+        entered.set()
+        gate.wait(5)
+
+    running = database.write(slow)
+    assert entered.wait(5)
+    waiting = [database.write(add("a")), database.write(add("b"))]
+    with pytest.raises(OverloadedError, match="2 writes wait"):
+        database.write(add("c"))
+    gate.set()
+    for future in (running, *waiting):
+        future.result(5)
+    assert names(database) == ["a", "b"]
+    database.close()
+
+
+def test_writes_that_wait_share_one_commit(tmp_path: Path) -> None:
+    database = SqliteDatabase(tmp_path / "x.db")
+    upgrade(database.engine)
+    gate = threading.Event()
+    first = database.write(lambda _: gate.wait(5))
+    commits = []
+    event.listen(database.engine, "commit", lambda _: commits.append(1))
+    futures = [database.write(add(f"c{number}")) for number in range(50)]
+    gate.set()
+    for future in (first, *futures):
+        future.result(5)
+    assert len(commits) <= 3
+    assert len(names(database)) == 50
+    database.close()
+
+
+def test_sqlite_is_set_to_survive_power_loss(tmp_path: Path) -> None:
+    database = SqliteDatabase(tmp_path / "x.db")
+
+    def pragmas(session: Session) -> list[Any]:
+        return [
+            session.execute(text(f"PRAGMA {name}")).scalar() for name in ("journal_mode", "synchronous", "foreign_keys")
+        ]
+
+    assert database.read(pragmas) == ["wal", 2, 1]
+    assert database.write(pragmas).result() == ["wal", 2, 1]
+    database.close()
+
+
+def test_a_full_disk_is_said_and_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
+    database = SqliteDatabase(tmp_path / "x.db")
+    upgrade(database.engine)
+    database.write(add("kept")).result()
+    pages = database.read(lambda session: session.execute(text("PRAGMA page_count")).scalar())
+
+    def limit(most: int) -> Any:
+        return lambda session: session.execute(text(f"PRAGMA max_page_count={most}")).scalar()
+
+    def large(session: Session) -> None:
+        session.execute(insert(Collection).values(name="large", settings={"x": "y" * 1_000_000}))
+
+    assert database.write(limit(pages + 1)).result() == pages + 1
+    with pytest.raises(StorageFullError, match="free some space"):
+        database.write(large).result()
+    assert names(database) == ["kept"]
+    database.write(limit(1_000_000)).result()
+    database.write(large).result()
+    assert names(database) == ["kept", "large"]
+    database.close()
+
+
+def test_concurrent_writes_of_both_databases(database: Database) -> None:
+    database.write(add("faq")).result()
+
+    def count(session: Session) -> None:
+        statement = select(Collection).with_for_update()
+        session.scalars(statement).one().version += 1
+
+    futures = [database.write(count) for _ in range(100)]
+    for future in futures:
+        future.result(20)
+    assert database.read(lambda session: session.scalars(select(func.sum(Collection.version))).one()) == 101

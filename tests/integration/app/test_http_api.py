@@ -1,0 +1,221 @@
+"""The routes over a real socket, on both databases: what they answer, and how they refuse."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import make_collection
+from tests.fakes.running import Running, running
+
+
+def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem: dict[str, Any] = answer.json()
+    assert {"type", "title", "status", "detail", "instance", "code", "request_id"} <= problem.keys()
+    assert (problem["status"], problem["code"]) == (status, code)
+    assert problem["request_id"] == answer.headers["x-request-id"]
+    assert "Traceback" not in answer.text
+    return problem
+
+
+def test_the_whole_path(service: Running) -> None:
+    client, name = service.client, make_collection(service)
+    place = f"/v1/collections/{name}"
+    first = client.put(f"{place}/records/r1?wait=visible", json={"text": "I want my money back", "group": "refund"})
+    assert (first.status_code, first.json()["seq"], first.json()["visible"]) == (201, 1, True)
+    batch = {
+        "upsert": [
+            {"id": "r2", "text": "I cannot log in", "group": "login"},
+            {"id": "r3", "text": "我要退款", "group": "refund"},
+            {"id": "r4", "text": "what is the weather", "role": "out_of_scope"},
+        ],
+        "delete": ["r9"],
+    }
+    items = client.post(f"{place}/records:batch?wait=visible", json=batch).json()["items"]
+    assert [(item["id"], item["status"], item["seq"]) for item in items] == [
+        ("r2", 201, 2), ("r3", 201, 3), ("r4", 201, 4), ("r9", 404, None),
+    ]  # fmt: skip
+    found = client.post(f"{place}:search", json={"query": "I want my money back", "k": 10}).json()
+    assert found["release"] == 1
+    assert found["results"][0][0] == {"id": "r1", "text": "I want my money back", "group": "refund", "score": 1.0}
+    assert {one["id"] for one in found["results"][0]} == {"r1", "r2", "r3"}  # r4 is out of scope
+    several = client.post(f"{place}:search", json={"queries": ["我要退款", "cannot log in"], "k": 1}).json()
+    assert [[one["id"] for one in result] for result in several["results"]] == [["r3"], ["r2"]]
+    assert len(set(several["answer_ids"])) == 2
+    state = client.get(place).json()
+    assert (state["records"], state["groups"], state["last_seq"], state["visible_seq"]) == (4, 2, 4, 4)
+    assert (state["index_recall"], state["active_release"], state["dim"]) == (1.0, 1, 32)
+    assert client.get(f"{place}/releases").json()["items"][0]["encoder"] == state["encoder"]
+
+
+def test_classify_and_similarity(service: Running) -> None:
+    client, place = service.client, f"/v1/collections/{make_collection(service)}"
+    client.put(f"{place}/records/r1", json={"text": "I want my money back", "group": "refund"})
+    client.put(f"{place}/records/r2?wait=visible", json={"text": "I cannot log in", "group": "login"})
+    answer = client.post(f"{place}:classify", json={"texts": ["my money back", "qqq xyzzy"], "top_n": 1}).json()
+    assert [result["decision"] for result in answer["results"]] == ["matched", "no_match"]
+    assert [group["group"] for group in answer["results"][0]["groups"]] == ["refund"]
+    assert answer["results"][0]["confidence"] == answer["results"][0]["groups"][0]["confidence"] > 0.5
+    body = {"encoder": "tiny", "source": "退款", "targets": ["退款", "something else"]}
+    scores = client.post("/v1/similarity", json=body).json()["scores"]
+    assert scores[0] == pytest.approx(1.0, abs=1e-6)
+    assert scores[1] < 0.9
+
+
+def test_a_group_by_search_answers_the_best_of_each_group(service: Running) -> None:
+    client, place = service.client, f"/v1/collections/{make_collection(service)}"
+    upserts = [{"id": f"a{n}", "text": f"money back please {n}", "group": "a"} for n in range(40)]
+    upserts += [{"id": "b", "text": "weather", "group": "b"}, {"id": "none", "text": "money back please"}]
+    upserts += [{"id": "c", "text": "log in", "group": "c"}]
+    client.post(f"{place}/records:batch?wait=visible", json={"upsert": upserts})
+    body = {"query": "money back please 3", "k": 3, "group_by": "group"}
+    found = client.post(f"{place}:search", json=body).json()["results"][0]
+    assert found[0]["id"] == "a3"
+    assert {one["group"] for one in found} == {"a", "b", "c"}
+    assert [one["score"] for one in found] == sorted((one["score"] for one in found), reverse=True)
+    near = client.post(f"{place}:search", json={**body, "min_score": 0.99}).json()["results"][0]
+    assert [one["id"] for one in near] == ["a3"]
+
+
+def test_a_long_text_is_kept_whole_and_cut_for_the_encoder(service: Running) -> None:
+    client, place = service.client, f"/v1/collections/{make_collection(service)}"
+    text = "word " * 5000
+    assert client.put(f"{place}/records/r1?wait=visible", json={"text": text}).json()["truncated"] is True
+    assert client.get(f"{place}/records/r1").json()["text"] == text
+    answer = client.post(f"{place}:search", json={"queries": ["word", text]}).json()
+    assert (answer["truncated"], answer["truncated_queries"]) == (True, [1])
+
+
+def test_groups_and_their_records(service: Running) -> None:
+    client, place = service.client, f"/v1/collections/{make_collection(service)}"
+    made = client.put(f"{place}/groups/g1", json={"title": "Refunds", "payload": {"answer": [1, None, "x"]}})
+    assert (made.status_code, made.headers["etag"]) == (201, '"1"')
+    again = client.put(f"{place}/groups/g1", json={"title": "Refunds", "payload": {"answer": [1, None, "x"]}})
+    assert (again.status_code, again.headers["etag"]) == (200, '"1"')
+    stale = client.patch(f"{place}/groups/g1", json={"title": "T"}, headers={"If-Match": '"7"'})
+    assert_problem(stale, 412, "precondition_failed")
+    changed = client.patch(f"{place}/groups/g1", json={"title": "T"}, headers={"If-Match": '"1"'}).json()
+    assert (changed["title"], changed["payload"], changed["version"]) == ("T", {"answer": [1, None, "x"]}, 2)
+    assert_problem(
+        client.put(f"{place}/groups/g1", json={}, headers={"If-None-Match": "*"}), 412, "precondition_failed"
+    )
+    client.put(f"{place}/records/r1", json={"text": "a", "group": "g1"})
+    client.put(f"{place}/records/r2?wait=visible", json={"text": "b", "group": "g2"})
+    assert_problem(client.delete(f"{place}/groups/g1"), 409, "group_not_empty")
+    assert client.delete(f"{place}/groups/g1?records=detach").status_code == 204
+    assert client.delete(f"{place}/groups/g2?records=delete").status_code == 204
+    assert client.get(f"{place}/records/r1").json()["group"] is None
+    assert_problem(client.get(f"{place}/records/r2"), 404, "not_found")
+    client.put(f"{place}/records/r3?wait=visible", json={"text": "c"})
+    found = client.post(f"{place}:search", json={"query": "a"}).json()["results"][0]
+    assert {one["id"]: one["group"] for one in found} == {"r1": None, "r3": None}
+
+
+def test_pages_go_through_everything_once(service: Running) -> None:
+    client, place = service.client, f"/v1/collections/{make_collection(service)}"
+    upserts = [{"id": f"r{n}", "text": f"t {n}", "group": f"g{n % 7}"} for n in range(25)]
+    client.post(f"{place}/records:batch", json={"upsert": upserts})
+    for what, size, expected in (
+        ("records", 10, [f"r{n}" for n in range(25)]),
+        ("groups", 3, [f"g{n}" for n in range(7)]),
+    ):
+        ids: list[str] = []
+        cursor: str | None = None
+        while True:
+            page = client.get(
+                f"{place}/{what}", params={"limit": size, **({"cursor": cursor} if cursor else {})}
+            ).json()
+            ids += [item["id"] for item in page["items"]]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                break
+        assert ids == expected
+    assert_problem(client.get(f"{place}/records?cursor=zzz"), 422, "invalid_value")
+    assert_problem(client.get(f"{place}/records?limit=1001"), 422, "invalid_value")
+
+
+def test_a_collection_is_changed_and_deleted_and_its_name_is_free_again(service: Running) -> None:
+    client, name = service.client, make_collection(service)
+    place = f"/v1/collections/{name}"
+    client.put(f"{place}/records/r1?wait=visible", json={"text": "old"})
+    changed = client.patch(place, json={"description": "d"}, headers={"If-Match": '"1"'})
+    assert (changed.json()["description"], changed.headers["etag"]) == ("d", '"2"')
+    assert_problem(client.delete(place, headers={"If-Match": '"1"'}), 412, "precondition_failed")
+    taken = client.post("/v1/collections", json={"name": name, "encoder": "tiny"})
+    assert_problem(taken, 409, "name_taken")
+    assert client.delete(place).status_code == 204
+    assert_problem(client.post(f"{place}:search", json={"query": "old"}), 404, "not_found")
+    assert client.post("/v1/collections", json={"name": name, "encoder": "tiny"}).status_code == 201
+    assert client.post(f"{place}:search", json={"query": "old"}).json()["results"] == [[]]
+    assert client.put(f"{place}/records/r1?wait=visible", json={"text": "new"}).json()["seq"] == 1
+
+
+def test_refusals_are_problems_that_say_what_to_do(shared_service: Running, collection: str) -> None:
+    client, place = shared_service.client, f"/v1/collections/{collection}"
+    assert "lists them" in assert_problem(client.get("/v1/collections/nobody"), 404, "not_found")["detail"]
+    assert_problem(client.post("/v1/collections/nobody:search", json={"query": "a"}), 404, "not_found")
+    assert_problem(client.put("/v1/collections/nobody/records/r", json={"text": "a"}), 404, "not_found")
+    assert_problem(client.get("/nowhere"), 404, "not_found")
+    refused = client.delete("/livez")
+    assert_problem(refused, 405, "method_not_allowed")
+    assert refused.headers["allow"] == "GET"
+    assert_problem(client.post(f"{place}:search", content=b"{"), 400, "malformed_body")
+    assert_problem(client.post(f"{place}:search", content=b'{"query": "\xff"}'), 400, "malformed_body")
+    blank = assert_problem(client.post(f"{place}:search", json={"query": "  "}), 422, "invalid_value")
+    assert blank["errors"] == [{"pointer": "/query", "detail": "is empty or blank: give a sentence"}]
+    unknown = client.post("/v1/collections", json={"name": "x", "encoder": "nobody"})
+    assert "registered are tiny" in assert_problem(unknown, 422, "invalid_value")["detail"]
+    assert_problem(client.post("/v1/collections", json={"name": "Bad Name", "encoder": "tiny"}), 422, "invalid_value")
+    assert_problem(client.put(f"{place}/records/a%00b", json={"text": "a"}), 422, "invalid_value")
+    assert_problem(client.put(f"{place}/records/{'x' * 257}", json={"text": "a"}), 422, "invalid_value")
+    assert_problem(client.post(f"{place}:search", json={"query": "a", "release": 2}), 404, "not_found")
+    assert_problem(client.get(f"{place}/releases/2"), 404, "not_found")
+
+
+def test_a_body_that_is_too_large_is_refused_however_it_comes(shared_service: Running, collection: str) -> None:
+    client, path = shared_service.client, f"/v1/collections/{collection}/records:batch"
+    body = json.dumps({"delete": ["x" * 17_000_000]}).encode()
+    assert_problem(client.post(path, content=body), 413, "body_too_large")
+    assert_problem(client.post(path, content=iter([body[:9_000_000], body[9_000_000:]])), 413, "body_too_large")
+
+
+def test_without_an_encoder_the_error_says_how_to_get_one(settings, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    from tests.conftest import migrate
+
+    migrate(settings)
+    with running(settings) as service:
+        answer = service.client.post("/v1/collections", json={"name": "faq", "encoder": "any"})
+        detail = assert_problem(answer, 422, "invalid_value")["detail"]
+        assert "samesay train" in detail
+        assert "samesay encoders add" in detail
+
+
+def test_with_a_key_everything_but_health_needs_it(tmp_path, tiny_bundle) -> None:  # type: ignore[no-untyped-def]
+    from tests.fakes.running import make_settings
+
+    with running(make_settings(tmp_path / "data", api_key="the right key")) as service:
+        for path in ("/livez", "/readyz", "/openapi.json"):
+            assert service.client.get(path).status_code == 200
+        for path in ("/v1/info", "/metrics", "/docs", "/v1/collections", "/nowhere"):
+            answer = service.client.get(path)
+            assert_problem(answer, 401, "unauthorised")
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+        wrong = service.client.get("/v1/info", headers={"Authorization": "Bearer the wrong key"})
+        assert_problem(wrong, 401, "unauthorised")
+        right = service.client.get("/v1/info", headers={"Authorization": "Bearer the right key"})
+        assert right.status_code == 200
+
+
+def test_metrics_and_info(shared_service: Running, collection: str) -> None:
+    client = shared_service.client
+    client.post(f"/v1/collections/{collection}:search", json={"query": "secret words"})
+    text = client.get("/metrics").text
+    assert 'samesay_requests_total{method="POST",route="/v1/collections/{collection}:search",status="200"}' in text
+    assert f'samesay_index_vectors{{collection="{collection}"}} 0.0' in text
+    assert "secret" not in text
+    info = client.get("/v1/info").json()
+    assert info["limits"]["queries"] == 256
+    assert info["providers"] == ["CPUExecutionProvider"]

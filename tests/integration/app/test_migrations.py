@@ -1,0 +1,70 @@
+"""Both databases are migrated to what the tables say, and take rows afterwards."""
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import insert, select, text
+
+from app.container import connect_database, open_database
+from app.db import Database
+from app.errors import SchemaOutdatedError
+from app.settings import Settings
+from app.tables import Base, Collection, Group, Record
+
+
+def test_the_tables_are_what_the_migrations_make(database: Database) -> None:
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_rows_can_be_inserted_and_moments_are_aware(database: Database) -> None:
+    def unit(session):  # type: ignore[no-untyped-def]
+        collection = Collection(name="faq", settings={"description": "常见问题"})
+        session.add(collection)
+        session.flush()
+        session.add(Group(collection_id=collection.id, key="g", title=None, payload=None))
+        session.flush()
+
+    database.write(unit).result()
+    name, settings, created = database.read(
+        lambda session: session.execute(select(Collection.name, Collection.settings, Collection.created_at)).one()
+    )
+    assert (name, settings) == ("faq", {"description": "常见问题"})
+    assert created.utcoffset().total_seconds() == 0
+
+
+def test_record_ids_are_never_reused(database: Database) -> None:
+    def insert_record(session, key):  # type: ignore[no-untyped-def]
+        row: dict[str, object] = {"collection_id": 1, "id": key, "text": "t", "role": "example", "source": "api"}
+        row |= {"content_hash": "", "seq": 1, "metadata": {}}
+        return session.execute(insert(Record.__table__).values(**row)).inserted_primary_key[0]
+
+    database.write(lambda session: session.add(Collection(name="faq", settings={}))).result()
+    first = database.write(lambda session: insert_record(session, "a")).result()
+    database.write(lambda session: session.execute(text("DELETE FROM records"))).result()
+    assert database.write(lambda session: insert_record(session, "b")).result() > first
+
+
+def test_a_database_at_another_schema_is_refused_or_upgraded(settings: Settings) -> None:
+    if settings.database_url is None:
+        open_database(settings).close()  # SQLite is upgraded on the way
+        return
+    with pytest.raises(SchemaOutdatedError, match="samesay db upgrade"):
+        open_database(settings)
+
+
+def test_downgrade_leaves_nothing(settings: Settings) -> None:
+    from alembic import command
+    from sqlalchemy import inspect
+
+    from app import migrating
+
+    database = connect_database(settings)
+    try:
+        migrating.upgrade(database.engine)
+        with database.engine.connect().execution_options(writes=True) as connection, connection.begin():
+            command.downgrade(migrating._config(connection), "base")
+        assert set(inspect(database.engine).get_table_names()) <= {"alembic_version"}
+    finally:
+        database.close()

@@ -1,0 +1,92 @@
+"""The OpenAPI document is the committed one, complete, and true."""
+
+import contextlib
+import json
+from pathlib import Path
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from app.main import bare_app
+from tests.fakes.running import Running
+
+COMMITTED = Path(__file__).parents[3] / "docs" / "openapi.json"
+DOCUMENT = bare_app().openapi()
+OPERATIONS = [
+    (method, path, operation) for path, item in DOCUMENT["paths"].items() for method, operation in item.items()
+]
+
+
+_THOROUGHLY = settings(
+    max_examples=30,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def test_the_committed_document_is_up_to_date() -> None:
+    assert json.loads(COMMITTED.read_text()) == json.loads(json.dumps(DOCUMENT)), (
+        "run: samesay openapi --out docs/openapi.json"
+    )
+
+
+def test_every_operation_has_an_id_and_examples() -> None:
+    assert DOCUMENT["openapi"].startswith("3.1")
+    ids = [operation["operationId"] for _, _, operation in OPERATIONS]
+    assert len(set(ids)) == len(ids) == 26
+    for method, path, operation in OPERATIONS:
+        body = operation.get("requestBody")
+        assert (body is not None) == (method in ("post", "put", "patch")), path
+        if body is not None:
+            assert body["content"]["application/json"]["examples"], path
+        for status, response in operation["responses"].items():
+            if int(status) >= 400:
+                assert response["content"]["application/problem+json"]["example"]["status"] == int(status)
+
+
+def test_every_reference_leads_somewhere() -> None:
+    names = DOCUMENT["components"]["schemas"].keys()
+    for part in json.dumps(DOCUMENT).split('"$ref": "#/components/schemas/')[1:]:
+        assert part.split('"')[0] in names
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_served_is_what_is_documented(shared_service: Running, collection: str) -> None:
+    """No 500, no status, content type or schema that is not in the document, whatever is sent."""
+    client, place = shared_service.client, f"/v1/collections/{collection}"
+    client.put(f"{place}/records/r1?wait=visible", json={"text": "a text", "group": "g1"})
+    schema = schemathesis.openapi.from_dict(DOCUMENT)
+    schema.config.base_url = shared_service.url
+    checks = (not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance)
+    seen: set[int] = set()
+    for result in schema.get_all_operations():
+        operation = result.ok()
+        if operation.method.upper() == "DELETE" and operation.path == "/v1/collections/{collection}":
+            continue  # the collection is needed to the end
+        for mode in GenerationMode:
+
+            @_THOROUGHLY
+            @given(case=operation.as_strategy(generation_mode=mode))
+            def probe(case: schemathesis.Case) -> None:
+                # half of the time a collection that is there, so that more than a 404 is met
+                if case.path_parameters and "collection" in case.path_parameters and len(str(case.body)) % 2:
+                    case.path_parameters["collection"] = collection
+                answer = case.call()
+                seen.add(answer.status_code)
+                case.validate_response(answer, checks=checks)
+
+            with contextlib.suppress(Unsatisfiable):  # nothing can be wrong about a route without parameters
+                probe()
+    assert {200, 201, 404, 422} <= seen

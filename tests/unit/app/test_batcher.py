@@ -1,0 +1,130 @@
+"""The micro-batcher: bounded, fair, and safe from its jobs."""
+
+import asyncio
+import threading
+from dataclasses import dataclass
+
+import pytest
+
+from app.encoding.batcher import MicroBatcher
+from app.errors import NotReadyError, OverloadedError
+
+
+@dataclass(frozen=True)
+class Job:
+    name: str
+    n_sentences: int = 1
+    most_tokens: int = 10
+
+
+class Worker:
+    """Runs batches only when it is let, and remembers them."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.gate = threading.Event()
+        self.entered = threading.Event()
+
+    def run(self, jobs: list[Job]) -> list[str]:
+        self.entered.set()
+        assert self.gate.wait(5)
+        self.batches.append([job.name for job in jobs])
+        if any(job.name == "bad" for job in jobs):
+            raise ValueError("a bad job")
+        return [job.name.upper() for job in jobs]
+
+
+async def blocked(worker: Worker, **options: int) -> "MicroBatcher[Job, str]":
+    """A batcher whose worker is busy with a first job."""
+    batcher: MicroBatcher[Job, str] = MicroBatcher(worker.run, **{"batch_tokens": 1000, "max_queued": 100, **options})
+    batcher.start()
+    batcher.submit(Job("first"))
+    await asyncio.to_thread(worker.entered.wait, 5)
+    return batcher
+
+
+def test_jobs_that_wait_become_one_batch_and_each_gets_its_own_result() -> None:
+    async def scenario() -> None:
+        worker = Worker()
+        batcher = await blocked(worker)
+        futures = [batcher.submit(Job(name)) for name in "abc"]
+        worker.gate.set()
+        assert await asyncio.gather(*futures) == ["A", "B", "C"]
+        assert worker.batches == [["first"], ["a", "b", "c"]]
+        assert batcher.queued == 0
+        batcher.stop()
+
+    asyncio.run(scenario())
+
+
+def test_a_batch_holds_no_more_padded_tokens_than_allowed() -> None:
+    async def scenario() -> None:
+        worker = Worker()
+        batcher = await blocked(worker, batch_tokens=60)
+        # c would pad a and b to its length: 3 * 30 > 60; d alone is too large and goes alone
+        jobs = [Job("a"), Job("b"), Job("c", most_tokens=30), Job("d", most_tokens=500), Job("e")]
+        futures = [batcher.submit(job) for job in jobs]
+        worker.gate.set()
+        assert await asyncio.gather(*futures) == list("ABCDE")
+        assert worker.batches == [["first"], ["a", "b"], ["c"], ["d"], ["e"]]
+        batcher.stop()
+
+    asyncio.run(scenario())
+
+
+def test_a_full_queue_refuses_at_the_door() -> None:
+    async def scenario() -> None:
+        worker = Worker()
+        batcher = await blocked(worker, max_queued=4)
+        held = batcher.submit(Job("a", n_sentences=3))
+        with pytest.raises(OverloadedError, match="4 sentences wait"):
+            batcher.submit(Job("b"))
+        worker.gate.set()
+        assert await held == "A"
+        assert await batcher.submit(Job("b")) == "B"
+        batcher.stop()
+
+    asyncio.run(scenario())
+
+
+def test_what_nobody_waits_for_is_not_done() -> None:
+    async def scenario() -> None:
+        worker = Worker()
+        batcher = await blocked(worker)
+        gone, stays = batcher.submit(Job("gone")), batcher.submit(Job("stays"))
+        gone.cancel()
+        worker.gate.set()
+        assert await stays == "STAYS"
+        assert worker.batches[1] == ["stays"]
+        assert batcher.queued == 0
+        batcher.stop()
+
+    asyncio.run(scenario())
+
+
+def test_a_bad_job_fails_alone() -> None:
+    async def scenario() -> None:
+        worker = Worker()
+        batcher = await blocked(worker)
+        futures = [batcher.submit(Job(name)) for name in ("a", "bad", "c")]
+        worker.gate.set()
+        outcomes = await asyncio.gather(*futures, return_exceptions=True)
+        assert (outcomes[0], outcomes[2]) == ("A", "C")
+        assert isinstance(outcomes[1], ValueError)
+        batcher.stop()
+
+    asyncio.run(scenario())
+
+
+def test_a_stopping_batcher_finishes_what_it_took() -> None:
+    async def scenario() -> None:
+        worker = Worker()
+        batcher = await blocked(worker)
+        taken = batcher.submit(Job("a"))
+        worker.gate.set()
+        await asyncio.to_thread(batcher.stop)
+        assert await taken == "A"
+        with pytest.raises(NotReadyError):
+            batcher.submit(Job("b"))
+
+    asyncio.run(scenario())

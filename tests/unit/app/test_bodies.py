@@ -1,0 +1,100 @@
+"""What is refused in a body, and that the answer says where."""
+
+import pytest
+
+from app.errors import InvalidValueError, MalformedBodyError
+from app.group.schemas import GroupPut
+from app.http_body import parse_body
+from app.record.batch import parse_batch
+from app.record.schemas import RecordPut
+from app.search.schemas import SearchRequest
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        (b'{"text": ""}', "/text"),
+        (b'{"text": " \\n\\t "}', "/text"),
+        (b'{"text": "a\\u0000b"}', "/text"),
+        (b'{"text": "\\ud800"}', "/text"),
+        (b'{"text": 5}', "/text"),
+        (b"{}", "/text"),
+        (b'{"text": "a", "group": "a/b"}', "/group"),
+        (b'{"text": "a", "group": ""}', "/group"),
+        (b'{"text": "a", "role": "nobody"}', "/role"),
+        (b'{"text": "a", "metadata": {"x": {"y": 1}}}', "/metadata/x/str"),
+        (b'{"text": "a", "metadata": {"x": NaN}}', "/metadata/x/str"),
+        (b'{"text": "a", "metadata": {"x": "a\\u0000"}}', "/metadata"),
+        (b'{"text": "a", "metadata": {"x": 99999999999999999999}}', "/metadata"),
+        (b'{"text": "a", "metadata": {"x": "' + b"y" * 17_000 + b'"}}', "/metadata"),
+        (b'{"text": "a", "labels": "tag"}', "/labels"),
+        (b'{"text": "a", "unknown": 1}', "/unknown"),
+        (b'{"text": "' + b"x" * 100_001 + b'"}', "/text"),
+        (b"[]", ""),
+    ],
+)
+def test_a_wrong_record_names_the_place(body: bytes, pointer: str) -> None:
+    with pytest.raises(InvalidValueError) as caught:
+        parse_body(body, RecordPut)
+    assert caught.value.errors[0].pointer == pointer
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b'{"text": "\xe4\xbd"}', b"[" * 100_000, b"nul"])
+def test_what_is_no_json_is_malformed(body: bytes) -> None:
+    with pytest.raises(MalformedBodyError):
+        parse_body(body, RecordPut)
+
+
+def test_the_longest_text_is_taken_verbatim() -> None:
+    text = " " + "退" * 33_332 + "xyz"
+    assert len(text.encode()) == 100_000
+    assert parse_body(f'{{"text": "{text}"}}'.encode(), RecordPut).text == text
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        (b'{"query": "a", "k": 0}', "/k"),
+        (b'{"query": "a", "k": 1001}', "/k"),
+        (b'{"query": "a", "k": "3"}', "/k"),
+        (b'{"query": "a", "k": true}', "/k"),
+        (b'{"query": "a", "queries": ["b"]}', ""),
+        (b"{}", ""),
+        (b'{"queries": []}', "/queries"),
+        (b'{"queries": ["a", " "]}', "/queries/1"),
+        (b'{"query": "a", "min_score": 2}', "/min_score"),
+        (b'{"query": "a", "min_score": Infinity}', "/min_score"),
+        (b'{"query": "a", "group_by": "label"}', "/group_by"),
+    ],
+)
+def test_a_wrong_search_names_the_place(body: bytes, pointer: str) -> None:
+    with pytest.raises(InvalidValueError) as caught:
+        parse_body(body, SearchRequest)
+    assert caught.value.errors[0].pointer == pointer
+
+
+def test_a_payload_is_any_json_that_can_be_kept() -> None:
+    assert parse_body(b'{"payload": [1, {"a": null}]}', GroupPut).payload == [1, {"a": None}]
+    for bad in (b"NaN", b'"\\u0000"', b'"\\ud800"', b"123456789012345678901", b"[" * 40 + b"]" * 40):
+        with pytest.raises(InvalidValueError) as caught:
+            parse_body(b'{"payload": ' + bad + b"}", GroupPut)
+        assert caught.value.errors[0].pointer == "/payload"
+
+
+def test_one_bad_item_never_fails_the_others() -> None:
+    batch = parse_batch(
+        b'{"upsert": [{"id": "a", "text": "A"}, {"id": "b", "text": ""}, 7, {"id": "a", "text": "again"}],'
+        b' "delete": ["c", 5, "a", "\\ud800"]}'
+    )
+    assert {position: draft.text for position, draft in batch.upserts.items()} == {0: "A"}
+    assert batch.deletes == {4: "c"}
+    assert {position: (item.id, item.status) for position, item in batch.refused.items()} == {
+        1: ("b", 422), 2: (None, 422), 3: ("a", 409), 5: (None, 422), 6: ("a", 409), 7: (None, 422),
+    }  # fmt: skip
+    assert batch.refused[1].detail is not None and "/upsert/1/text" in batch.refused[1].detail
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"upsert": {}}', b'{"delete": "a"}', b'{"other": []}'])
+def test_a_batch_of_the_wrong_form_is_refused(body: bytes) -> None:
+    with pytest.raises(InvalidValueError):
+        parse_batch(body)

@@ -1,0 +1,35 @@
+"""A result is waited for only as long as its caller waits."""
+
+import asyncio
+
+import pytest
+
+from app.encoding import patience
+
+
+def test_a_caller_that_hangs_up_cancels_its_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "SOON_S", 0.01)
+
+    async def scenario() -> None:
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+        async def hang_up() -> dict[str, str]:
+            return {"type": "http.disconnect"}
+
+        with pytest.raises(asyncio.CancelledError):
+            await patience.while_wanted(future, hang_up)
+        assert future.cancelled()
+
+    asyncio.run(scenario())
+
+
+def test_a_patient_caller_gets_a_late_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "SOON_S", 0.01)
+
+    async def scenario() -> str:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[str] = loop.create_future()
+        loop.call_later(0.1, future.set_result, "late")
+        return await patience.while_wanted(future, asyncio.Event().wait)  # type: ignore[arg-type]
+
+    assert asyncio.run(scenario()) == "late"

@@ -1,0 +1,108 @@
+"""Cursors, preconditions, ids, length runs, the door's settings and the catalogue."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.cursors import Cursors
+from app.encoding.lengths import CALL_TOKENS, runs_of_similar_length
+from app.errors import InsecureBindError, InvalidValueError, PreconditionFailedError
+from app.ids import IdSource
+from app.preconditions import Precondition
+from app.search.answers import best_of_each_group, neighbours
+from app.serving.catalogue import Catalogue, Entry
+from app.settings import Settings
+from index.types import MISSING_ID
+
+
+def test_a_cursor_reads_back_in_its_own_list_only() -> None:
+    cursors = Cursors(b"key")
+    cursor = cursors.sign("faq/records", 12345678901)
+    assert cursors.read("faq/records", cursor) == 12345678901
+    assert cursors.read("faq/records", None) == 0
+    for listing, text in (("faq/groups", cursor), ("faq/records", cursor[:-2]), ("faq/records", "é"), ("x", "AAAA")):
+        with pytest.raises(InvalidValueError, match="next_cursor"):
+            cursors.read(listing, text)
+    with pytest.raises(InvalidValueError):
+        Cursors(b"another").read("faq/records", cursor)
+
+
+@pytest.mark.parametrize(
+    ("precondition", "version", "holds"),
+    [
+        (Precondition(), None, True),
+        (Precondition(), 3, True),
+        (Precondition(versions=frozenset({3})), 3, True),
+        (Precondition(versions=frozenset({2})), 3, False),
+        (Precondition(versions=frozenset({2})), None, False),
+        (Precondition(exists=True), 1, True),
+        (Precondition(exists=True), None, False),
+        (Precondition(absent=True), None, True),
+        (Precondition(absent=True), 1, False),
+    ],
+)
+def test_preconditions(precondition: Precondition, version: int | None, holds: bool) -> None:
+    if holds:
+        precondition.check(version, what="it")
+        return
+    with pytest.raises(PreconditionFailedError):
+        precondition.check(version, what="it")
+
+
+def test_ids_are_different_and_in_order_of_time() -> None:
+    source = IdSource()
+    ids = [source.take() for _ in range(2000)]
+    assert len(set(ids)) == 2000
+    assert {len(each) for each in ids} == {32}
+    assert [each[:12] for each in ids] == sorted(each[:12] for each in ids)
+
+
+def test_runs_hold_every_position_once_and_cut_at_a_jump_in_length() -> None:
+    assert runs_of_similar_length([5, 40, 5, 41, 6]) == [[0, 2, 4], [1, 3]]
+    assert runs_of_similar_length([7]) == [[0]]
+    lengths = np.random.default_rng(0).integers(1, 65, 100).tolist()
+    runs = runs_of_similar_length(lengths)
+    assert sorted(position for run in runs for position in run) == list(range(100))
+    for run in runs:
+        in_run = [lengths[position] for position in run]
+        assert in_run == sorted(in_run)
+    for run, following in itertools.pairwise(runs):
+        assert (lengths[following[0]] - lengths[run[-1]]) * len(run) > CALL_TOKENS
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.1", "example.org"])
+def test_an_open_host_needs_a_key(host: str) -> None:
+    with pytest.raises(InsecureBindError, match="SAMESAY_API_KEY"):
+        Settings(host=host).refuse_open_bind()
+    Settings(host=host, api_key="long enough").refuse_open_bind()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_loopback_needs_none(host: str, tmp_path: Path) -> None:
+    Settings(host=host, data=tmp_path).refuse_open_bind()
+
+
+def test_the_catalogue_knows_which_groups_have_records() -> None:
+    catalogue = Catalogue({1: Entry("a", "A", "x"), 2: Entry("b", "B", None)})
+    version = catalogue.groups_version
+    assert catalogue.has_group("x")
+    catalogue.put({2: Entry("b", "B", "y"), 3: Entry("c", "C", "x")})
+    assert catalogue.has_group("y")
+    assert catalogue.groups_version == version + 1
+    catalogue.remove([1])
+    assert catalogue.has_group("x")
+    catalogue.put({3: Entry("c", "C", "y")})
+    assert not catalogue.has_group("x")
+    catalogue.remove([2, 3, 99])
+    assert not catalogue.has_group("y")
+    assert len(catalogue) == 0
+
+
+def test_answers_leave_out_what_is_gone_or_too_far() -> None:
+    catalogue = Catalogue({1: Entry("a", "A", "x"), 2: Entry("b", "B", "x"), 3: Entry("c", "C", None)})
+    found = neighbours(catalogue, [1, 77, 3, 2, MISSING_ID], [0.9, 0.8, 0.7, 0.61234567, -np.inf], 0.1)
+    assert [(one["id"], one["score"]) for one in found] == [("a", 0.9), ("c", 0.7), ("b", 0.612346)]
+    assert [one["id"] for one in best_of_each_group(found)] == ["a"]
+    assert [one["id"] for one in neighbours(catalogue, [1, 2], [0.9, 0.5], 0.6)] == ["a"]
