@@ -63,7 +63,7 @@ bench: $(STAMPS)/test  ## Measure speed and quality (SAMESAY_BENCH_DATA: folder 
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 openapi: $(STAMPS)/test  ## Write docs/openapi.json anew
-	@$(BIN)/python -m app.openapi docs/openapi.json
+	@$(BIN)/samesay openapi --out docs/openapi.json
 
 clean:  ## Remove caches, not .venv and not data
 	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

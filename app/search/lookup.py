@@ -8,7 +8,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from app.encoding.lengths import runs_of_similar_length
 from index.live import LiveIndex
 from model.contract.bundle import Bundle
 
@@ -80,9 +79,7 @@ class LookupRunner:
         encoder = lookups[0].bundle.encoder
         tokenise = encoder.contract.tokenise
         tokens = [tokenise(sentence) for lookup in lookups for sentence in lookup.sentences]
-        embeddings = np.empty((len(tokens), encoder.dim), np.float32)
-        for rows in runs_of_similar_length([len(sentence) for sentence in tokens]):
-            embeddings[rows] = encoder.encode_tokens([tokens[row] for row in rows])
+        embeddings = encoder.encode_tokens(tokens)
         self._observe_encode(time.perf_counter() - started)
         found, start = [], 0
         for lookup in lookups:

@@ -1,13 +1,11 @@
-"""Cursors, preconditions, ids, length runs, the door's settings and the catalogue."""
+"""Cursors, preconditions, ids, the door's settings and the catalogue."""
 
-import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from app.cursors import Cursors
-from app.encoding.lengths import CALL_TOKENS, runs_of_similar_length
 from app.errors import InsecureBindError, InvalidValueError, PreconditionFailedError
 from app.ids import IdSource
 from app.preconditions import Precondition
@@ -57,19 +55,6 @@ def test_ids_are_different_and_in_order_of_time() -> None:
     assert len(set(ids)) == 2000
     assert {len(each) for each in ids} == {32}
     assert [each[:12] for each in ids] == sorted(each[:12] for each in ids)
-
-
-def test_runs_hold_every_position_once_and_cut_at_a_jump_in_length() -> None:
-    assert runs_of_similar_length([5, 40, 5, 41, 6]) == [[0, 2, 4], [1, 3]]
-    assert runs_of_similar_length([7]) == [[0]]
-    lengths = np.random.default_rng(0).integers(1, 65, 100).tolist()
-    runs = runs_of_similar_length(lengths)
-    assert sorted(position for run in runs for position in run) == list(range(100))
-    for run in runs:
-        in_run = [lengths[position] for position in run]
-        assert in_run == sorted(in_run)
-    for run, following in itertools.pairwise(runs):
-        assert (lengths[following[0]] - lengths[run[-1]]) * len(run) > CALL_TOKENS
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.1", "example.org"])
