@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from model.config import Config, Objective
+from model.config import Config, Objective, TableStart
 
 _SMALL_GROUP = 8
 """Below this median size, and with many groups, a class vector a group has too little to learn from (docs/log.md)."""
@@ -29,8 +29,10 @@ def settle(config: Config, group_sizes: Sequence[int]) -> tuple[Config, str]:
         The settings with nothing left open, and a sentence that says what was chosen and why.
     """
     objective, why = choose_objective(config, group_sizes)
-    pairs = objective is not Objective.HEAD
+    pairs, few = objective is not Objective.HEAD, objective is Objective.JOINT
     chosen = {
+        "word_dim": 256 if few else 128,
+        "table_start": TableStart.LEXICAL if few else TableStart.RANDOM,
         "epochs": _choose_epochs(sum(group_sizes)),
         "batch_size": 128 if pairs else 64,
         # lexical overlap helps to name a known group, and misleads where unseen groups differ by one word
@@ -38,8 +40,7 @@ def settle(config: Config, group_sizes: Sequence[int]) -> tuple[Config, str]:
     }
     left_open = {name: value for name, value in chosen.items() if name not in config.model_fields_set}
     settled = config.model_copy(update={"objective": objective, **left_open})
-    said = f"{settled.epochs} epochs, batches of {settled.batch_size}, bag weight {settled.bag_weight:g}"
-    return settled, f"{why}; {said}"
+    return settled, f"{why}; " + ", ".join(f"{name} {getattr(settled, name)}" for name in chosen)
 
 
 def choose_objective(config: Config, group_sizes: Sequence[int]) -> tuple[Objective, str]:

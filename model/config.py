@@ -27,11 +27,18 @@ class Pooling(StrEnum):
     LAST = "last"
 
 
+class TableStart(StrEnum):
+    """Where the token and gram rows begin."""
+
+    RANDOM = "random"
+    LEXICAL = "lexical"
+
+
 class Config(BaseModel):
     """All settings of a run; `--set name=value` changes one.
 
-    The objective `auto`, and epochs, batch_size and bag_weight where nobody set them, are chosen from the data
-    (model/choices.py).
+    The objective `auto`, and word_dim, table_start, bag_weight, epochs and batch_size where nobody set them, are chosen
+    from the data (model/choices.py).
 
     Text:
         max_tokens: Tokens kept of a sentence.
@@ -43,6 +50,7 @@ class Config(BaseModel):
         hidden_size: GRU units in each direction; the embedding is this wide, twice if bidirectional.
         num_layers, bidirectional, pooling: The recurrent part.
         bag_weight: Weight of the bag-of-tokens path beside the recurrent one; 0 turns it off.
+        table_start: `random`, or `lexical`: from a latent semantic analysis of the training sentences.
         embedding_init_std: Standard deviation of the tables at the start.
         embedding_dropout, output_dropout: Rates, in training only.
     Objective:
@@ -75,6 +83,7 @@ class Config(BaseModel):
     bidirectional: bool = True
     pooling: Pooling = Pooling.MAX
     bag_weight: float = Field(default=1.0, ge=0, le=10)
+    table_start: TableStart = TableStart.RANDOM
     embedding_init_std: float = Field(default=0.1, gt=0)
     embedding_dropout: float = Field(default=0.3, ge=0, lt=1)
     output_dropout: float = Field(default=0.0, ge=0, lt=1)

@@ -6,7 +6,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from model.config import Config, Pooling
-from model.contract.text import PAD_ID, TextContract
+from model.contract.text import PAD_ID
 from model.features import Batch
 
 
@@ -78,8 +78,3 @@ class SentenceEncoder(nn.Module):
             return padded.max(dim=1).values
         padded, _ = pad_packed_sequence(states, batch_first=True)
         return padded.sum(dim=1) / lengths[:, None]
-
-
-def make_encoder(contract: TextContract, config: Config) -> SentenceEncoder:
-    """A fresh encoder for a text contract; draws its weights from torch's global generator."""
-    return SentenceEncoder(contract.n_ids, config)

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +12,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from model.checkpoint import Position, RunState, load_checkpoint, load_weights, save_checkpoint, save_weights
-from model.contract.text import TextContract
+from model.config import Config, TableStart
+from model.contract.text import TextContract, Tokens
 from model.data import TrainingData
 from model.encoder import SentenceEncoder
 from model.errors import DivergedError
 from model.features import FeatureTable
+from model.lexical_start import start_from_words
 from model.objective import TrainingObjective, make_objective
 from model.progress import ProgressReporter
 from model.schedule import learning_rate
@@ -56,10 +59,11 @@ def train(data: TrainingData, seed: int, run: Path, *, resume: bool = False) -> 
         torch.set_num_threads(config.threads)
     torch.manual_seed(seed)
     contract = build_contract([row.text for row in data.train], config)
-    table = FeatureTable([contract.tokenise(row.text) for row in data.train])
+    sentences = [contract.tokenise(row.text) for row in data.train]
+    table = FeatureTable(sentences)
     valid_table = FeatureTable([contract.tokenise(row.text) for row in data.valid]) if data.valid else None
     valid_groups = [row.group or "" for row in data.valid]
-    encoder = SentenceEncoder(contract.n_ids, config)
+    encoder = _fresh_encoder(contract, sentences, config, seed)
     objective = make_objective(data, table, encoder.dim)
     modules = nn.ModuleDict({"encoder": encoder, "objective": objective})
     optimiser = torch.optim.Adam(modules.parameters(), lr=config.learning_rate)
@@ -123,6 +127,13 @@ def train(data: TrainingData, seed: int, run: Path, *, resume: bool = False) -> 
     load_weights(run / BEST_FILE, modules)
     modules.eval()
     return Trained(contract, encoder, objective, position.best_metric or 0.0, position.best_epoch)
+
+
+def _fresh_encoder(contract: TextContract, sentences: Sequence[Tokens], config: Config, seed: int) -> SentenceEncoder:
+    encoder = SentenceEncoder(contract.n_ids, config)
+    if config.table_start is TableStart.LEXICAL and config.buckets:
+        start_from_words(encoder, sentences, seed)
+    return encoder
 
 
 @torch.no_grad()

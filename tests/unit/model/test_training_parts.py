@@ -60,6 +60,8 @@ def test_what_is_left_open_follows_the_group_sizes(
     settled, said = settle(Config(), sizes)
     assert (settled.objective, settled.bag_weight) == (objective, bag_weight)
     assert (settled.epochs, settled.batch_size) == (epochs, batch_size)
+    small = objective is Objective.JOINT
+    assert (settled.table_start, settled.word_dim) == (("lexical", 256) if small else ("random", 128))
     assert f"objective {objective}: {len(sizes)} groups" in said
 
 
