@@ -131,7 +131,7 @@ def _fit_scale(
     # every candidate's score minus the true one's, and where each sentence begins
     for candidates in [*in_scope, *out_of_scope]:
         scores = combine_scores(candidates.neighbour_scores, candidates.head_cosines, parameters.head_weight)
-        true = parameters.threshold if candidates.true_group is None else scores.get(candidates.true_group, -1.0)
+        true = _true_score(candidates, scores, parameters)
         offsets.append(len(gaps))
         gaps += [parameters.threshold - true, *(score - true for score in scores.values())]
     differences = np.array(gaps)
@@ -139,3 +139,10 @@ def _fit_scale(
         np.log(np.add.reduceat(np.exp(np.clip(scale * differences, -50, 50)), offsets)).mean() for scale in _SCALES
     ]
     return float(_SCALES[int(np.argmin(losses))])
+
+
+def _true_score(candidates: Candidates, scores: dict[str, float], parameters: DecisionParameters) -> float:
+    """The score of the right answer; a group that was not looked at has at most the lowest score that was."""
+    if candidates.true_group is None:
+        return parameters.threshold
+    return scores.get(candidates.true_group, min(scores.values(), default=parameters.threshold))

@@ -9,7 +9,7 @@ from model.calibrate import Candidates, calibrate
 from model.choices import settle
 from model.config import Config, Objective, make_config
 from model.contract.dataset import Row
-from model.contract.decision import Outcome, decide
+from model.contract.decision import DecisionParameters, Outcome, decide
 from model.contract.errors import DatasetError
 from model.data import load_training_data, split
 from model.errors import ConfigError, TrainingError
@@ -175,3 +175,12 @@ def test_the_scale_makes_confidence_honest() -> None:
         inside.append(Candidates("a" if right else "b", {"a": 0.7 + gap, "b": 0.7}, {}))
     parameters = calibrate(inside, [candidate(None, 0.1, 0.0)] * 10)
     assert parameters.scale == pytest.approx(25, rel=0.25)
+
+
+def test_a_right_group_that_was_not_looked_at_does_not_crush_the_confidence() -> None:
+    """One sentence in ten whose group is not among the candidates: the others stay as sure as they were."""
+    inside = [Candidates("a", {"a": 0.9, "b": 0.5}, {})] * 90
+    missed = [Candidates("elsewhere", {"a": 0.9, "b": 0.5}, {})] * 10
+    scale = calibrate(inside + missed, [candidate(None, 0.1, 0.0)] * 10).scale
+    decision = decide({"a": 0.9, "b": 0.5}, {}, DecisionParameters(threshold=0.1, scale=scale))
+    assert decision.confidence == pytest.approx(0.9, abs=0.08)
