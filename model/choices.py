@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from model.config import Config, Objective, TableStart
+from model.config import Config, Objective, Split, TableStart
 
 _SMALL_GROUP = 8
 """Below this median size, and with many groups, a class vector a group has too little to learn from (docs/log.md)."""
@@ -36,6 +36,8 @@ def settle(config: Config, group_sizes: Sequence[int]) -> tuple[Config, str]:
         "epochs": _choose_epochs(sum(group_sizes)),
         "batch_size": 128 if pairs else 64,
         # lexical overlap helps to name a known group, and misleads where unseen groups differ by one word
+        # a class vector needs its group in training; pairs are meant for groups that nobody has seen
+        "split": Split.GROUPS if objective is Objective.IN_BATCH else Split.ROWS,
         "bag_weight": 0.0 if objective is Objective.IN_BATCH else 1.0,
     }
     left_open = {name: value for name, value in chosen.items() if name not in config.model_fields_set}

@@ -27,6 +27,13 @@ class Pooling(StrEnum):
     LAST = "last"
 
 
+class Split(StrEnum):
+    """What is held out for validation where no file is given."""
+
+    GROUPS = "groups"
+    ROWS = "rows"
+
+
 class TableStart(StrEnum):
     """Where the token and gram rows begin."""
 
@@ -37,8 +44,8 @@ class TableStart(StrEnum):
 class Config(BaseModel):
     """All settings of a run; `--set name=value` changes one.
 
-    The objective `auto`, and word_dim, table_start, bag_weight, epochs and batch_size where nobody set them, are chosen
-    from the data (model/choices.py).
+    The objective `auto`, and word_dim, table_start, bag_weight, epochs, batch_size and split where nobody set
+    them, are chosen from the data (model/choices.py).
 
     Text:
         max_tokens: Tokens kept of a sentence.
@@ -64,6 +71,7 @@ class Config(BaseModel):
         learning_rate, schedule, warmup_share: Of Adam; warm-up as a share of all steps.
         clip_norm: Largest gradient norm, 0 for any.
     Run:
+        split: What is held out, whole `groups` or single `rows`.
         valid_share, most_valid: Held out when no --valid is given: a share of the rows, and the most rows.
         storage: Number format of encoder.onnx.
         checkpoint_every_s: Seconds between checkpoints inside an epoch; each epoch ends with one anyway.
@@ -103,6 +111,7 @@ class Config(BaseModel):
     warmup_share: float = Field(default=0.1, ge=0, lt=1)
     clip_norm: float = Field(default=1.0, ge=0)
 
+    split: Split = Split.ROWS
     valid_share: float = Field(default=0.1, gt=0, lt=1)
     most_valid: int = Field(default=1000, ge=1)
     storage: Literal["float32", "float16"] = "float16"
@@ -124,6 +133,7 @@ RECIPES: Final[Mapping[str, Mapping[str, Any]]] = {
         "embedding_init_std": 0.03,
         "embedding_dropout": 0.0,
         "objective": "head",
+        "split": "groups",
         "epochs": 15,
         "batch_size": 100,
         "learning_rate": 1e-3,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.choices import settle
-from model.config import Config, Objective
+from model.config import Config, Objective, Split
 from model.contract.dataset import DatasetFile, Row, count_groups, cross_group_duplicates, read_rows
 from model.errors import TrainingError
 
@@ -58,7 +58,7 @@ def load_training_data(
         train, valid = rows, _with_group(read_rows(valid_path, need=["group"]).rows)[0]
     else:
         train, valid = split(rows, config, seed)
-        kind = "groups" if config.objective is Objective.IN_BATCH else "rows"
+        kind = "groups" if config.split is Split.GROUPS else "rows"
         findings.append(
             f"held out {len(valid)} of {len(rows)} sentences (whole {kind}) to choose the checkpoint and the threshold"
         )
@@ -69,15 +69,15 @@ def load_training_data(
     others = (
         [row.text for row in read_rows(out_of_scope_path).rows] if out_of_scope_path else [row.text for row in stray]
     )
-    return TrainingData(train, valid, others, labels, indices, config, findings, _fingerprint(rows))
+    return TrainingData(train, valid, others, labels, indices, config, findings, _fingerprint([*train, *valid]))
 
 
 def split(rows: list[Row], config: Config, seed: int) -> tuple[list[Row], list[Row]]:
-    """Hold out rows, seeded: whole groups for the in-batch objective, else rows of groups that keep two."""
+    """Hold out rows, seeded: whole groups, or single rows of groups that keep two."""
     rng = np.random.default_rng((seed, 0x5117))
     wanted = min(config.most_valid, int(len(rows) * config.valid_share))
     order = [rows[number] for number in rng.permutation(len(rows))]
-    if config.objective is Objective.IN_BATCH:
+    if config.split is Split.GROUPS:
         sizes = count_groups(rows)
         held_groups: set[str | None] = set()
         held = 0

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.calibrate import Candidates, find_nearest, gather_candidates
-from model.contract.bundle import Bundle, Head
+from model.contract.bundle import Bundle
 from model.contract.dataset import read_rows
 from model.contract.decision import DecisionParameters, Outcome, decide
-from model.metrics import accuracy, macro_f1, retrieval_metrics, vote
+from model.held_out import head_metrics
+from model.metrics import accuracy, retrieval_metrics, vote
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +75,6 @@ def evaluate(bundle: Bundle, data: LabelledSentences, against: LabelledSentences
         outside = gather_candidates(stranger_embeddings, [None] * len(strangers), far, stored_groups, bundle.head)
         metrics |= decision_metrics(inside, outside, bundle.manifest.decision)
     return metrics
-
-
-def head_metrics(head: Head, embeddings: NDArray[np.float32], groups: Sequence[str]) -> dict[str, float]:
-    """Accuracy and macro-F1 of the head's argmax."""
-    predicted = [head.labels[index] for index in head.cosines(embeddings).argmax(axis=1)]
-    return {"head_accuracy": accuracy(predicted, groups), "head_macro_f1": macro_f1(predicted, groups)}
 
 
 def decision_metrics(

@@ -7,8 +7,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from model.calibrate import calibrate, find_nearest, gather_candidates
 from model.contract import manifest as names
@@ -18,10 +16,8 @@ from model.contract.manifest import DatasetSummary, Manifest
 from model.contract.normalise import CJK, WORD, normalise, script_runs
 from model.contract.onnx_encoder import OnnxEncoder
 from model.data import TrainingData
-from model.evaluate import head_metrics
 from model.graph import OPSET, build_graph
-from model.metrics import accuracy, retrieval_metrics, vote
-from model.objective import HeadObjective, TrainingObjective
+from model.held_out import HeldOut
 from model.parity import check_parity
 from model.train import Trained
 
@@ -58,7 +54,7 @@ def export(trained: Trained, data: TrainingData, seed: int, folder: Path) -> Bun
     graph = build_graph(encoder, config.storage)
     exported = OnnxEncoder(trained.contract, graph)
     worst = check_parity(encoder, exported)
-    head = _make_head(trained.objective, data)
+    head = trained.objective.head()
     held = _measure_held_out(exported, head, data)
     files = {
         names.ENCODER_FILE: graph,
@@ -94,13 +90,6 @@ def export(trained: Trained, data: TrainingData, seed: int, folder: Path) -> Bun
     return load_bundle(folder)
 
 
-def _make_head(objective: TrainingObjective, data: TrainingData) -> Head | None:
-    if not isinstance(objective, HeadObjective):
-        return None
-    weights = torch.nn.functional.normalize(objective.head.weight.detach(), dim=1).numpy()
-    return Head(tuple(data.labels), weights.astype(np.float16).astype(np.float32))
-
-
 def _measure_held_out(exported: OnnxEncoder, head: Head | None, data: TrainingData) -> _Held:
     """Thresholds and metrics from the held-out rows, looked up among all rows, each one without itself."""
     if not data.valid:
@@ -117,22 +106,9 @@ def _measure_held_out(exported: OnnxEncoder, head: Head | None, data: TrainingDa
         strangers = exported.encode(data.out_of_scope)
         far = find_nearest(strangers, stored, exclude=None)
         outside = gather_candidates(strangers, [None] * len(strangers), far, groups, head)
-    metrics = _quality(stored[: len(data.train)], groups[: len(data.train)], stored[valid_rows], true_groups, head)
+    held_out = HeldOut(data, has_head=head is not None)
+    metrics = held_out.measure(stored[valid_rows], stored[: len(data.train)], head)
     return _Held(calibrate(inside, outside), metrics)
-
-
-def _quality(
-    train: NDArray[np.float32],
-    train_groups: list[str],
-    valid: NDArray[np.float32],
-    groups: list[str],
-    head: Head | None,
-) -> dict[str, float]:
-    if head is None:
-        return retrieval_metrics(valid, groups)
-    found = find_nearest(valid, train, exclude=None)
-    knn = {f"knn{k}": accuracy(vote(found, train_groups, k), groups) for k in (1, 5)}
-    return {**head_metrics(head, valid, groups), **knn}
 
 
 def _probe_sentences(data: TrainingData) -> list[str]:

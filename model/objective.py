@@ -1,4 +1,4 @@
-"""The objectives behind one shape: how an epoch is cut into batches, the loss of one, the metric to watch."""
+"""The objectives behind one shape: how an epoch is cut into batches, and the loss of one."""
 
 from typing import Protocol
 
@@ -6,14 +6,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from model.batching import BatchPlan, draw_pairs, gather_neighbours, length_batches, pair_batches
 from model.config import Config, Objective
+from model.contract.bundle import Head
 from model.data import TrainingData
 from model.features import FeatureTable
 from model.losses.am_softmax import AMSoftmaxLoss
 from model.losses.in_batch_margin_softmax import InBatchMarginSoftmaxLoss
-from model.metrics import accuracy, retrieval_metrics
 
 
 class EncodeTraining(Protocol):
@@ -25,9 +26,6 @@ class EncodeTraining(Protocol):
 class TrainingObjective(nn.Module):
     """What the loop needs to know of an objective; its parameters are trained with the encoder's."""
 
-    watched: str
-    """Name of the metric that chooses the checkpoint; higher is better."""
-
     def plan(self, rng: np.random.Generator, encode_training: EncodeTraining) -> BatchPlan:
         """Cut the coming epoch into batches."""
         raise NotImplementedError
@@ -36,19 +34,17 @@ class TrainingObjective(nn.Module):
         """Loss of one batch: (B, dim) embeddings of these training rows."""
         raise NotImplementedError
 
-    def evaluate(self, valid: NDArray[np.float32], groups: list[str]) -> dict[str, float]:
-        """Metrics on held-out sentences, the watched one among them."""
-        raise NotImplementedError
+    def head(self) -> Head | None:
+        """The class vectors as they are now, in the precision that a bundle keeps; None without any."""
+        return None
 
 
 class HeadObjective(TrainingObjective):
-    """AM-Softmax over one class vector a group; watches the head's accuracy."""
-
-    watched = "head_accuracy"
+    """AM-Softmax over one class vector a group."""
 
     def __init__(self, data: TrainingData, table: FeatureTable, dim: int, config: Config) -> None:
         super().__init__()
-        self.head = AMSoftmaxLoss(len(data.labels), dim, margin=config.margin, scale=config.scale)
+        self.loss_function = AMSoftmaxLoss(len(data.labels), dim, margin=config.margin, scale=config.scale)
         self._labels = data.labels
         self._indices = torch.from_numpy(data.train_indices)
         self._lengths = table.lengths
@@ -58,19 +54,16 @@ class HeadObjective(TrainingObjective):
         return length_batches(self._lengths, self._batch_size, rng)
 
     def loss(self, embeddings: Tensor, rows: NDArray[np.int64]) -> Tensor:
-        loss: Tensor = self.head(embeddings, self._indices[rows])
+        loss: Tensor = self.loss_function(embeddings, self._indices[rows])
         return loss
 
-    def evaluate(self, valid: NDArray[np.float32], groups: list[str]) -> dict[str, float]:
-        with torch.no_grad():
-            best = self.head.cosines(torch.from_numpy(valid)).argmax(dim=1)
-        return {self.watched: accuracy([self._labels[index] for index in best], groups)}
+    def head(self) -> Head:
+        weights = normalize(self.loss_function.weight.detach(), dim=1).numpy()
+        return Head(tuple(self._labels), weights.astype(np.float16).astype(np.float32))
 
 
 class InBatchObjective(TrainingObjective):
-    """Margin softmax over pairs in the batch, hard batches; watches retrieval."""
-
-    watched = "hit_rate@1"
+    """Margin softmax over pairs in the batch."""
 
     def __init__(self, data: TrainingData, config: Config) -> None:
         super().__init__()
@@ -90,9 +83,6 @@ class InBatchObjective(TrainingObjective):
         groups = torch.from_numpy(self._indices[rows[:half]])
         loss: Tensor = self._loss(embeddings[:half], embeddings[half:], groups)
         return loss
-
-    def evaluate(self, valid: NDArray[np.float32], groups: list[str]) -> dict[str, float]:
-        return {self.watched: 0.0, **retrieval_metrics(valid, groups)}
 
 
 class JointObjective(HeadObjective):

@@ -13,11 +13,13 @@ from torch import nn
 
 from model.checkpoint import Position, RunState, load_checkpoint, load_weights, save_checkpoint, save_weights
 from model.config import Config, TableStart
+from model.contract.bundle import Head
 from model.contract.text import TextContract, Tokens
 from model.data import TrainingData
 from model.encoder import SentenceEncoder
 from model.errors import DivergedError
 from model.features import FeatureTable
+from model.held_out import HeldOut
 from model.lexical_start import start_from_words
 from model.objective import TrainingObjective, make_objective
 from model.progress import ProgressReporter
@@ -62,9 +64,9 @@ def train(data: TrainingData, seed: int, run: Path, *, resume: bool = False) -> 
     sentences = [contract.tokenise(row.text) for row in data.train]
     table = FeatureTable(sentences)
     valid_table = FeatureTable([contract.tokenise(row.text) for row in data.valid]) if data.valid else None
-    valid_groups = [row.group or "" for row in data.valid]
     encoder = _fresh_encoder(contract, sentences, config, seed)
     objective = make_objective(data, table, encoder.dim)
+    held_out = HeldOut(data, has_head=objective.head() is not None)
     modules = nn.ModuleDict({"encoder": encoder, "objective": objective})
     optimiser = torch.optim.Adam(modules.parameters(), lr=config.learning_rate)
     state = RunState(modules, optimiser)
@@ -101,22 +103,13 @@ def train(data: TrainingData, seed: int, run: Path, *, resume: bool = False) -> 
                 save_checkpoint(run / CHECKPOINT_FILE, state, settings)
                 last_save = time.monotonic()
 
-        metrics = objective.evaluate(encode_all(encoder, valid_table), valid_groups) if valid_table else {}
-        watched = metrics.get(objective.watched, float(position.epoch))  # nothing to watch: the last epoch is the best
+        watched = _watch(held_out, valid_table, encoder, objective.head(), table)
         if position.best_metric is None or watched >= position.best_metric:
             save_weights(run / BEST_FILE, modules)
             position.best_metric, position.best_epoch = watched, position.epoch + 1
         epoch_loss = position.loss_sum / len(state.plan)
-        progress.epoch(
-            {
-                "epoch": position.epoch + 1,
-                "step": position.step,
-                "loss": epoch_loss,
-                objective.watched: watched,
-                **metrics,
-            },
-            objective.watched,
-        )
+        values = {"epoch": position.epoch + 1, "step": position.step, "loss": epoch_loss, held_out.watched: watched}
+        progress.epoch(values, held_out.watched)
         position.epoch, position.batch, position.loss_sum = position.epoch + 1, 0, 0.0
         if position.epoch < config.epochs:
             state.plan = objective.plan(_generator(seed, position.epoch), lambda: encode_all(encoder, table))
@@ -127,6 +120,15 @@ def train(data: TrainingData, seed: int, run: Path, *, resume: bool = False) -> 
     load_weights(run / BEST_FILE, modules)
     modules.eval()
     return Trained(contract, encoder, objective, position.best_metric or 0.0, position.best_epoch)
+
+
+def _watch(
+    held_out: HeldOut, valid: FeatureTable | None, encoder: SentenceEncoder, head: Head | None, table: FeatureTable
+) -> float:
+    """The watched metric; with nothing to watch always 0, so that the last epoch is the best."""
+    if valid is None:
+        return 0.0
+    return held_out.watch(encode_all(encoder, valid), head, lambda: encode_all(encoder, table))
 
 
 def _fresh_encoder(contract: TextContract, sentences: Sequence[Tokens], config: Config, seed: int) -> SentenceEncoder:

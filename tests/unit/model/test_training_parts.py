@@ -7,7 +7,7 @@ import pytest
 
 from model.calibrate import Candidates, calibrate
 from model.choices import settle
-from model.config import Config, Objective, make_config
+from model.config import Config, Objective, Split, make_config
 from model.contract.dataset import Row
 from model.contract.decision import DecisionParameters, Outcome, decide
 from model.contract.errors import DatasetError
@@ -72,24 +72,20 @@ def test_what_was_set_stays_even_at_its_default() -> None:
     assert "objective in_batch, as set" in said
 
 
-def config_for(objective: Objective) -> Config:
-    return Config(objective=objective)
-
-
 def test_a_split_by_group_keeps_groups_whole_and_one_by_row_keeps_two() -> None:
     rows = rows_of([5] * 40)
-    train, valid = split(rows, config_for(Objective.IN_BATCH), seed=1)
+    train, valid = split(rows, Config(split=Split.GROUPS), seed=1)
     assert {row.group for row in train}.isdisjoint({row.group for row in valid})
     assert len(train) + len(valid) == 200
     assert 20 <= len(valid) < 25
-    train, valid = split(rows_of([2] * 10 + [30]), config_for(Objective.HEAD), seed=1)
+    train, valid = split(rows_of([2] * 10 + [30]), Config(split=Split.ROWS), seed=1)
     assert {row.group for row in valid} == {"g10"}
     assert len(valid) == 5
 
 
 def test_the_split_is_seeded() -> None:
     rows = rows_of([5] * 40)
-    first, again, other = (split(rows, config_for(Objective.HEAD), seed=seed)[1] for seed in (3, 3, 4))
+    first, again, other = (split(rows, Config(split=Split.ROWS), seed=seed)[1] for seed in (3, 3, 4))
     assert first == again != other
 
 

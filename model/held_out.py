@@ -1,0 +1,63 @@
+"""What the held-out rows can tell: known groups are classified, unseen ones are retrieved among themselves."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.contract.bundle import Head
+from model.data import TrainingData
+from model.metrics import accuracy, macro_f1, retrieval_metrics, vote
+from model.neighbours import nearest
+
+_MOST_VOTES = 5
+
+
+class HeldOut:
+    """The held-out rows of a run and the metric that chooses its checkpoint.
+
+    Args:
+        data: The run's data. If most held-out groups occur in training they are a closed set: the head's accuracy is
+            watched, or without a head that of the nearest training sentence. Otherwise it is hit_rate@1.
+        has_head: Whether the objective trains class vectors.
+    """
+
+    def __init__(self, data: TrainingData, *, has_head: bool) -> None:
+        self.groups = [row.group or "" for row in data.valid]
+        self._train_groups = [row.group or "" for row in data.train]
+        known = set(data.labels)
+        self._closed = sum(group in known for group in self.groups) > len(self.groups) / 2
+        self.watched = "hit_rate@1" if not self._closed else "head_accuracy" if has_head else "knn1"
+
+    def watch(
+        self, valid: NDArray[np.float32], head: Head | None, encode_training: Callable[[], NDArray[np.float32]]
+    ) -> float:
+        """The watched metric.
+
+        Args:
+            valid: (n_valid, dim) embeddings.
+            head: The class vectors as they are now, if any.
+            encode_training: Embeds the training rows; called only where needed.
+        """
+        if self.watched == "head_accuracy" and head is not None:
+            return head_metrics(head, valid, self.groups)[self.watched]
+        if self.watched == "knn1":
+            return self._knn_metrics(valid, encode_training())[self.watched]
+        return retrieval_metrics(valid, self.groups).get(self.watched, 0.0)
+
+    def measure(self, valid: NDArray[np.float32], train: NDArray[np.float32], head: Head | None) -> dict[str, float]:
+        """All metrics that apply."""
+        if not self._closed:
+            return retrieval_metrics(valid, self.groups)
+        of_head = head_metrics(head, valid, self.groups) if head else {}
+        return of_head | self._knn_metrics(valid, train)
+
+    def _knn_metrics(self, valid: NDArray[np.float32], train: NDArray[np.float32]) -> dict[str, float]:
+        found = nearest(valid, train, _MOST_VOTES)
+        return {f"knn{k}": accuracy(vote(found, self._train_groups, k), self.groups) for k in (1, _MOST_VOTES)}
+
+
+def head_metrics(head: Head, embeddings: NDArray[np.float32], groups: list[str]) -> dict[str, float]:
+    """Accuracy and macro-F1 of the head's argmax."""
+    predicted = [head.labels[index] for index in head.cosines(embeddings).argmax(axis=1)]
+    return {"head_accuracy": accuracy(predicted, groups), "head_macro_f1": macro_f1(predicted, groups)}

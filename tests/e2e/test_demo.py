@@ -1,0 +1,37 @@
+"""The README's first command: trains on the samples, imports, serves and answers."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def demo(folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "app", "demo", "--once", "--data", str(folder)],
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+        env={"PATH": "/usr/bin:/bin", "COLUMNS": "160", "PYTHONPATH": str(ROOT)},
+        cwd=folder.parent,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_the_demo_answers_in_both_languages_and_uses_its_run_again(tmp_path: Path) -> None:
+    first = demo(tmp_path / "demo")
+    assert "1. Training on the sample FAQ" in first
+    assert "TF-IDF baseline" in first
+    answered = {line.split("│")[1].strip(): line for line in first.splitlines() if line.count("│") == 7}
+    assert "zh_order_cancel" in answered["买错了，能把单子撤掉吗"]
+    assert "en_order_track" in answered["where on earth is my parcel"]
+    assert "no_match" in answered["will it rain tomorrow"]
+    again = demo(tmp_path / "demo")
+    assert "was trained before" in again
+    assert [line for line in again.splitlines() if "│" in line] == [line for line in first.splitlines() if "│" in line]
