@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from model.batching import BatchPlan
@@ -50,7 +50,11 @@ class RunState:
 
 
 def save_checkpoint(path: Path, state: RunState, config_json: str) -> None:
-    """Write the state so that the file is the old one or the new one, never half of one."""
+    """Write the state so that the file is the old one or the new one, never half of one.
+
+    Raises:
+        RunFolderError: The disk is full or refuses; the file that was there is whole.
+    """
     tensors = {f"module.{name}": tensor for name, tensor in state.modules.state_dict().items()}
     for index, slots in state.optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{slot}": torch.as_tensor(value) for slot, value in slots.items()}
@@ -101,11 +105,19 @@ def load_weights(path: Path, modules: nn.Module) -> None:
 
 
 def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    content = save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata)
     staging = path.with_name(f".{path.name}.tmp")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, staging, metadata)
-    with staging.open("rb") as file:
-        os.fsync(file.fileno())
-    staging.replace(path)
+    try:
+        with staging.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        staging.replace(path)
+    except OSError as error:
+        staging.unlink(missing_ok=True)
+        raise RunFolderError(
+            f"{path} cannot be written: {error.strerror}; make room, then --resume goes on from the last checkpoint"
+        ) from error
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

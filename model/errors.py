@@ -3,7 +3,7 @@
 SamesayError (model.contract.errors)
  +- ConfigError        a recipe or setting is not usable; names the nearest valid one
  +- TrainingError      a run cannot go on
-     +- RunFolderError the run folder is taken, or holds no run to resume
+     +- RunFolderError the run folder is taken, cannot be written, or holds no run to resume
      +- DivergedError  the loss is no number any more; names the batch
      +- ParityError    the exported graph does not answer like the trained encoder
 """
@@ -20,7 +20,7 @@ class TrainingError(SamesayError):
 
 
 class RunFolderError(TrainingError):
-    """The run folder is taken, or holds no run to resume."""
+    """The run folder is taken, cannot be written, or holds no run to resume."""
 
 
 class DivergedError(TrainingError):

@@ -1,7 +1,6 @@
 """The trainer as a user runs it: a child process that may be killed at any moment."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -147,9 +146,13 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(small_data: Pat
 
 
 def test_a_full_disk_is_an_error_and_the_run_resumes(small_data: Path, trainer, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    limited = (
-        f"ulimit -f 100; exec {sys.executable} -m model train {small_data} --out {tmp_path / 'r'} {' '.join(LONGER)}"
-    )
-    done = subprocess.run(["bash", "-c", limited], capture_output=True, text=True, env={**os.environ}, check=False)
-    assert done.returncode != 0
-    trainer("train", small_data, "--out", tmp_path / "new", *LONGER)
+    train_and_kill(small_data, tmp_path / "r", 0.05)
+    before = (tmp_path / "r" / "checkpoint.safetensors").read_bytes()
+    command = f"{sys.executable} -m model train {small_data} --out {tmp_path / 'r'} {' '.join(LONGER)} --resume"
+    full = subprocess.run(["bash", "-c", f"ulimit -f 20; exec {command}"], capture_output=True, text=True, check=False)
+    assert full.returncode == 1
+    assert "cannot be written: File too large; make room, then --resume" in full.stderr
+    assert "Traceback" not in full.stderr
+    assert (tmp_path / "r" / "checkpoint.safetensors").read_bytes() == before
+    assert not list((tmp_path / "r").glob(".*.tmp"))
+    trainer("train", small_data, "--out", tmp_path / "r", *LONGER, "--resume")

@@ -102,6 +102,40 @@ def test_what_nobody_waits_for_is_not_done() -> None:
     asyncio.run(scenario())
 
 
+def test_a_job_that_was_given_up_while_it_ran_harms_nobody() -> None:
+    async def scenario() -> None:
+        worker = Worker()
+        batcher: MicroBatcher[Job, str] = MicroBatcher(worker.run, batch_tokens=1000, max_queued=100)
+        worker.gate.set()
+        batcher.start()
+        futures = [batcher.submit(Job(name)) for name in "ab"]
+        futures[0].set_exception(OverloadedError("no answer within 30 s"))
+        assert await asyncio.wait_for(futures[1], 5) == "B"
+        with pytest.raises(OverloadedError):
+            await futures[0]
+        assert batcher.queued == 0
+        batcher.stop()
+
+    asyncio.run(scenario())
+
+
+def test_a_worker_that_miscounts_fails_its_jobs_and_lives_on() -> None:
+    async def scenario() -> None:
+        wrong: list[list[str]] = [[], []]
+        batcher: MicroBatcher[Job, str] = MicroBatcher(
+            lambda jobs: wrong.pop() if wrong else ["fine"] * len(jobs), batch_tokens=1000, max_queued=100
+        )
+        batcher.start()
+        with pytest.raises(ValueError, match="1 jobs came to 0 results"):
+            await asyncio.wait_for(batcher.submit(Job("a")), 5)
+        wrong.clear()
+        assert await asyncio.wait_for(batcher.submit(Job("b")), 5) == "fine"
+        assert batcher.is_alive
+        batcher.stop()
+
+    asyncio.run(scenario())
+
+
 def test_a_bad_job_fails_alone() -> None:
     async def scenario() -> None:
         worker = Worker()

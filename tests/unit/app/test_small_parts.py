@@ -9,6 +9,7 @@ from app.cursors import Cursors
 from app.errors import InsecureBindError, InvalidValueError, PreconditionFailedError
 from app.ids import IdSource
 from app.preconditions import Precondition
+from app.schemas import check_key
 from app.search.answers import best_of_each_group, neighbours
 from app.serving.catalogue import Catalogue, Entry
 from app.settings import Settings
@@ -49,6 +50,17 @@ def test_preconditions(precondition: Precondition, version: int | None, holds: b
         precondition.check(version, what="it")
 
 
+@pytest.mark.parametrize("key", [".", "..", "a/b", "a\x7fb", "a\ufffdb", "\n"])
+def test_what_no_path_can_name_is_no_id(key: str) -> None:
+    with pytest.raises(ValueError, match=r"use|send"):
+        check_key(key)
+
+
+@pytest.mark.parametrize("key", ["...", ".a", "a.", " ", "退款 😀", "e\u0301", "a%2Fb", "a:b", "a?b#c", "x" * 256])
+def test_anything_else_is_an_id(key: str) -> None:
+    assert check_key(key) == key
+
+
 def test_ids_are_different_and_in_order_of_time() -> None:
     source = IdSource()
     ids = [source.take() for _ in range(2000)]
@@ -76,6 +88,7 @@ def test_the_catalogue_knows_which_groups_have_records() -> None:
     catalogue.put({2: Entry("b", "B", "y"), 3: Entry("c", "C", "x")})
     assert catalogue.has_group("y")
     assert catalogue.groups_version == version + 1
+    assert catalogue.n_groups == 2
     catalogue.remove([1])
     assert catalogue.has_group("x")
     catalogue.put({3: Entry("c", "C", "y")})

@@ -1,0 +1,74 @@
+"""Which releases answer: a deleted collection never comes back, whatever the follower was doing meanwhile."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from app.search.deciding import Decider
+from app.serving.catalogue import Catalogue, Entry
+from app.serving.release import ReleaseKey, ServingRelease
+from app.serving.roster import Roster
+from index.live import LiveIndex
+from model.contract.bundle import load_bundle
+from model.contract.decision import DecisionParameters
+
+
+def release_of(collection_id: int, name: str) -> ServingRelease:
+    key = ReleaseKey(collection_id=collection_id, collection=name, release_id=1, number=1, encoder_sha="f")
+    return ServingRelease(
+        key=key,
+        bundle=cast(Any, None),
+        parameters=DecisionParameters(),
+        index=LiveIndex.empty(4),
+        catalogue=Catalogue({}),
+    )
+
+
+def test_what_is_deleted_while_it_is_loaded_never_answers() -> None:
+    roster, old, new = Roster(), release_of(1, "faq"), release_of(2, "faq")
+    roster.keep_only({1})
+    roster.forget(1)  # deleted, while the follower loads it
+    roster.put(old)
+    assert (roster.find("faq"), roster.find_by_id(1)) == (None, None)
+    roster.keep_only({1})  # read before the deletion was committed
+    roster.put(old)
+    assert roster.find("faq") is None
+    roster.keep_only({2})  # the name was taken again
+    roster.put(new)
+    assert roster.find("faq") is roster.find_by_id(2) is new
+    assert roster.releases == [new]
+
+
+def test_a_collection_that_another_server_deleted_gives_its_name_free() -> None:
+    roster, old, new = Roster(), release_of(1, "faq"), release_of(2, "faq")
+    roster.put(old)
+    roster.keep_only({2})
+    assert roster.find("faq") is None
+    roster.put(new)
+    assert roster.find("faq") is new
+
+
+@pytest.mark.parametrize("groups", [("refund",), ("refund", "login")])
+def test_a_release_that_is_loaded_again_is_decided_by_its_own_groups(
+    tiny_bundle: Path, groups: tuple[str, ...]
+) -> None:
+    """Both loads have release_id 1 and a catalogue whose groups have not changed since: only identity tells them."""
+    bundle, decider = load_bundle(tiny_bundle), Decider()
+    key = ReleaseKey(collection_id=1, collection="faq", release_id=1, number=1, encoder_sha=bundle.sha)
+
+    def load(names: tuple[str, ...]) -> ServingRelease:
+        entries = {number: Entry(f"r{number}", name, name) for number, name in enumerate(names)}
+        return ServingRelease(
+            key=key,
+            bundle=bundle,
+            parameters=DecisionParameters(head_weight=0.5),
+            index=LiveIndex.empty(32),
+            catalogue=Catalogue(entries),
+        )
+
+    embedding = bundle.encoder.encode(["login"])[0].astype(np.float32)
+    decider.decide(load(("refund",)), embedding, [], [])
+    decision = decider.decide(load(groups), embedding, [], [])
+    assert {group.group for group in decision.groups} == set(groups)
