@@ -18,12 +18,13 @@ _SENTENCES_SEEN = 25_000
 _FEWEST_EPOCHS, _MOST_EPOCHS = 8, 25
 
 
-def settle(config: Config, group_sizes: Sequence[int]) -> tuple[Config, str]:
+def settle(config: Config, group_sizes: Sequence[int], *, has_valid: bool) -> tuple[Config, str]:
     """Fill in the objective and the settings that depend on it.
 
     Args:
         config: As the recipe and the user gave it.
         group_sizes: Sentences of each group.
+        has_valid: Whether the user gave validation rows, which then are not to be learnt from.
 
     Returns:
         The settings with nothing left open, and a sentence that says what was chosen and why.
@@ -38,6 +39,8 @@ def settle(config: Config, group_sizes: Sequence[int]) -> tuple[Config, str]:
         # lexical overlap helps to name a known group, and misleads where unseen groups differ by one word
         # a class vector needs its group in training; pairs are meant for groups that nobody has seen
         "split": Split.GROUPS if objective is Objective.IN_BATCH else Split.ROWS,
+        # every tenth sentence counts where there are few, and training again costs little
+        "refit": few and not has_valid,
         "bag_weight": 0.0 if objective is Objective.IN_BATCH else 1.0,
     }
     left_open = {name: value for name, value in chosen.items() if name not in config.model_fields_set}

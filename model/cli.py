@@ -16,14 +16,14 @@ from model.contract.errors import SamesayError
 from model.data import load_training_data
 from model.errors import RunFolderError
 from model.evaluate import LabelledSentences, evaluate
-from model.export import export
-from model.train import CHECKPOINT_FILE, METRICS_FILE, train
+from model.progress import say
+from model.run import run_training
+from model.train import CHECKPOINT_FILE, METRICS_FILE
 
 CONFIG_FILE = "config.json"
 RESULT_FILE = "result.json"
 
 application = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-_console = Console(stderr=True)
 
 
 @application.command("train")
@@ -45,14 +45,13 @@ def train_command(
     config = make_config(recipe, settings or [])
     if unlabelled is not None:
         LabelledSentences.read_unlabelled(unlabelled)
-        _say(f"{unlabelled}: readable; this version learns from labelled rows only")
+        say(f"{unlabelled}: readable; this version learns from labelled rows only")
     _prepare_folder(out, resume=resume)
     loaded = load_training_data(data, valid, out_of_scope, config, seed)
     for finding in loaded.findings:
-        _say(finding)
+        say(finding)
     (out / CONFIG_FILE).write_text(loaded.config.model_dump_json(indent=2) + "\n")
-    trained = train(loaded, seed, out, resume=resume)
-    bundle = export(trained, loaded, seed, out / "bundle")
+    bundle = run_training(loaded, seed, out, resume=resume)
     result = {"seconds": round(time.monotonic() - started, 1), "bundle": bundle.sha, **bundle.manifest.metrics}
     (out / RESULT_FILE).write_text(json.dumps(result, indent=2) + "\n")
     _report_training(bundle, out, time.monotonic() - started)
@@ -93,12 +92,7 @@ def main() -> None:
 
 
 def _fail(message: str) -> None:
-    _console.print("[bold red]error:[/]", end=" ")
-    _say(message)
-
-
-def _say(line: str) -> None:
-    _console.print(line, highlight=False, markup=False, soft_wrap=True)
+    say(f"error: {message}")
 
 
 def _prepare_folder(out: Path, *, resume: bool) -> None:
@@ -114,9 +108,9 @@ def _report_training(bundle: Bundle, out: Path, seconds: float) -> None:
     quality = ", ".join(
         f"{name} {value:.4f}" for name, value in bundle.manifest.metrics.items() if name != "parity_difference"
     )
-    _say(f"held-out rows: {quality}")
-    _say(f"bundle {bundle.sha[:12]} in {out / 'bundle'} after {seconds:.0f} s")
-    _say(f"next: samesay encoders add {out / 'bundle'} --name NAME")
+    say(f"held-out rows: {quality}")
+    say(f"bundle {bundle.sha[:12]} in {out / 'bundle'} after {seconds:.0f} s")
+    say(f"next: samesay encoders add {out / 'bundle'} --name NAME")
 
 
 def _baseline(data: LabelledSentences, against: LabelledSentences | None) -> dict[str, float]:

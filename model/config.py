@@ -44,8 +44,8 @@ class TableStart(StrEnum):
 class Config(BaseModel):
     """All settings of a run; `--set name=value` changes one.
 
-    The objective `auto`, and word_dim, table_start, bag_weight, epochs, batch_size and split where nobody set
-    them, are chosen from the data (model/choices.py).
+    The objective `auto`, and word_dim, table_start, bag_weight, epochs, batch_size, split and refit where nobody
+    set them, are chosen from the data (model/choices.py).
 
     Text:
         max_tokens: Tokens kept of a sentence.
@@ -72,6 +72,7 @@ class Config(BaseModel):
         clip_norm: Largest gradient norm, 0 for any.
     Run:
         split: What is held out, whole `groups` or single `rows`.
+        refit: Train once more on all rows, the held-out ones too, after these have chosen the thresholds.
         valid_share, most_valid: Held out when no --valid is given: a share of the rows, and the most rows.
         storage: Number format of encoder.onnx.
         checkpoint_every_s: Seconds between checkpoints inside an epoch; each epoch ends with one anyway.
@@ -112,6 +113,7 @@ class Config(BaseModel):
     clip_norm: float = Field(default=1.0, ge=0)
 
     split: Split = Split.ROWS
+    refit: bool = False
     valid_share: float = Field(default=0.1, gt=0, lt=1)
     most_valid: int = Field(default=1000, ge=1)
     storage: Literal["float32", "float16"] = "float16"

@@ -1,7 +1,7 @@
 """From files to what a run trains on and watches: groups, label indices, splits, and what is odd about the data."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,12 @@ class TrainingData:
     findings: list[str] = field(default_factory=list)
     fingerprint: str = ""
 
+    def with_held_out(self) -> "TrainingData":
+        """The same data with the held-out rows among the training rows."""
+        train = [*self.train, *self.valid]
+        labels, indices = index_labels(train)
+        return replace(self, train=train, valid=[], labels=labels, train_indices=indices)
+
 
 def load_training_data(
     path: Path, valid_path: Path | None, out_of_scope_path: Path | None, config: Config, seed: int
@@ -52,7 +58,7 @@ def load_training_data(
     file = read_rows(path, need=["group"])
     rows, stray = _with_group(file.rows)
     findings = _describe(file, rows, stray)
-    config, choices = settle(config, list(count_groups(rows).values()))
+    config, choices = settle(config, list(count_groups(rows).values()), has_valid=valid_path is not None)
     findings.append(choices)
     if valid_path is not None:
         train, valid = rows, _with_group(read_rows(valid_path, need=["group"]).rows)[0]
@@ -62,14 +68,19 @@ def load_training_data(
         findings.append(
             f"held out {len(valid)} of {len(rows)} sentences (whole {kind}) to choose the checkpoint and the threshold"
         )
-    labels = sorted({row.group for row in train if row.group})
-    index_of = {label: index for index, label in enumerate(labels)}
-    indices = np.array([index_of[row.group or ""] for row in train], np.int64)
+    labels, indices = index_labels(train)
     _check_trainable(train, labels, config.objective)
     others = (
         [row.text for row in read_rows(out_of_scope_path).rows] if out_of_scope_path else [row.text for row in stray]
     )
     return TrainingData(train, valid, others, labels, indices, config, findings, _fingerprint([*train, *valid]))
+
+
+def index_labels(rows: list[Row]) -> tuple[list[str], NDArray[np.int64]]:
+    """The groups in order of name, and the (n,) int64 index of each row's."""
+    labels = sorted({row.group for row in rows if row.group})
+    index_of = {label: index for index, label in enumerate(labels)}
+    return labels, np.array([index_of[row.group or ""] for row in rows], np.int64)
 
 
 def split(rows: list[Row], config: Config, seed: int) -> tuple[list[Row], list[Row]]:

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from model.calibrate import calibrate, find_nearest, gather_candidates
+from model.config import Config
 from model.contract import manifest as names
-from model.contract.bundle import Bundle, Head, head_files, load_bundle, probe_json, write_bundle
+from model.contract.bundle import Bundle, head_files, load_bundle, probe_json, write_bundle
 from model.contract.decision import DecisionParameters
 from model.contract.manifest import DatasetSummary, Manifest
 from model.contract.normalise import CJK, WORD, normalise, script_runs
@@ -35,27 +36,23 @@ _PROBE_SIZE = 32
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
-    """Calibration and quality on the held-out rows."""
+class Measured:
+    """Thresholds and figures from the held-out rows."""
 
     decision: DecisionParameters
     metrics: dict[str, float]
 
 
-def export(trained: Trained, data: TrainingData, seed: int, folder: Path) -> Bundle:
+def export(trained: Trained, measured: Measured, data: TrainingData, seed: int, folder: Path) -> Bundle:
     """Write and load back the bundle of a finished run.
 
     Raises:
         ParityError: The graph does not answer like the trained encoder; nothing is written.
     """
-    encoder, config = trained.encoder, data.config
-    if config.storage == "float16":
-        encoder.half().float()  # round as the file will, so that parity compares like with like
-    graph = build_graph(encoder, config.storage)
-    exported = OnnxEncoder(trained.contract, graph)
-    worst = check_parity(encoder, exported)
+    config = data.config
+    graph, exported = _to_onnx(trained, config)
+    worst = check_parity(trained.encoder, exported)
     head = trained.objective.head()
-    held = _measure_held_out(exported, head, data)
     files = {
         names.ENCODER_FILE: graph,
         names.TEXT_FILE: trained.contract.to_json().encode(),
@@ -76,24 +73,35 @@ def export(trained: Trained, data: TrainingData, seed: int, folder: Path) -> Bun
         languages=_languages(row.text for row in data.train),
         head="softmax" if head else None,
         n_labels=len(head.labels) if head else 0,
-        decision=held.decision,
+        decision=measured.decision,
         parent=None,
         dataset=DatasetSummary(
-            fingerprint=data.fingerprint, n_sentences=len(data.train) + len(data.valid), n_groups=len(data.labels)
+            fingerprint=data.fingerprint,
+            n_sentences=len(data.train) + len(data.valid),
+            n_groups=len(head.labels) if head else len(data.labels),
         ),
         config=config.model_dump(mode="json"),
         seed=seed,
-        metrics={**held.metrics, "best_epoch": trained.best_epoch, "parity_difference": worst},
+        metrics={**measured.metrics, "parity_difference": worst},
         files={},
     )
     write_bundle(folder, files, manifest)
     return load_bundle(folder)
 
 
-def _measure_held_out(exported: OnnxEncoder, head: Head | None, data: TrainingData) -> _Held:
+def _to_onnx(trained: Trained, config: Config) -> tuple[bytes, OnnxEncoder]:
+    if config.storage == "float16":
+        trained.encoder.half().float()  # round as the file will, so that parity compares like with like
+    graph = build_graph(trained.encoder, config.storage)
+    return graph, OnnxEncoder(trained.contract, graph)
+
+
+def measure_held_out(trained: Trained, data: TrainingData) -> Measured:
     """Thresholds and metrics from the held-out rows, looked up among all rows, each one without itself."""
     if not data.valid:
-        return _Held(DecisionParameters(), {})
+        return Measured(DecisionParameters(), {})
+    _, exported = _to_onnx(trained, data.config)
+    head = trained.objective.head()
     rows = [*data.train, *data.valid]
     groups = [row.group or "" for row in rows]
     stored = exported.encode([row.text for row in rows])
@@ -108,7 +116,7 @@ def _measure_held_out(exported: OnnxEncoder, head: Head | None, data: TrainingDa
         outside = gather_candidates(strangers, [None] * len(strangers), far, groups, head)
     held_out = HeldOut(data, has_head=head is not None)
     metrics = held_out.measure(stored[valid_rows], stored[: len(data.train)], head)
-    return _Held(calibrate(inside, outside), metrics)
+    return Measured(calibrate(inside, outside), {**metrics, "best_epoch": trained.best_epoch})
 
 
 def _probe_sentences(data: TrainingData) -> list[str]:

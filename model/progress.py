@@ -13,6 +13,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 _PLAIN_EVERY_S = 5.0
 
 
+def say(line: str) -> None:
+    """Print a line to the user, where no bar stands in the way."""
+    print(line, file=sys.stderr, flush=True)
+
+
 class ProgressReporter:
     """Shows loss, sentences a second, time left and the watched metric.
 
@@ -68,7 +73,7 @@ class ProgressReporter:
         if self._bar is not None:
             self._bar.console.print(line, highlight=False)
         else:
-            print(line, file=sys.stderr, flush=True)
+            say(line)
 
     def close(self) -> None:
         """Take the bar down."""

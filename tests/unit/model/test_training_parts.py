@@ -57,17 +57,19 @@ def test_unusable_settings_name_the_remedy(recipe: str, setting: str, message: s
 def test_what_is_left_open_follows_the_group_sizes(
     sizes: list[int], objective: Objective, bag_weight: float, epochs: int, batch_size: int
 ) -> None:
-    settled, said = settle(Config(), sizes)
+    settled, said = settle(Config(), sizes, has_valid=False)
     assert (settled.objective, settled.bag_weight) == (objective, bag_weight)
     assert (settled.epochs, settled.batch_size) == (epochs, batch_size)
     small = objective is Objective.JOINT
     assert (settled.table_start, settled.word_dim) == (("lexical", 256) if small else ("random", 128))
+    assert settled.refit is small
+    assert not settle(Config(), sizes, has_valid=True)[0].refit
     assert f"objective {objective}: {len(sizes)} groups" in said
 
 
 def test_what_was_set_stays_even_at_its_default() -> None:
     config = make_config("default", ["objective=in_batch", "epochs=8", "batch_size=64", "bag_weight=1"])
-    settled, said = settle(config, [10] * 128)
+    settled, said = settle(config, [10] * 128, has_valid=True)
     assert (settled.epochs, settled.batch_size, settled.bag_weight) == (8, 64, 1.0)
     assert "objective in_batch, as set" in said
 

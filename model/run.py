@@ -1,0 +1,33 @@
+"""A whole run: train, measure on the held-out rows, train again on all rows if so set, export."""
+
+from pathlib import Path
+
+from model.contract.bundle import Bundle
+from model.data import TrainingData
+from model.export import export, measure_held_out
+from model.progress import say
+from model.train import train
+
+REFIT_FOLDER = "refit"
+
+
+def run_training(data: TrainingData, seed: int, out: Path, *, resume: bool) -> Bundle:
+    """Train and export to OUT/bundle.
+
+    The held-out rows choose the checkpoint, the thresholds and the figures of the manifest. A refit then learns from
+    them too, with the same settings for the whole schedule: the encoder that is exported has seen every row, and is
+    measured by the one that had not.
+
+    Args:
+        data: With its settings.
+        seed: Of the whole run.
+        out: The run folder; it exists.
+        resume: Go on from what is there.
+    """
+    trained = train(data, seed, out, resume=resume)
+    held = measure_held_out(trained, data)
+    if data.config.refit and data.valid:
+        say(f"refit: once more on all {len(data.train) + len(data.valid)} sentences")
+        (out / REFIT_FOLDER).mkdir(exist_ok=True)
+        trained = train(data.with_held_out(), seed, out / REFIT_FOLDER, resume=resume)
+    return export(trained, held, data, seed, out / "bundle")
