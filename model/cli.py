@@ -51,7 +51,11 @@ def train_command(
     for finding in loaded.findings:
         say(finding)
     (out / CONFIG_FILE).write_text(loaded.config.model_dump_json(indent=2) + "\n")
-    bundle = run_training(loaded, seed, out, resume=resume)
+    try:
+        bundle = run_training(loaded, seed, out, resume=resume)
+    except KeyboardInterrupt:
+        say(f"stopped: the same command with --resume goes on from the last checkpoint in {out}")
+        raise typer.Exit(130) from None
     result = {"seconds": round(time.monotonic() - started, 1), "bundle": bundle.sha, **bundle.manifest.metrics}
     (out / RESULT_FILE).write_text(json.dumps(result, indent=2) + "\n")
     _report_training(bundle, out, time.monotonic() - started)

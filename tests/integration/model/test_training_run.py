@@ -156,3 +156,17 @@ def test_a_full_disk_is_an_error_and_the_run_resumes(small_data: Path, trainer, 
     assert (tmp_path / "r" / "checkpoint.safetensors").read_bytes() == before
     assert not list((tmp_path / "r").glob(".*.tmp"))
     trainer("train", small_data, "--out", tmp_path / "r", *LONGER, "--resume")
+
+
+def test_ctrl_c_says_how_to_go_on(small_data: Path, trainer, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    command = [sys.executable, "-m", "model", "train", str(small_data), "--out", str(tmp_path / "r"), *LONGER]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "r" / "checkpoint.safetensors").exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopped: the same command with --resume" in said
+    assert "Traceback" not in said
+    trainer("train", small_data, "--out", tmp_path / "r", *LONGER, "--resume")
