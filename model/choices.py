@@ -14,6 +14,8 @@ _MANY_GROUPS = 200
 _LARGE_GROUP = 40
 """From this median size on, class vectors alone do as well as together with pairs, in less time."""
 
+_MOST_REFIT = 20_000
+
 _SENTENCES_SEEN = 25_000
 _FEWEST_EPOCHS, _MOST_EPOCHS = 8, 25
 
@@ -39,8 +41,8 @@ def settle(config: Config, group_sizes: Sequence[int], *, has_valid: bool) -> tu
         # lexical overlap helps to name a known group, and misleads where unseen groups differ by one word
         # a class vector needs its group in training; pairs are meant for groups that nobody has seen
         "split": Split.GROUPS if objective is Objective.IN_BATCH else Split.ROWS,
-        # every tenth sentence counts where there are few, and training again costs little
-        "refit": few and not has_valid,
+        # every tenth sentence counts, and training again costs little where there are not too many
+        "refit": not has_valid and sum(group_sizes) <= _MOST_REFIT,
         "bag_weight": 0.0 if objective is Objective.IN_BATCH else 1.0,
     }
     left_open = {name: value for name, value in chosen.items() if name not in config.model_fields_set}

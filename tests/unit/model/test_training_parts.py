@@ -62,9 +62,14 @@ def test_what_is_left_open_follows_the_group_sizes(
     assert (settled.epochs, settled.batch_size) == (epochs, batch_size)
     small = objective is Objective.JOINT
     assert (settled.table_start, settled.word_dim) == (("lexical", 256) if small else ("random", 128))
-    assert settled.refit is small
+    assert settled.refit
     assert not settle(Config(), sizes, has_valid=True)[0].refit
     assert f"objective {objective}: {len(sizes)} groups" in said
+
+
+def test_a_large_set_is_not_trained_twice_unasked() -> None:
+    assert not settle(Config(), [1000] * 21, has_valid=False)[0].refit
+    assert settle(Config(refit=True), [1000] * 21, has_valid=True)[0].refit
 
 
 def test_what_was_set_stays_even_at_its_default() -> None:
