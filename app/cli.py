@@ -1,4 +1,8 @@
-"""The command `samesay`: one file of app.commands a group of commands."""
+"""The command `samesay`: one file of app.commands a group of commands.
+
+Those files import at their top what is light. The service, and all that loads SQLAlchemy, NumPy, ONNX Runtime or FAISS,
+is imported by the functions that need it: `samesay --help` must not wait for it, nor fail where a runtime is missing.
+"""
 
 import typer
 

@@ -14,6 +14,7 @@ from app.encoder.store import EncoderStore
 from app.encoding.batcher import MicroBatcher
 from app.group.service import GroupService
 from app.health.service import HealthService
+from app.idempotency.attempts import Attempts
 from app.observability import Metrics
 from app.record.service import RecordService
 from app.release.service import ReleaseService
@@ -94,7 +95,12 @@ def build(settings: Settings) -> Container:
     check_runtimes()
     folder = DataFolder(settings.data).__enter__()
     try:
-        return _wire(settings, folder, open_database(settings))
+        database = open_database(settings)
+        try:
+            return _wire(settings, folder, database)
+        except BaseException:
+            database.close()
+            raise
     except BaseException:
         folder.__exit__(None, None, None)
         raise
@@ -106,11 +112,11 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
     metrics = Metrics()
     store = EncoderStore(settings.data / "encoders")
     encoders = EncoderService(database, store)
+    attempts = Attempts()
     serving = Serving(
         database,
         Loader(database, store, settings.data),
         Housekeeper(settings.data),
-        data=settings.data,
         poll_s=settings.poll_s,
         wait_visible_s=settings.wait_visible_s,
     )
@@ -123,12 +129,18 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
     )
     services = Services(
         encoders=encoders,
-        collections=CollectionService(database, serving, cursors),
+        collections=CollectionService(database, serving, cursors, attempts),
         groups=GroupService(database, serving, cursors),
-        records=RecordService(database, serving, store, cursors),
+        records=RecordService(database, serving, cursors, attempts),
         releases=ReleaseService(database),
         search=SearchService(serving, batcher, encoders, store, metrics),
-        health=HealthService(database, serving, metrics, settings),
+        health=HealthService(
+            database,
+            serving,
+            metrics,
+            settings,
+            {"database writer": database, "follower": serving, "micro-batcher": batcher},
+        ),
     )
     return Container(
         settings=settings,

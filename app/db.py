@@ -1,6 +1,7 @@
 """The one seam to SQL: the declarative base, column types and the `Database` interface. Nobody else calls commit()."""
 
 import asyncio
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypeVar, cast
 
 from sqlalchemy import BigInteger, DateTime, Dialect, Engine, Integer, MetaData, Table, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
@@ -19,6 +20,9 @@ T = TypeVar("T")
 
 READERS: Final = 8
 """Threads, and so connections, that read at the same time."""
+
+MOST_READS: Final = 1024
+"""Reads of requests that may wait or run."""
 
 BigId = BigInteger().with_variant(Integer, "sqlite")
 """int64 key; SQLite counts up only columns called INTEGER."""
@@ -70,6 +74,12 @@ class Database(ABC):
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="db-read")
+        self._read_room = threading.Semaphore(MOST_READS)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether writes are still being done; False once a thread of ours has died."""
+        return True
 
     def read(self, unit: Callable[[Session], T]) -> T:
         """Run a unit that only reads, in this thread."""
@@ -77,8 +87,16 @@ class Database(ABC):
             return unit(session)
 
     async def read_async(self, unit: Callable[[Session], T]) -> T:
-        """Run a unit that only reads, off the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self.read, unit)
+        """Run a unit that only reads, off the event loop.
+
+        Raises:
+            OverloadedError: Too many reads wait already.
+        """
+        if not self._read_room.acquire(blocking=False):
+            raise OverloadedError(f"{MOST_READS} reads wait already: repeat the request in a second")
+        future = self._readers.submit(self.read, unit)
+        future.add_done_callback(lambda _: self._read_room.release())
+        return await asyncio.wrap_future(future)
 
     @abstractmethod
     def write(self, unit: Callable[[Session], T]) -> "Future[T]":
@@ -115,20 +133,23 @@ def translated() -> Iterator[None]:
 
 def translate(error: DBAPIError) -> Exception:
     """The error to answer in place of the driver's; the driver's own where it means a defect of ours."""
-    name = type(error.orig).__name__
     sqlite = getattr(error.orig, "sqlite_errorcode", None)
     state = getattr(error.orig, "sqlstate", None)
     found = _SQLITE_ERRORS.get(sqlite & 0xFF) if sqlite is not None else _POSTGRES_ERRORS.get(state or "")
     if found is not None:
         return found[0](found[1])
-    if name in ("OperationalError", "AdminShutdown", "ConnectionTimeout"):
+    if isinstance(error, OperationalError):
+        name = type(error.orig).__name__
         return StorageError(f"the database cannot be reached or used ({name}): nothing was stored; try again later")
     return error
 
 
 _FULL: Final = "the disk of the database is full: nothing was stored; free some space, then repeat the request"
 _BUSY: Final = "the database is busy: nothing was stored; repeat the request"
-_UNUSABLE: Final = "the database's files cannot be read or written: nothing was stored; look at the disk and its rights"
+_UNUSABLE: Final = (
+    "the database's files cannot be read or written: nothing was stored; "
+    "look at the disk, its free space and its rights"
+)
 _DAMAGED: Final = "the database file is damaged or is no SQLite file: restore samesay.db from a backup"
 _RACE: Final = "another request changed the same thing at the same moment: nothing was stored; repeat the request"
 

@@ -16,6 +16,10 @@ T = TypeVar("T")
 
 _WRITERS: Final = 8
 
+_CONNECT_TIMEOUT_S: Final = 5
+_UNANSWERED_MS: Final = 30_000
+"""After so long without a sign of life a connection is given up; TCP alone would wait a quarter of an hour."""
+
 
 class PostgresDatabase(Database):
     """One PostgreSQL database, perhaps shared with other servers.
@@ -27,7 +31,11 @@ class PostgresDatabase(Database):
 
     def __init__(self, url: str, *, max_queued: int = 1024) -> None:
         engine = create_engine(
-            _with_driver(url), hide_parameters=True, pool_size=READERS + _WRITERS, pool_pre_ping=True
+            _with_driver(url),
+            hide_parameters=True,
+            pool_size=READERS + _WRITERS,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": _CONNECT_TIMEOUT_S, "tcp_user_timeout": _UNANSWERED_MS},
         )
         super().__init__(engine)
         self._reading = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)

@@ -2,9 +2,9 @@
 
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty, Full, Queue
 from typing import Any, Final, TypeVar
@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.db import READERS, Database, translate
-from app.errors import NotReadyError, OverloadedError, StorageError, StorageFullError
+from app.errors import NotReadyError, OverloadedError, StorageError, StorageFullError, WorkerDeadError
 
 T = TypeVar("T")
 
@@ -65,11 +65,17 @@ class SqliteDatabase(Database):
         self._thread = threading.Thread(target=self._run, name="db-write", daemon=True)
         self._thread.start()
 
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
     def write(self, unit: Callable[[Session], T]) -> "Future[T]":
         future: Future[T] = Future()
         with self._door:
             if self._closed:
                 raise NotReadyError("the server is stopping: nothing was stored; repeat the request")
+            if not self.is_alive:
+                raise WorkerDeadError("the writer has died: nothing was stored; restart the server, its log says why")
             try:
                 self._queue.put_nowait((unit, future))
             except Full:
@@ -138,7 +144,8 @@ def _commit_together(engine: Engine, units: list[_Unit]) -> None:
 def _run_in_savepoint(connection: Connection, unit: Callable[[Session], Any]) -> tuple[Any, BaseException | None]:
     session = Session(connection, join_transaction_mode="create_savepoint")
     try:
-        result = unit(session)
+        with _cursors_closed(connection):
+            result = unit(session)
         session.commit()  # releases the savepoint only
         return result, None
     except DBAPIError as error:
@@ -154,6 +161,23 @@ def _run_in_savepoint(connection: Connection, unit: Callable[[Session], Any]) ->
     finally:
         with suppress(DBAPIError):  # after such an end there is no savepoint to go back to
             session.close()
+
+
+@contextmanager
+def _cursors_closed(connection: Connection) -> Iterator[None]:
+    """Close what a unit leaves half read: SQLite ends no transaction while a statement that writes is running."""
+    cursors: list[sqlite3.Cursor] = []
+
+    def remember(_connection: Connection, cursor: sqlite3.Cursor, *_: object) -> None:
+        cursors.append(cursor)
+
+    event.listen(connection, "after_cursor_execute", remember)
+    try:
+        yield
+    finally:
+        event.remove(connection, "after_cursor_execute", remember)
+        for cursor in cursors:
+            cursor.close()
 
 
 class _TransactionLostError(Exception):

@@ -8,12 +8,15 @@ SamesayError                       (model.contract.errors)
  |   +- ConflictError              409
  |   |   +- NameTakenError         the name belongs to another one
  |   |   +- GroupNotEmptyError     a group that still has records
+ |   |   +- StillRunningError      the same Idempotency-Key is being worked on
  |   +- PreconditionFailedError    412 If-Match or If-None-Match does not hold
  |   +- BodyTooLargeError          413
  |   +- InvalidValueError          422 the body or a parameter has a wrong value; says which
+ |   |   +- KeyReusedError         an Idempotency-Key that came with another request
  |   +- UnavailableError           503 try again later
  |   |   +- OverloadedError        a queue is full
  |   |   +- NotReadyError          still loading, or stopping
+ |   |   +- WorkerDeadError        a thread of the server has died
  |   |   +- StorageError           the database cannot be reached, read or written
  |   +- StorageFullError           507 the disk is full
  +- StartupError                   the process refuses to start
@@ -88,6 +91,12 @@ class GroupNotEmptyError(ConflictError):
     code, title = "group_not_empty", "Group not empty"
 
 
+class StillRunningError(ConflictError):
+    """The same Idempotency-Key is being worked on."""
+
+    code, title, retry_after_s = "still_running", "Still running", 1
+
+
 class PreconditionFailedError(ServiceError):
     """If-Match or If-None-Match does not hold."""
 
@@ -106,6 +115,12 @@ class InvalidValueError(ServiceError):
     status, code, title = 422, "invalid_value", "Invalid value"
 
 
+class KeyReusedError(InvalidValueError):
+    """An Idempotency-Key that came with another request."""
+
+    code, title = "idempotency_key_reused", "Idempotency-Key reused"
+
+
 class UnavailableError(ServiceError):
     """The same request may succeed later."""
 
@@ -122,6 +137,12 @@ class NotReadyError(UnavailableError):
     """Still loading, or stopping already."""
 
     code, title = "not_ready", "Not ready"
+
+
+class WorkerDeadError(UnavailableError):
+    """A thread that the server cannot do without has died: only a restart helps."""
+
+    code, title, retry_after_s = "worker_dead", "Worker dead", 30
 
 
 class StorageError(UnavailableError):

@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import Scope
 
 from app.errors import FieldProblem, InvalidValueError, ServiceError
@@ -26,18 +27,30 @@ def problem(
     scope: Scope, *, status: int, code: str, title: str, detail: str, errors: Sequence[FieldProblem] = ()
 ) -> Response:
     """Build a problem answer."""
-    body: dict[str, Any] = {
+    body = problem_body(
+        status=status,
+        code=code,
+        title=title,
+        detail=detail,
+        instance=scope["path"],
+        request_id=scope.get(REQUEST_ID, ""),
+    )
+    if errors:
+        body["errors"] = [{"pointer": error.pointer, "detail": error.detail} for error in errors]
+    return Response(orjson.dumps(body), status_code=status, media_type=PROBLEM_JSON)
+
+
+def problem_body(*, status: int, code: str, title: str, detail: str, instance: str, request_id: str) -> dict[str, Any]:
+    """The members that every problem has."""
+    return {
         "type": f"urn:samesay:problem:{code}",
         "title": title,
         "status": status,
         "detail": detail,
-        "instance": scope["path"],
+        "instance": instance,
         "code": code,
-        "request_id": scope.get(REQUEST_ID, ""),
+        "request_id": request_id,
     }
-    if errors:
-        body["errors"] = [{"pointer": error.pointer, "detail": error.detail} for error in errors]
-    return Response(orjson.dumps(body), status_code=status, media_type=PROBLEM_JSON)
 
 
 def problem_of(scope: Scope, error: SamesayError) -> Response:
@@ -97,18 +110,27 @@ async def _on_framework(request: Request, error: Exception) -> Response:
     detail = f"{request.method} {request.url.path}: {_REMEDIES.get(status, str(error.detail))}"
     code = status.name.lower()
     response = problem(request.scope, status=status, code=code, title=status.phrase, detail=detail)
-    response.headers.update(_plain(error.headers))
+    response.headers.update(error.headers or {})
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        response.headers["Allow"] = ", ".join(_methods_of(request))
     return response
+
+
+def _methods_of(request: Request) -> list[str]:
+    """Every method of the path: the framework names those of the first route that fits only."""
+    routes = request.app.router.routes
+    found = [
+        method
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
+    return ["GET", "HEAD", *found[1:]] if found[:1] == ["GET"] else found
 
 
 _REMEDIES: Final = {
     HTTPStatus.NOT_FOUND: "there is no such route; /openapi.json lists them all",
     HTTPStatus.METHOD_NOT_ALLOWED: "the route does not take this method; the Allow header names those it takes",
 }
-
-
-def _plain(headers: Mapping[str, str] | None) -> dict[str, str]:
-    return dict(headers or {})
 
 
 def _parameter(location: Sequence[int | str]) -> str:

@@ -42,6 +42,7 @@ def create_app(container: Container) -> FastAPI:
         metrics=container.metrics,
         api_key=key.get_secret_value() if key else None,
         max_body_bytes=container.settings.max_body_bytes,
+        max_bodies_bytes=container.settings.max_bodies_bytes,
     )
     return app
 

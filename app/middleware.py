@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from typing import Final
 
 import structlog
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import BodyTooLargeError, UnauthorisedError
+from app.errors import BodyTooLargeError, OverloadedError, ServiceError, UnauthorisedError
 from app.http_errors import REQUEST_ID, defect, problem_of
 from app.ids import IdSource
 from app.observability import Metrics
@@ -30,24 +31,32 @@ class ServiceMiddleware:
         metrics: Counts the requests.
         api_key: Required at every path but OPEN_PATHS; None opens all.
         max_body_bytes: Larger bodies are refused, however they come.
+        max_bodies_bytes: What all bodies may take together; more is refused until some are done.
     """
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, api_key: str | None, max_body_bytes: int) -> None:
+    def __init__(
+        self, app: ASGIApp, *, metrics: Metrics, api_key: str | None, max_body_bytes: int, max_bodies_bytes: int
+    ) -> None:
         self._app = app
         self._metrics = metrics
-        self._authorization = f"Bearer {api_key}".encode() if api_key else None
+        self._key = api_key.encode() if api_key else None
         self._max_body_bytes = max_body_bytes
+        self._bodies = _Room(max_bodies_bytes)
         self._ids = IdSource()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send, self._ids.take(), self._max_body_bytes)
+        if scope["method"] == "HEAD":
+            # GET without its body, which the server leaves out by itself; it looks into its own scope for that
+            scope = {**scope, "method": "GET"}
+        exchange = _Exchange(scope, receive, send, self._ids.take(), self._max_body_bytes, self._bodies)
         started = time.perf_counter()
         try:
             await self._answer(scope, exchange)
         finally:
+            exchange.end()
             self._metrics.answered(_route(scope), _method(scope), exchange.status, time.perf_counter() - started)
 
     async def _answer(self, scope: Scope, exchange: "_Exchange") -> None:
@@ -55,32 +64,55 @@ class ServiceMiddleware:
             self._check_key(scope)
             exchange.check_declared_length()
             await self._app(scope, exchange.receive, exchange.send)
-        except (UnauthorisedError, BodyTooLargeError) as error:
+        except ServiceError as error:
             await exchange.fall_back_on(problem_of(scope, error))
+        except ClientDisconnect:
+            _log.info("caller_gone", request_id=exchange.request_id, route=_route(scope))
         except Exception:
             _log.exception("request_failed", request_id=exchange.request_id, path=scope["path"])
             await exchange.fall_back_on(defect(scope))
 
     def _check_key(self, scope: Scope) -> None:
-        if self._authorization is None or scope["path"] in OPEN_PATHS:
+        if self._key is None or scope["path"] in OPEN_PATHS:
             return
-        given = _header(scope["headers"], b"authorization")
-        if given is None:
+        scheme, _, given = (_header(scope["headers"], b"authorization") or b"").partition(b" ")
+        if scheme.lower() != b"bearer":
             raise UnauthorisedError("this server wants a key: send the header Authorization: Bearer KEY")
-        if not hmac.compare_digest(given, self._authorization):
+        if not hmac.compare_digest(given.strip(), self._key):
             raise UnauthorisedError("the key is wrong: send the one in SAMESAY_API_KEY of the server")
+
+
+class _Room:
+    """Bytes of memory that requests share; for one thread."""
+
+    def __init__(self, size: int) -> None:
+        self._size = self._free = size
+
+    def take(self, n: int) -> None:
+        """Take some, or raise OverloadedError."""
+        if n > self._free:
+            raise OverloadedError(f"{self._size - self._free} bytes of bodies are being worked on: try again soon")
+        self._free -= n
+
+    def give_back(self, n: int) -> None:
+        """Give back what was taken."""
+        self._free += n
 
 
 class _Exchange:
     """One request and its answer, seen from outside the app."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str, max_body_bytes: int) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, request_id: str, max_body_bytes: int, bodies: _Room
+    ) -> None:
         self.request_id = scope[REQUEST_ID] = request_id
         self.status = 499  # until something is answered: the caller has gone
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._room = self._max_body_bytes = max_body_bytes
+        self._max_body_bytes = max_body_bytes
+        self._bodies = bodies
+        self._received = 0
         self._started = False
 
     def check_declared_length(self) -> None:
@@ -93,10 +125,16 @@ class _Exchange:
         """Pass the body on and count it, as a chunked one says nothing."""
         message = await self._receive()
         if message["type"] == "http.request":
-            self._room -= len(message.get("body", b""))
-            if self._room < 0:
+            n_bytes = len(message.get("body", b""))
+            if self._received + n_bytes > self._max_body_bytes:
                 raise self._too_large()
+            self._bodies.take(n_bytes)
+            self._received += n_bytes
         return message
+
+    def end(self) -> None:
+        """Make room for the bodies of others."""
+        self._bodies.give_back(self._received)
 
     async def send(self, message: Message) -> None:
         """Pass the answer on, with the request's id."""
@@ -123,7 +161,7 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 
 
 def _route(scope: Scope) -> str:
-    return str(scope.get(ROUTE) or getattr(scope.get("route"), "path", "unmatched"))
+    return str(scope.get(ROUTE) or getattr(scope.get("route"), "path_format", "unmatched"))
 
 
 def _method(scope: Scope) -> str:

@@ -1,10 +1,11 @@
 """The kinds of path and query parameters that routes share."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Path, Query
 from pydantic import AfterValidator
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from app.schemas import MOST_ITEMS, check_key
 
@@ -15,6 +16,17 @@ class Wait(StrEnum):
     COMMITTED = "committed"
     VISIBLE = "visible"
 
+
+class _NameConvertor(StringConvertor):
+    """No name of a collection has a colon: what comes after one is a verb, and has routes of its own."""
+
+    regex = "[^/:]+"
+
+
+register_url_convertor("name", _NameConvertor())
+
+COLLECTION: Final = "/v1/collections/{collection:name}"
+"""Path of one collection."""
 
 CollectionName = Annotated[str, Path(description="name of the collection", examples=["faq"])]
 NameOrSha = Annotated[str, Path(max_length=256, description="sha256 or name", examples=["faq-encoder"])]

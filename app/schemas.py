@@ -45,7 +45,11 @@ def _fits(value: str) -> str:
 
 
 def check_key(value: str) -> str:
-    """Refuse what cannot stand in a path."""
+    """Refuse what cannot stand in a path, or not for long: clients and proxies rewrite dots."""
+    if value in (".", ".."):
+        raise ValueError("is a dot or two, which no path can name: use another id")
+    if "\ufffd" in value:
+        raise ValueError("holds U+FFFD, which stands for text in a wrong encoding: send UTF-8")
     if any(character == "/" or ord(character) < 32 or 127 <= ord(character) < 160 for character in value):
         raise ValueError("holds a slash or a control character: use other characters")
     return value

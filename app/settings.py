@@ -20,6 +20,7 @@ class Settings(BaseSettings):
         api_key: The one admin key; required at every route but the health checks once it is set.
         database_url: A PostgreSQL URL; without one, SQLite in `data`.
         max_body_bytes: Largest request body.
+        max_bodies_bytes: What the bodies of all running requests may take together; more is refused with 503.
         batch_tokens: Padded tokens the encoder is given at once by the micro-batcher.
         max_queued_sentences: Sentences that may wait for the encoder; more are refused with 503.
         max_queued_writes: Writes that may wait for the database; more are refused with 503.
@@ -37,6 +38,7 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
+    max_bodies_bytes: int = Field(default=256 * 1024 * 1024, ge=1024)
     batch_tokens: int = Field(default=4096, ge=64)
     max_queued_sentences: int = Field(default=4096, ge=1)
     max_queued_writes: int = Field(default=1024, ge=1)

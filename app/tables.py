@@ -7,10 +7,22 @@ from app.collection.tables import Collection
 from app.db import Base
 from app.encoder.tables import Encoder
 from app.group.tables import Group
+from app.idempotency.tables import KeptAnswer
 from app.record.tables import ChangeLogEntry, Record, RecordLabel
 from app.release.tables import Release
 
-__all__ = ["Base", "ChangeLogEntry", "Collection", "Encoder", "Group", "Record", "RecordLabel", "Release", "Secret"]
+__all__ = [
+    "Base",
+    "ChangeLogEntry",
+    "Collection",
+    "Encoder",
+    "Group",
+    "KeptAnswer",
+    "Record",
+    "RecordLabel",
+    "Release",
+    "Secret",
+]
 
 
 class Secret(Base):

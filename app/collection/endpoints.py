@@ -4,37 +4,41 @@ from fastapi import APIRouter, Request, Response
 
 from app.collection.schemas import CollectionAnswer, CollectionCreate, CollectionPatch
 from app.http_body import answer, etag, read_body
+from app.idempotency.attempts import IdempotencyKey, attempt_of
 from app.openapi import json_body, problems
-from app.parameters import CollectionName, Cursor, Limit
+from app.parameters import COLLECTION, CollectionName, Cursor, Limit
 from app.preconditions import read_precondition
 from app.schemas import Page
 from app.services import services
 
-router = APIRouter(prefix="/v1/collections", tags=["collections"])
+router = APIRouter(tags=["collections"])
 
 
-@router.get("", operation_id="list_collections", response_model=Page[CollectionAnswer], responses=problems())
+@router.get(
+    "/v1/collections", operation_id="list_collections", response_model=Page[CollectionAnswer], responses=problems()
+)
 async def list_collections(request: Request, limit: Limit = 100, cursor: Cursor = None) -> Response:
     """List the collections, oldest first."""
     return answer(await services(request).collections.list_page(cursor, limit))
 
 
 @router.post(
-    "",
+    "/v1/collections",
     operation_id="create_collection",
     status_code=201,
     response_model=CollectionAnswer,
     responses=problems(400, 409, 413, 507),
     openapi_extra=json_body(CollectionCreate, faq={"name": "faq", "encoder": "faq-encoder"}),
 )
-async def create_collection(request: Request) -> Response:
+async def create_collection(request: Request, idempotency_key: IdempotencyKey = None) -> Response:
     """Create a collection; it starts with release 1 of the encoder."""
     wanted = await read_body(request, CollectionCreate)
-    created = await services(request).collections.create(wanted)
+    attempt = attempt_of(request, idempotency_key, await request.body())
+    created = await services(request).collections.create(wanted, attempt)
     return answer(created, status=201, headers=etag(created.version))
 
 
-@router.get("/{collection}", operation_id="get_collection", response_model=CollectionAnswer, responses=problems(404))
+@router.get(COLLECTION, operation_id="get_collection", response_model=CollectionAnswer, responses=problems(404))
 async def get_collection(request: Request, collection: CollectionName) -> Response:
     """Get one collection, with the state of its index."""
     found = await services(request).collections.get(collection)
@@ -42,7 +46,7 @@ async def get_collection(request: Request, collection: CollectionName) -> Respon
 
 
 @router.patch(
-    "/{collection}",
+    COLLECTION,
     operation_id="change_collection",
     response_model=CollectionAnswer,
     responses=problems(400, 404, 412, 413, 507),
@@ -55,7 +59,7 @@ async def change_collection(request: Request, collection: CollectionName) -> Res
     return answer(changed, headers=etag(changed.version))
 
 
-@router.delete("/{collection}", operation_id="delete_collection", status_code=204, responses=problems(404, 412, 507))
+@router.delete(COLLECTION, operation_id="delete_collection", status_code=204, responses=problems(404, 412, 507))
 async def delete_collection(request: Request, collection: CollectionName) -> Response:
     """Delete a collection with everything in it."""
     await services(request).collections.delete(collection, read_precondition(request))

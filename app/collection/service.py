@@ -10,6 +10,7 @@ from app.db import Database
 from app.encoder.repository import EncoderRepository
 from app.encoder.service import named_encoder
 from app.errors import NameTakenError
+from app.idempotency.attempts import Attempt, Attempts, once
 from app.preconditions import Precondition
 from app.release.repository import ReleaseRepository
 from app.release.service import FIRST, first_release
@@ -26,16 +27,23 @@ class CollectionService:
         database: Where they are.
         serving: What of them is in memory.
         cursors: Signs the pages of the list.
+        attempts: Those that run.
     """
 
-    def __init__(self, database: Database, serving: Serving, cursors: Cursors) -> None:
+    def __init__(self, database: Database, serving: Serving, cursors: Cursors, attempts: Attempts) -> None:
         self._database = database
         self._serving = serving
         self._cursors = cursors
+        self._attempts = attempts
 
-    async def create(self, wanted: CollectionCreate) -> CollectionAnswer:
+    async def create(self, wanted: CollectionCreate, attempt: Attempt | None) -> CollectionAnswer:
         """Create a collection with release 1 of its encoder."""
-        created = await self._database.write_async(lambda session: self._create(session, wanted))
+
+        def unit(session: Session) -> CollectionAnswer:
+            return once(session, attempt, CollectionAnswer, lambda: self._create(session, wanted))
+
+        with self._attempts.running(attempt):
+            created = await self._database.write_async(unit)
         self._serving.wake()
         return created
 

@@ -2,9 +2,7 @@
 
 import typer
 
-from app import migrating
 from app.commands.shared import DataOption, load_settings, plain_errors
-from app.container import connect_database
 
 app = typer.Typer(help="The database.", no_args_is_help=True)
 
@@ -18,6 +16,9 @@ def _group() -> None:
 def upgrade(data: DataOption = None) -> None:
     """Bring the database to this version's schema. SQLite is also upgraded by `samesay serve`."""
     with plain_errors():
+        from app import migrating
+        from app.container import connect_database
+
         database = connect_database(load_settings(data=data))
         try:
             migrating.upgrade(database.engine)

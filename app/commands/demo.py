@@ -22,9 +22,7 @@ from rich.text import Text
 from app.commands.client import Client
 from app.commands.importing import import_rows
 from app.commands.shared import plain_errors
-from app.container import open_database, open_encoders
 from app.errors import StartupError
-from app.settings import Settings
 from model.contract.dataset import read_rows
 
 COLLECTION: Final = "faq"
@@ -90,16 +88,15 @@ def _trainer(*arguments: str | Path) -> None:
 
 
 def _register(bundle: Path, server_data: Path) -> None:
-    settings = _settings(server_data)
+    from app.container import open_database, open_encoders
+    from app.settings import Settings
+
+    settings = Settings(data=server_data, database_url=None, api_key=None)
     database = open_database(settings)
     try:
         open_encoders(settings, database).add(bundle, COLLECTION)
     finally:
         database.close()
-
-
-def _settings(server_data: Path) -> Settings:
-    return Settings(data=server_data, database_url=None, api_key=None)
 
 
 def _free_port() -> int:

@@ -1,17 +1,21 @@
 """`samesay encoders`: the registry of encoders; works with the server running or not."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from app.commands.shared import DataOption, load_settings, plain_errors
-from app.container import open_database, open_encoders
 from app.errors import InvalidValueError
-from app.schemas import NAME_PATTERN
+from model.contract.runtime import check_runtimes
+
+if TYPE_CHECKING:
+    from app.encoder.service import EncoderService
 
 app = typer.Typer(help="Register trained encoders.", no_args_is_help=True)
 
@@ -23,30 +27,34 @@ def add(
     data: DataOption = None,
 ) -> None:
     """Verify a bundle, copy it into the data folder and register it."""
-    with plain_errors():
+    with plain_errors(), _registry(data) as encoders:
+        from app.schemas import NAME_PATTERN
+
         if not re.fullmatch(NAME_PATTERN, name):
             raise InvalidValueError(f"the name {name!r} is not allowed: give lower-case letters, digits, - and _ only")
-        settings = load_settings(data=data)
-        database = open_database(settings)
-        try:
-            added = open_encoders(settings, database).add(path, name)
-        finally:
-            database.close()
+        added = encoders.add(path, name)
         print(f"encoder {added.name} is registered: sha256 {added.sha}, dim {added.dim}, {added.n_labels} labels")
 
 
 @app.command("list")
 def list_all(data: DataOption = None) -> None:
     """List the registered encoders."""
-    with plain_errors():
-        settings = load_settings(data=data)
-        database = open_database(settings)
-        try:
-            encoders = open_encoders(settings, database).list_now()
-        finally:
-            database.close()
+    with plain_errors(), _registry(data) as encoders:
         table = Table("name", "sha256", "dim", "labels", "added")
-        for encoder in encoders:
+        for encoder in encoders.list_now():
             added = f"{encoder.created_at:%Y-%m-%d %H:%M}"
             table.add_row(encoder.name, encoder.sha, str(encoder.dim), str(encoder.n_labels), added)
         Console().print(table)
+
+
+@contextmanager
+def _registry(data: Path | None) -> Iterator["EncoderService"]:
+    check_runtimes()
+    from app.container import open_database, open_encoders
+
+    settings = load_settings(data=data)
+    database = open_database(settings)
+    try:
+        yield open_encoders(settings, database)
+    finally:
+        database.close()

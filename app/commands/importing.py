@@ -59,7 +59,8 @@ def import_rows(client: Client, collection: str, dataset: DatasetFile) -> Outcom
     started = time.monotonic()
     with _progress(console) as progress:
         outcome = _store(client, place, dataset.rows, _bar(progress, "storing", len(dataset.rows)))
-        _put_titles(client, place, dataset.rows)
+        refused = {line for line, _ in outcome.refused}
+        _put_titles(client, place, [row for row in dataset.rows if row.line not in refused])
         _wait_until_visible(client, place, outcome.seq, progress)
     _report(console, dataset, outcome, time.monotonic() - started)
     return outcome

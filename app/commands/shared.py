@@ -1,32 +1,39 @@
 """What commands share: options, settings from them, printing, and errors without a traceback."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 
 from app.errors import StartupError
-from app.settings import Settings
 from model.contract.errors import SamesayError
+
+if TYPE_CHECKING:
+    from app.settings import Settings
 
 DataOption = Annotated[Path | None, typer.Option("--data", help="Data folder. [env: SAMESAY_DATA; default: data]")]
 UrlOption = Annotated[str, typer.Option("--url", envvar="SAMESAY_URL", help="The running server.")]
 KeyOption = Annotated[
     str | None, typer.Option("--api-key", envvar="SAMESAY_API_KEY", help="Its key.", show_envvar=True)
 ]
+_DISK_TROUBLE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO})
 DEFAULT_URL = "http://127.0.0.1:8765"
 
 
-def load_settings(**options: Any) -> Settings:
+def load_settings(**options: Any) -> "Settings":
     """Settings from the environment, and from those options that were given.
 
     Raises:
         StartupError: A value is wrong; it is named.
     """
+    from pydantic import ValidationError
+
+    from app.settings import Settings
+
     try:
         return Settings(**{name: value for name, value in options.items() if value is not None})
     except ValidationError as error:
@@ -37,13 +44,18 @@ def load_settings(**options: Any) -> Settings:
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Print an error of ours in one line and exit with 1."""
+    """Print an error of ours, or one of the disk, in one line and exit with 1."""
     try:
         yield
     except SamesayError as error:
-        Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {_escape(str(error))}")
-        raise typer.Exit(1) from None
+        _fail(str(error))
+    except OSError as error:
+        if error.errno not in _DISK_TROUBLE:
+            raise
+        _fail(f"{error.filename or 'a file'}: {error.strerror}; look at the disk, its free space and its rights")
 
 
-def _escape(text: str) -> str:
-    return text.replace("[", r"\[")
+def _fail(reason: str) -> NoReturn:
+    escaped = reason.replace("[", r"\[")
+    Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {escaped}")
+    raise typer.Exit(1) from None

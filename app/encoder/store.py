@@ -7,6 +7,7 @@ from pathlib import Path
 
 from model.contract.bundle import Bundle, load_bundle
 from model.contract.errors import BundleDamagedError
+from model.contract.manifest import MANIFEST_FILE
 
 
 class EncoderStore:
@@ -29,8 +30,14 @@ class EncoderStore:
         self._folder.mkdir(parents=True, exist_ok=True)
         staging = self._folder / f".{bundle.sha}.{os.getpid()}.tmp"
         shutil.rmtree(staging, ignore_errors=True)
-        shutil.copytree(bundle.path, staging)
-        _sync(staging)
+        try:
+            staging.mkdir()
+            for name in (MANIFEST_FILE, *bundle.manifest.files):
+                shutil.copyfile(bundle.path / name, staging / name)
+            _sync(staging)
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True)  # a full disk needs the room
+            raise
         shutil.rmtree(target, ignore_errors=True)
         staging.rename(target)
         _sync_one(self._folder)

@@ -84,6 +84,11 @@ class MicroBatcher(Generic[J, R]):
         """Sentences that wait or run."""
         return self._queued
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether jobs are being done."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         """Begin to take jobs."""
         self._thread.start()
@@ -137,7 +142,7 @@ class MicroBatcher(Generic[J, R]):
         return entries, True
 
     def _do(self, entries: list[_Entry[J, R]]) -> None:
-        live = [entry for entry in entries if not entry.future.cancelled()]
+        live = [entry for entry in entries if not entry.future.done()]  # done already: nobody waits for it any more
         outcomes: list[R | BaseException] = []
         if live:
             waited = time.monotonic() - live[0].came_at
@@ -153,7 +158,10 @@ class MicroBatcher(Generic[J, R]):
     def _run_isolated(self, jobs: list[J]) -> list[R | BaseException]:
         """All together; if that fails, each alone, so that a bad one fails nobody else."""
         try:
-            return list(self._run_jobs(jobs))
+            results = self._run_jobs(jobs)
+            if len(results) != len(jobs):
+                raise ValueError(f"{len(jobs)} jobs came to {len(results)} results")
+            return list(results)
         except Exception as error:
             if len(jobs) == 1:
                 _log.exception("batch_failed")
@@ -163,7 +171,7 @@ class MicroBatcher(Generic[J, R]):
     def _resolve(self, done: "list[tuple[asyncio.Future[R], R | BaseException]]", freed: int) -> None:
         self._queued -= freed
         for future, outcome in done:
-            if future.cancelled():
+            if future.done():
                 continue
             if isinstance(outcome, BaseException):
                 future.set_exception(outcome)

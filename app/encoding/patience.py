@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any, Final, TypeVar
 
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
 from app.errors import OverloadedError
@@ -16,11 +17,11 @@ DEADLINE_S: Final = 30.0
 
 
 async def while_wanted(future: "asyncio.Future[T]", receive: Receive) -> T:
-    """Await a result; where it takes long, cancel it as soon as the caller hangs up, or after DEADLINE_S.
+    """Await a result; where it takes long, give it up as soon as the caller hangs up, or after DEADLINE_S.
 
     Raises:
         OverloadedError: The deadline passed.
-        asyncio.CancelledError: The caller has gone.
+        ClientDisconnect: The caller has gone.
     """
     timer = asyncio.get_running_loop().call_later(SOON_S, _watch, future, receive)
     try:
@@ -30,16 +31,17 @@ async def while_wanted(future: "asyncio.Future[T]", receive: Receive) -> T:
 
 
 def _watch(future: "asyncio.Future[Any]", receive: Receive) -> None:
-    task = asyncio.ensure_future(_cancel_when_gone(future, receive))
+    task = asyncio.ensure_future(_give_up_when_gone(future, receive))
     future.add_done_callback(lambda _: task.cancel())
 
 
-async def _cancel_when_gone(future: "asyncio.Future[Any]", receive: Receive) -> None:
+async def _give_up_when_gone(future: "asyncio.Future[Any]", receive: Receive) -> None:
     try:
         async with asyncio.timeout(DEADLINE_S - SOON_S):
             while (await receive())["type"] != "http.disconnect":
                 pass
-        future.cancel()
+        reason: Exception = ClientDisconnect()
     except TimeoutError:
-        if not future.done():
-            future.set_exception(OverloadedError(f"no answer within {DEADLINE_S:.0f} s: try again later"))
+        reason = OverloadedError(f"no answer within {DEADLINE_S:.0f} s: try again later")
+    if not future.done():
+        future.set_exception(reason)

@@ -7,12 +7,12 @@ from fastapi import APIRouter, Query, Request, Response
 from app.group.schemas import GroupAnswer, GroupPatch, GroupPut, RecordsOf
 from app.http_body import answer, etag, read_body
 from app.openapi import json_body, problems
-from app.parameters import CollectionName, Cursor, ItemKey, Limit
+from app.parameters import COLLECTION, CollectionName, Cursor, ItemKey, Limit
 from app.preconditions import read_precondition
 from app.schemas import Page
 from app.services import services
 
-router = APIRouter(prefix="/v1/collections/{collection}/groups", tags=["groups"])
+router = APIRouter(prefix=COLLECTION + "/groups", tags=["groups"])
 
 _EXAMPLE = {"title": "How do I get a refund?", "payload": {"answer": "Open your order and choose Refund."}}
 

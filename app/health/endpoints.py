@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
-from app.health.schemas import Health, HealthAnswer, InfoAnswer
+from app.health.schemas import HealthAnswer, InfoAnswer
 from app.http_body import answer
 from app.openapi import problems
 from app.services import services
@@ -10,10 +10,10 @@ from app.services import services
 router = APIRouter(tags=["server"])
 
 
-@router.get("/livez", operation_id="livez", response_model=HealthAnswer)
-async def livez() -> Response:
-    """Say that the process answers."""
-    return answer(HealthAnswer(status=Health.ALIVE))
+@router.get("/livez", operation_id="livez", response_model=HealthAnswer, responses=problems())
+async def livez(request: Request) -> Response:
+    """Say that the process answers and that all of its threads work."""
+    return answer(services(request).health.alive())
 
 
 @router.get("/readyz", operation_id="readyz", response_model=HealthAnswer, responses=problems())

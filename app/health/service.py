@@ -2,7 +2,9 @@
 
 import platform
 import unicodedata
+from collections.abc import Mapping
 from importlib import metadata
+from typing import Protocol
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -10,13 +12,20 @@ from sqlalchemy.orm import Session
 from app.collection.tables import Collection
 from app.db import Database
 from app.encoder.tables import Encoder
-from app.errors import NotReadyError
+from app.errors import NotReadyError, WorkerDeadError
 from app.health.schemas import Health, HealthAnswer, InfoAnswer, Limits
 from app.observability import Metrics
 from app.schemas import MOST_ITEMS, MOST_TEXT_BYTES
 from app.search.schemas import MOST_NEIGHBOURS, MOST_QUERIES
 from app.serving.serving import Serving
 from app.settings import Settings
+
+
+class Worker(Protocol):
+    """A part of the server with a thread of its own."""
+
+    @property
+    def is_alive(self) -> bool: ...
 
 
 class HealthService:
@@ -27,16 +36,33 @@ class HealthService:
         serving: Must have loaded.
         metrics: Read by /metrics.
         settings: The limits.
+        workers: What the server cannot do without, by name.
     """
 
-    def __init__(self, database: Database, serving: Serving, metrics: Metrics, settings: Settings) -> None:
+    def __init__(
+        self,
+        database: Database,
+        serving: Serving,
+        metrics: Metrics,
+        settings: Settings,
+        workers: Mapping[str, Worker],
+    ) -> None:
         self._database = database
         self._serving = serving
         self._metrics = metrics
         self._settings = settings
+        self._workers = workers
+
+    def alive(self) -> HealthAnswer:
+        """Alive as long as every worker is, or WorkerDeadError: then whoever watches us should restart us."""
+        for name, worker in self._workers.items():
+            if not worker.is_alive:
+                raise WorkerDeadError(f"the {name} has died: restart the server, and look at its log for the reason")
+        return HealthAnswer(status=Health.ALIVE)
 
     async def ready(self) -> HealthAnswer:
         """Ready once every collection was loaded and while the database answers, or NotReadyError."""
+        self.alive()
         if not self._serving.is_ready:
             raise NotReadyError("collections are being loaded: try again in a second")
         await self._database.read_async(lambda session: session.execute(select(1)).all())

@@ -3,14 +3,15 @@
 from fastapi import APIRouter, Request, Response
 
 from app.http_body import answer, etag, read_body
+from app.idempotency.attempts import IdempotencyKey, attempt_of
 from app.openapi import json_body, problems
-from app.parameters import CollectionName, Cursor, ItemKey, Limit, Wait, WaitFor
+from app.parameters import COLLECTION, CollectionName, Cursor, ItemKey, Limit, Wait, WaitFor
 from app.preconditions import read_precondition
 from app.record.schemas import BatchAnswer, BatchRequest, RecordAnswer, RecordPut, WriteAnswer
 from app.schemas import Page
 from app.services import services
 
-router = APIRouter(prefix="/v1/collections/{collection}", tags=["records"])
+router = APIRouter(prefix=COLLECTION, tags=["records"])
 
 _RECORD = {"text": "How do I get my money back?", "group": "refund", "metadata": {"channel": "mail"}}
 _BATCH = {
@@ -69,7 +70,13 @@ async def delete_record(
     responses=problems(400, 404, 409, 413, 507),
     openapi_extra=json_body(BatchRequest, batch=_BATCH),
 )
-async def change_records(request: Request, collection: CollectionName, wait: WaitFor = Wait.COMMITTED) -> Response:
+async def change_records(
+    request: Request,
+    collection: CollectionName,
+    wait: WaitFor = Wait.COMMITTED,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
     """Upsert and delete up to 1,000 records in one transaction; each item has a status of its own."""
     body = await request.body()
-    return answer(await services(request).records.change_batch(collection, body, wait))
+    attempt = attempt_of(request, idempotency_key, body)
+    return answer(await services(request).records.change_batch(collection, body, wait, attempt))

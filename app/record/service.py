@@ -2,33 +2,23 @@
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
 from app.collection.repository import CollectionRepository
+from app.collection.tables import Collection
 from app.cursors import Cursors
 from app.db import Database
-from app.encoder.store import EncoderStore
 from app.errors import NotFoundError
+from app.idempotency.attempts import Attempt, Attempts, once
 from app.parameters import Wait
 from app.preconditions import Precondition
 from app.record.batch import Batch, parse_batch
 from app.record.repository import RecordRepository
 from app.record.schemas import BatchAnswer, BatchItem, RecordAnswer, RecordDraft, RecordPut, WriteAnswer
 from app.record.writer import RecordWriter, Written
-from app.release.repository import ReleaseRepository
 from app.schemas import Page
 from app.serving.serving import Serving
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a write went."""
-
-    collection_id: int
-    encoder_sha: str
-    last_seq: int
 
 
 class RecordService:
@@ -37,15 +27,15 @@ class RecordService:
     Args:
         database: Where they are.
         serving: Makes them searchable.
-        store: Its encoders know which texts they cut.
         cursors: Signs the pages of the list.
+        attempts: Those that run.
     """
 
-    def __init__(self, database: Database, serving: Serving, store: EncoderStore, cursors: Cursors) -> None:
+    def __init__(self, database: Database, serving: Serving, cursors: Cursors, attempts: Attempts) -> None:
         self._database = database
         self._serving = serving
-        self._store = store
         self._cursors = cursors
+        self._attempts = attempts
 
     async def get(self, collection: str, key: str) -> RecordAnswer:
         """One record, or NotFoundError."""
@@ -79,77 +69,75 @@ class RecordService:
         """
         draft = RecordDraft(id=key, **{name: getattr(record, name) for name in RecordPut.model_fields})
 
-        def unit(session: Session) -> tuple[_Place, Written]:
-            place = _lock(session, collection)
-            version = RecordRepository(session, place.collection_id).find_version(key)
+        def unit(session: Session) -> tuple[int, Written]:
+            collection_id = CollectionRepository(session).get_locked(collection).id
+            version = RecordRepository(session, collection_id).find_version(key)
             precondition.check(version, what=f"record {key!r}")
-            return place, RecordWriter(session, place.collection_id).upsert([draft])[0]
+            return collection_id, RecordWriter(session, collection_id).upsert([draft])[0]
 
-        place, written = await self._database.write_async(unit)
-        visible = await self._settle(place, written.seq, wait)
-        truncated = await self._truncated(place, [record.text])
-        answer = WriteAnswer(id=key, seq=written.seq, version=written.version, truncated=truncated[0], visible=visible)
+        collection_id, written = await self._database.write_async(unit)
+        visible = await self._settle(collection_id, written.seq, wait)
+        (truncated,) = await self._truncated(collection, [record.text])
+        answer = WriteAnswer(id=key, seq=written.seq, version=written.version, truncated=truncated, visible=visible)
         return answer, written.created
 
     async def delete(self, collection: str, key: str, wait: Wait, precondition: Precondition) -> None:
         """Delete one record, or NotFoundError."""
 
-        def unit(session: Session) -> tuple[_Place, int]:
-            place = _lock(session, collection)
-            version = RecordRepository(session, place.collection_id).find_version(key)
+        def unit(session: Session) -> tuple[int, int]:
+            collection_id = CollectionRepository(session).get_locked(collection).id
+            version = RecordRepository(session, collection_id).find_version(key)
             if version is None:
                 raise NotFoundError(f"the collection has no record {key[:64]!r}")
             precondition.check(version, what=f"record {key!r}")
-            return place, RecordWriter(session, place.collection_id).delete([key])[key]
+            return collection_id, RecordWriter(session, collection_id).delete([key])[key]
 
-        place, seq = await self._database.write_async(unit)
-        await self._settle(place, seq, wait)
+        collection_id, seq = await self._database.write_async(unit)
+        await self._settle(collection_id, seq, wait)
 
-    async def change_batch(self, collection: str, body: bytes, wait: Wait) -> BatchAnswer:
+    async def change_batch(self, collection: str, body: bytes, wait: Wait, attempt: Attempt | None) -> BatchAnswer:
         """Apply what of a batch can be applied, in one transaction."""
         batch = await asyncio.to_thread(parse_batch, body)
-        place, upserted, deleted = await self._database.write_async(lambda session: _apply(session, collection, batch))
-        seqs = [written.seq for written in upserted if written.changed] + list(deleted.values())
-        seq = max(seqs, default=place.last_seq)
-        visible = await self._settle(place, seq, wait)
-        truncated = await self._truncated(place, [draft.text for draft in batch.upserts.values()])
-        return BatchAnswer(items=_items(batch, upserted, deleted, truncated), seq=seq, visible=visible)
 
-    async def _settle(self, place: _Place, seq: int, wait: Wait) -> bool | None:
+        def unit(session: Session) -> tuple[int, BatchAnswer]:
+            found = CollectionRepository(session).get_locked(collection)
+            return found.id, once(session, attempt, BatchAnswer, lambda: _apply(session, found, batch))
+
+        with self._attempts.running(attempt):
+            collection_id, done = await self._database.write_async(unit)
+            visible = await self._settle(collection_id, done.seq, wait)
+        truncated = await self._truncated(collection, [draft.text for draft in batch.upserts.values()])
+        return done.model_copy(update={"visible": visible, "items": _marked(done.items, batch.upserts, truncated)})
+
+    async def _settle(self, collection_id: int, seq: int, wait: Wait) -> bool | None:
         self._serving.wake()
         if wait is Wait.VISIBLE:
-            return await self._serving.wait_visible(place.collection_id, seq)
+            return await self._serving.wait_visible(collection_id, seq)
         return None
 
-    async def _truncated(self, place: _Place, texts: list[str]) -> list[bool]:
-        bundle = self._store.find_loaded(place.encoder_sha)
-        if bundle is None:
+    async def _truncated(self, collection: str, texts: list[str]) -> list[bool]:
+        release = self._serving.find(collection)
+        if release is None:
             return [False] * len(texts)  # not serving yet; the write itself must not wait or fail for that
-        contract = bundle.encoder.contract
+        contract = release.bundle.encoder.contract
         if not any(len(text) > contract.config.max_tokens for text in texts):
             return [False] * len(texts)
         return await asyncio.to_thread(lambda: [contract.tokenise(text).truncated for text in texts])
 
 
-def _lock(session: Session, collection: str) -> _Place:
-    found = CollectionRepository(session).get_locked(collection)
-    release = ReleaseRepository(session).get(found.id, found.active_release)
-    return _Place(found.id, release.encoder_sha, found.last_seq)
+def _apply(session: Session, collection: Collection, batch: Batch) -> BatchAnswer:
+    last_seq, writer = collection.last_seq, RecordWriter(session, collection.id)
+    upserted = writer.upsert(list(batch.upserts.values()))
+    deleted = writer.delete(list(batch.deletes.values()))
+    seqs = [written.seq for written in upserted if written.changed] + list(deleted.values())
+    return BatchAnswer(items=_items(batch, upserted, deleted), seq=max(seqs, default=last_seq))
 
 
-def _apply(session: Session, collection: str, batch: Batch) -> tuple[_Place, list[Written], dict[str, int]]:
-    place = _lock(session, collection)
-    writer = RecordWriter(session, place.collection_id)
-    return place, writer.upsert(list(batch.upserts.values())), writer.delete(list(batch.deletes.values()))
-
-
-def _items(
-    batch: Batch, upserted: Iterable[Written], deleted: dict[str, int], truncated: Iterable[bool]
-) -> list[BatchItem]:
+def _items(batch: Batch, upserted: Iterable[Written], deleted: dict[str, int]) -> list[BatchItem]:
     items = dict(batch.refused)
-    for (position, draft), written, cut in zip(batch.upserts.items(), upserted, truncated, strict=True):
+    for (position, draft), written in zip(batch.upserts.items(), upserted, strict=True):
         status = 201 if written.created else 200
-        items[position] = BatchItem(id=draft.id, status=status, seq=written.seq, truncated=cut)
+        items[position] = BatchItem(id=draft.id, status=status, seq=written.seq, truncated=False)
     for position, key in batch.deletes.items():
         if key in deleted:
             items[position] = BatchItem(id=key, status=200, seq=deleted[key])
@@ -157,3 +145,11 @@ def _items(
             detail = f"the collection has no record {key[:64]!r}"
             items[position] = BatchItem(id=key, status=404, code="not_found", detail=detail)
     return [items[position] for position in range(batch.size)]
+
+
+def _marked(items: list[BatchItem], upserts: Iterable[int], truncated: Iterable[bool]) -> list[BatchItem]:
+    """The items, with those upserts marked whose text was cut."""
+    cut = {position for position, is_cut in zip(upserts, truncated, strict=True) if is_cut}
+    return [
+        item.model_copy(update={"truncated": True}) if position in cut else item for position, item in enumerate(items)
+    ]

@@ -4,12 +4,12 @@ from fastapi import APIRouter, Request, Response
 
 from app.http_body import answer
 from app.openapi import problems
-from app.parameters import CollectionName, ReleaseNumber
+from app.parameters import COLLECTION, CollectionName, ReleaseNumber
 from app.release.schemas import ReleaseAnswer
 from app.schemas import Page
 from app.services import services
 
-router = APIRouter(prefix="/v1/collections/{collection}/releases", tags=["releases"])
+router = APIRouter(prefix=COLLECTION + "/releases", tags=["releases"])
 
 
 @router.get("", operation_id="list_releases", response_model=Page[ReleaseAnswer], responses=problems(404))

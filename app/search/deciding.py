@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ class Decider:
     """Decides by neighbours and head; remembers, for each release, which labels of its head are groups."""
 
     def __init__(self) -> None:
-        self._heads: dict[int, _Head] = {}
+        self._heads: WeakKeyDictionary[ServingRelease, _Head] = WeakKeyDictionary()
 
     def decide(
         self,
@@ -69,9 +70,9 @@ class Decider:
         return {head.labels[position]: float(cosines[position]) for position in wanted}
 
     def _head(self, release: ServingRelease) -> _Head:
-        head, version = self._heads.get(release.key.release_id), release.catalogue.groups_version
+        head, version = self._heads.get(release), release.catalogue.groups_version
         if head is None or head.groups_version != version:
-            head = self._heads[release.key.release_id] = _head_of(release, version)
+            head = self._heads[release] = _head_of(release, version)
         return head
 
 

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request, Response
 
 from app.http_body import read_body
 from app.openapi import json_body, problems
-from app.parameters import CollectionName
+from app.parameters import COLLECTION, CollectionName
 from app.search.schemas import (
     ClassifyAnswer,
     ClassifyRequest,
@@ -19,7 +19,7 @@ router = APIRouter(tags=["search"])
 
 
 @router.post(
-    "/v1/collections/{collection}:search",
+    COLLECTION + ":search",
     operation_id="search",
     response_model=SearchAnswer,
     responses=problems(400, 404, 413),
@@ -37,7 +37,7 @@ async def search(request: Request, collection: CollectionName) -> Response:
 
 
 @router.post(
-    "/v1/collections/{collection}:classify",
+    COLLECTION + ":classify",
     operation_id="classify",
     response_model=ClassifyAnswer,
     responses=problems(400, 404, 413),

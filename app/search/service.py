@@ -114,12 +114,13 @@ class SearchService:
         self, release: ServingRelease, request: SearchRequest, receive: Receive
     ) -> tuple[Found, list[list[dict[str, Any]]]]:
         """Look at more and more records until every query has its k groups, or there are no more."""
+        wanted = min(request.k, release.catalogue.n_groups)
         fetched = request.k * _OVERFETCH
         while True:
             found = await self._look_up(release, request.sentences, fetched, receive)
             results = [best_of_each_group(result) for result in _results(release, found, request.min_score)]
             if fetched >= len(release.index) or all(
-                len(result) >= request.k or _is_below(scores, request.min_score)
+                len(result) >= wanted or _is_below(scores, request.min_score)
                 for result, scores in zip(results, found.scores, strict=True)
             ):
                 return found, [result[: request.k] for result in results]

@@ -38,6 +38,11 @@ class Catalogue:
         """Every record_id, in no order."""
         return self._entries.keys()
 
+    @property
+    def n_groups(self) -> int:
+        """How many groups have searchable records."""
+        return len(self._sizes)
+
     def has_group(self, group: str) -> bool:
         """Whether any searchable record is in the group."""
         return group in self._sizes

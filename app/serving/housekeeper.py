@@ -1,9 +1,11 @@
 """Compaction and snapshots of the indexes in memory, on one background thread."""
 
+import shutil
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +19,7 @@ QUIET_S: Final = 2.0
 """An import is over when nothing came for so long; compacting earlier would compact again and again."""
 
 AT_LEAST_EVERY_S: Final = 60.0
-"""Writes that never pause are compacted this often."""
+"""Writes that never pause are compacted this often; what failed is tried again after as long."""
 
 LARGE_DELTA: Final = 100_000
 """Changes from which searches suffer more than the import would."""
@@ -25,8 +27,18 @@ LARGE_DELTA: Final = 100_000
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(slots=True)
+class _Upkeep:
+    """What is known of a release: moments of the monotonic clock, and whether it is being compacted."""
+
+    changed_at: float
+    compacted_at: float
+    rests_until: float = 0.0
+    is_busy: bool = False
+
+
 class Housekeeper:
-    """Decides when an index is compacted, compacts it and saves it.
+    """Decides when an index is compacted, compacts it and saves it; removes what deleted collections leave.
 
     Args:
         data: Folder of the snapshots.
@@ -37,26 +49,37 @@ class Housekeeper:
         self._data = data
         self._quiet_s = quiet_s
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="housekeeper")
-        self._lock = threading.Lock()  # guards the three below
-        self._busy: set[int] = set()
-        self._changed_at: dict[int, float] = {}
-        self._compacted_at: dict[int, float] = {}
+        self._lock = threading.Lock()  # guards _upkeep and what is in it
+        self._upkeep: dict[int, _Upkeep] = {}
 
     def changed(self, release: ServingRelease) -> None:
         """Hear that changes were just applied."""
         with self._lock:
-            now = self._changed_at[release.key.release_id] = time.monotonic()
-            self._compacted_at.setdefault(release.key.release_id, now)
+            now = time.monotonic()
+            self._upkeep.setdefault(release.key.release_id, _Upkeep(now, now)).changed_at = now
 
     def consider(self, release: ServingRelease) -> None:
         """Compact in the background, if it is worth it and the time has come."""
         if not release.index.should_compact:
             return
         with self._lock:
-            if release.key.release_id in self._busy or not self._is_due(release):
+            upkeep = self._upkeep.get(release.key.release_id)
+            if upkeep is None or upkeep.is_busy or not self._is_due(release, upkeep):
                 return
-            self._busy.add(release.key.release_id)
-        self._thread.submit(self._run, release)
+            upkeep.is_busy = True
+        self._thread.submit(self._run, release, upkeep)
+
+    def remove(self, release: ServingRelease) -> None:
+        """Remove all that is saved of a deleted collection, after what is just being saved of it."""
+        with self._lock:
+            self._upkeep.pop(release.key.release_id, None)
+        self._remove_later(self._data / "collections" / str(release.key.collection_id))
+
+    def remove_all_but(self, collection_ids: Set[int]) -> None:
+        """Remove what is saved of other collections: they were deleted while no server followed."""
+        for folder in (self._data / "collections").glob("*"):
+            if folder.name.isdecimal() and int(folder.name) not in collection_ids:
+                self._remove_later(folder)
 
     def save(self, releases: Iterable[ServingRelease]) -> None:
         """Stop, then save what is not saved, so that the next start need not encode again."""
@@ -66,24 +89,28 @@ class Housekeeper:
             if newest is None or int(newest.name) != release.index.applied_seq:
                 self._compact_and_save(release)
 
-    def _is_due(self, release: ServingRelease) -> bool:
-        now, key = time.monotonic(), release.key.release_id
-        quiet = now - self._changed_at.get(key, 0.0) >= self._quiet_s
-        stale = now - self._compacted_at.get(key, 0.0) >= AT_LEAST_EVERY_S
+    def _is_due(self, release: ServingRelease, upkeep: _Upkeep) -> bool:
+        now = time.monotonic()
+        if now < upkeep.rests_until:
+            return False
+        quiet = now - upkeep.changed_at >= self._quiet_s
+        stale = now - upkeep.compacted_at >= AT_LEAST_EVERY_S
         stats = release.index.stats()
         return quiet or stale or stats.delta > max(LARGE_DELTA, stats.base)
 
-    def _run(self, release: ServingRelease) -> None:
+    def _run(self, release: ServingRelease, upkeep: _Upkeep) -> None:
+        saved = False
         try:
-            self._compact_and_save(release)
+            saved = self._compact_and_save(release)
         except Exception:  # the thread serves every collection and must live on
             _log.exception("compaction_failed", collection=release.key.collection)
         finally:
             with self._lock:
-                self._busy.discard(release.key.release_id)
-                self._compacted_at[release.key.release_id] = time.monotonic()
+                upkeep.is_busy = False
+                upkeep.compacted_at = time.monotonic()
+                upkeep.rests_until = 0.0 if saved else upkeep.compacted_at + AT_LEAST_EVERY_S
 
-    def _compact_and_save(self, release: ServingRelease) -> None:
+    def _compact_and_save(self, release: ServingRelease) -> bool:
         started, folder = time.monotonic(), release.key.folder(self._data)
         try:
             saved = release.index.save(folder, encoder_checksum=release.bundle.sha)
@@ -91,7 +118,7 @@ class Housekeeper:
         except (OSError, VectorIndexError) as error:
             # the database has everything: the price is a slower start
             _log.warning("snapshot_not_saved", collection=release.key.collection, error=str(error))
-            return
+            return False
         _log.info(
             "snapshot_saved",
             collection=release.key.collection,
@@ -99,3 +126,7 @@ class Housekeeper:
             records=len(release.index),
             seconds=round(time.monotonic() - started, 3),
         )
+        return True
+
+    def _remove_later(self, folder: Path) -> None:
+        self._thread.submit(shutil.rmtree, folder, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.db import Database
 from app.encoder.store import EncoderStore
+from app.errors import NotReadyError
 from app.serving.catalogue import Catalogue, Entry
 from app.serving.release import ReleaseKey, ServingRelease
 from app.serving.repository import ActiveRelease, LogTrimmedError, read_all, read_changed_ids
@@ -46,11 +48,12 @@ class Loader:
         self._store = store
         self._data = data
 
-    def load(self, active: ActiveRelease) -> ServingRelease:
+    def load(self, active: ActiveRelease, *, is_stopping: Callable[[], bool]) -> ServingRelease:
         """Load one release; what of the log its snapshot does not have is for the follower to apply.
 
         Raises:
             BundleError: The encoder cannot be used.
+            NotReadyError: `is_stopping` came true.
         """
         key, started = active.key, time.monotonic()
         bundle = self._store.get(key.encoder_sha)
@@ -58,7 +61,7 @@ class Loader:
         index = self._from_snapshot(key, bundle, last_seq, entries)
         source = "snapshot"
         if index is None:
-            index, source = _rebuild(key, bundle, last_seq, entries), "database"
+            index, source = _rebuild(key, bundle, last_seq, entries, is_stopping), "database"
         _log.info(
             "release_loaded",
             collection=key.collection,
@@ -105,8 +108,7 @@ def _changed_since(session: Session, key: ReleaseKey, applied_seq: int, last_seq
 
 def _doubt(index: LiveIndex, entries: dict[int, Entry], changed: set[int]) -> str | None:
     """Why the snapshot cannot be of these records, if it cannot."""
-    _, ids = index.vectors_and_ids()
-    unexplained = set(ids.tolist()) ^ entries.keys()
+    unexplained = set(index.record_ids().tolist()) ^ entries.keys()
     unexplained -= changed
     if unexplained:
         return f"{len(unexplained)} records are in the snapshot or in the database only, without a change that says why"
@@ -118,16 +120,22 @@ def _throw_away(key: ReleaseKey, folder: Path, reason: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _rebuild(key: ReleaseKey, bundle: Bundle, last_seq: int, entries: dict[int, Entry]) -> LiveIndex:
+def _rebuild(
+    key: ReleaseKey, bundle: Bundle, last_seq: int, entries: dict[int, Entry], is_stopping: Callable[[], bool]
+) -> LiveIndex:
     record_ids = np.fromiter(entries.keys(), np.int64, len(entries))
-    vectors = _encode_all(key, bundle, [entry.text for entry in entries.values()])
+    vectors = _encode_all(key, bundle, [entry.text for entry in entries.values()], is_stopping)
     return LiveIndex(build(record_ids, vectors, choose_spec(*vectors.shape)), applied_seq=last_seq)
 
 
-def _encode_all(key: ReleaseKey, bundle: Bundle, texts: list[str]) -> NDArray[np.float32]:
+def _encode_all(
+    key: ReleaseKey, bundle: Bundle, texts: list[str], is_stopping: Callable[[], bool]
+) -> NDArray[np.float32]:
     vectors = np.empty((len(texts), bundle.encoder.dim), np.float32)
     told = time.monotonic()
     for start in range(0, len(texts), ENCODED_AT_ONCE):
+        if is_stopping():
+            raise NotReadyError("the server is stopping")
         vectors[start : start + ENCODED_AT_ONCE] = bundle.encoder.encode(texts[start : start + ENCODED_AT_ONCE])
         if time.monotonic() - told > _PROGRESS_S:
             told = time.monotonic()

@@ -24,9 +24,12 @@ class ReleaseKey:
         return data / "collections" / str(self.collection_id) / "releases" / str(self.release_id) / "snapshots"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class ServingRelease:
-    """All that a request needs; it takes one reference to this and uses it from start to end."""
+    """All that a request needs; it takes one reference to this and uses it from start to end.
+
+    Another load of the same release is another object, equal to itself alone.
+    """
 
     key: ReleaseKey
     bundle: Bundle

@@ -64,9 +64,9 @@ def list_active(session: Session) -> list[ActiveRelease]:
 
 def read_all(session: Session, collection_id: int) -> tuple[int, dict[int, Entry]]:
     """The last sequence number, and every searchable row as of it."""
-    last_seq = session.scalars(select(Collection.last_seq).where(Collection.id == collection_id)).one_or_none()
+    last_seq = _last_seq(session, collection_id)
     statement = _entries().where(Record.collection_id == collection_id, Record.role == Role.EXAMPLE)
-    return last_seq or 0, dict(_fetch(session, statement))
+    return last_seq, dict(_fetch(session, statement))
 
 
 def read_changed_ids(session: Session, collection_id: int, after: int) -> set[int]:
@@ -75,7 +75,7 @@ def read_changed_ids(session: Session, collection_id: int, after: int) -> set[in
     Raises:
         LogTrimmedError: Some of those changes are no longer in the log.
     """
-    last_seq = session.scalars(select(Collection.last_seq).where(Collection.id == collection_id)).one_or_none() or 0
+    last_seq = _last_seq(session, collection_id)
     of_collection = and_(ChangeLogEntry.collection_id == collection_id, ChangeLogEntry.seq > after)
     if session.scalars(select(func.count()).select_from(ChangeLogEntry).where(of_collection)).one() != last_seq - after:
         raise LogTrimmedError(f"the log does not hold every change from {after + 1} to {last_seq}")
@@ -95,14 +95,18 @@ def read_changes(session: Session, collection_id: int, after: int, limit: int) -
         .limit(limit)
     )
     changes = session.execute(statement).all()
-    if not changes:
+    if not changes and _last_seq(session, collection_id) <= after:
         return None
-    if changes[0][0] != after + 1:
-        raise LogTrimmedError(f"change {after + 1} is not in the log, which begins at {changes[0][0]}")
+    if not changes or changes[0][0] != after + 1:
+        raise LogTrimmedError(f"change {after + 1} is no longer in the log")
     ids = {record_id for _, record_id in changes}
     statement_now = _entries().where(Record.record_id.in_(ids), Record.role == Role.EXAMPLE)
     entries = dict(_fetch(session, statement_now))
     return ChangedRecords(changes[-1][0], entries, sorted(ids - entries.keys()))
+
+
+def _last_seq(session: Session, collection_id: int) -> int:
+    return session.scalars(select(Collection.last_seq).where(Collection.id == collection_id)).one_or_none() or 0
 
 
 def _entries() -> Select[int, str, str, str]:

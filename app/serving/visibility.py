@@ -12,10 +12,6 @@ class Visibility:
         self._visible: dict[int, int] = {}
         self._waiting: dict[int, list[tuple[int, asyncio.AbstractEventLoop, asyncio.Future[bool]]]] = {}
 
-    def visible_seq(self, collection_id: int) -> int:
-        """Every change up to it is searchable."""
-        return self._visible.get(collection_id, 0)
-
     async def wait(self, collection_id: int, seq: int, timeout_s: float) -> bool:
         """Wait until the change is searchable; False when it took too long or the collection is gone."""
         loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""The first schema: collections, releases, groups, records and their change log, encoders."""
+"""The first schema: collections, releases, groups, records and their change log, encoders, kept answers."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -39,6 +39,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("sha", name=op.f("pk_encoders")),
         sa.UniqueConstraint("name", name=op.f("uq_encoders_name")),
     )
+    op.create_table(
+        "kept_answers",
+        sa.Column("id", _BIG_ID, nullable=False),
+        sa.Column("key", sa.String(length=255), nullable=False),
+        sa.Column("fingerprint", sa.String(length=64), nullable=False),
+        sa.Column("answer", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", _MOMENT, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_kept_answers")),
+        sa.UniqueConstraint("key", name=op.f("uq_kept_answers_key")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_kept_answers_created_at", "kept_answers", ["created_at"], unique=False)
     op.create_table(
         "secrets",
         sa.Column("name", sa.String(length=63), nullable=False),
@@ -140,5 +152,7 @@ def downgrade() -> None:
     op.drop_table("groups")
     op.drop_table("changes")
     op.drop_table("secrets")
+    op.drop_index("ix_kept_answers_created_at", table_name="kept_answers")
+    op.drop_table("kept_answers")
     op.drop_table("encoders")
     op.drop_table("collections")

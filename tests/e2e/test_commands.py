@@ -1,6 +1,8 @@
 """The commands that talk to a running server."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,3 +93,45 @@ def test_db_upgrade_and_the_trainers_exit_code(tmp_path: Path) -> None:
     trained = samesay("train", "no-such-file.tsv", "--out", str(tmp_path / "run"))
     assert trained.returncode != 0
     assert "no-such-file.tsv" in trained.stderr + trained.stdout
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("search", "--help"), ("serve", "--help")])
+def test_help_does_not_wait_for_the_service(arguments: tuple[str, ...]) -> None:
+    heavy = {"onnxruntime", "faiss", "sqlalchemy", "torch", "numpy", "fastapi"}
+    program = f"""
+import sys
+from app.cli import app
+try:
+    app({list(arguments)!r})
+except SystemExit as end:
+    assert not end.code
+print(sorted({heavy!r} & set(sys.modules)))
+"""
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert shown.stdout.splitlines()[-1] == "[]"
+    assert "Usage" in shown.stdout
+
+
+@pytest.mark.parametrize("arguments", [["serve", "--port", "0"], ["encoders", "list"]])
+def test_a_missing_runtime_is_named_before_it_is_imported(tmp_path: Path, arguments: list[str]) -> None:
+    program = f"""
+import sys
+sys.modules["onnxruntime"] = sys.modules["faiss"] = None
+from model.contract import runtime
+runtime._is_installed = lambda distribution: False
+from app.cli import app
+app({[*arguments, "--data", str(tmp_path)]!r})
+"""
+    refused = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (refused.returncode, "pip install 'samesay[cpu]'" in refused.stderr) == (1, True), refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_an_import_leaves_the_titles_of_refused_groups_out(shared_service: Running, url: str, tmp_path: Path) -> None:
+    name = make_collection(shared_service)
+    file = tmp_path / "faq.tsv"
+    file.write_text("group\ttitle\ttext\nbad/name\tBad\ta\ngood\tGood\tb\n")
+    imported = samesay("import", name, str(file), "--url", url)
+    assert (imported.returncode, "slash" in imported.stderr) == (1, True), imported.stderr
+    assert "1 records are searchable, 1 lines left out" in imported.stdout
+    assert shared_service.client.get(f"/v1/collections/{name}/groups/good").json()["title"] == "Good"

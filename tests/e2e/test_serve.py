@@ -3,6 +3,8 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -49,6 +51,24 @@ def test_it_serves_without_torch_in_little_memory_and_drains_on_sigterm(data: Pa
         assert server.process.wait(20) == 0
         assert answers in ([200], [])  # answered, or refused at the door: never broken off half-way
         assert "Traceback" not in "".join(server.stderr)
+
+
+@pytest.mark.parametrize("wanted", ["", "3"])
+def test_libraries_are_kept_from_threads_of_their_own_before_they_are_loaded(wanted: str) -> None:
+    program = """
+import os, sys
+from app.commands import serving
+def show(**_):
+    print(os.environ["OPENBLAS_NUM_THREADS"], os.environ["OMP_NUM_THREADS"], "numpy" in sys.modules)
+    raise SystemExit
+serving.load_settings = show
+serving.serve()
+"""
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    if wanted:
+        environment["OPENBLAS_NUM_THREADS"] = wanted
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, timeout=60)
+    assert shown.stdout.split() == [wanted or "1", "1", "False"], shown.stderr
 
 
 def test_a_second_server_is_refused_and_told_who_has_the_folder(data: Path) -> None:
@@ -205,7 +225,9 @@ def test_postgres_is_upgraded_by_hand_and_then_served(postgres: str, tmp_path: P
 
 
 def test_a_database_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
-    away = samesay("serve", "--data", str(tmp_path), SAMESAY_DATABASE_URL="postgresql://nobody@127.0.0.1:9/x")
+    away = samesay(
+        "serve", "--port", "0", "--data", str(tmp_path), SAMESAY_DATABASE_URL="postgresql://nobody@127.0.0.1:9/x"
+    )
     assert (away.returncode, "cannot be reached" in away.stderr) == (1, True)
     (tmp_path / "samesay.db").write_bytes(b"this is no database, whatever its name says" * 100)
     damaged = samesay("serve", "--port", "0", "--data", str(tmp_path))

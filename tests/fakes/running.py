@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 
 from app import container as wiring
-from app.commands.serving import listen
-from app.main import create_app
+from app.server import listen, make_server
 from app.settings import Settings
 
 
@@ -37,8 +35,7 @@ def running(settings: Settings, **client_options: Any) -> Iterator[Running]:
     listener = listen(settings.host, settings.port)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     container = wiring.build(settings)
-    config = uvicorn.Config(create_app(container), access_log=False, log_config=None, lifespan="on")
-    server = uvicorn.Server(config)
+    server = make_server(container)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

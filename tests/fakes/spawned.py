@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import subprocess
 import sys
 import threading
@@ -30,10 +31,18 @@ class Spawned:
         return httpx.Client(base_url=self.url, timeout=30)
 
 
-def samesay(*arguments: str, timeout: float = 60, **environment: str) -> "subprocess.CompletedProcess[str]":
+def samesay(
+    *arguments: str, timeout: float = 60, file_size_limit: tuple[int, int] | None = None, **environment: str
+) -> "subprocess.CompletedProcess[str]":
     """Run a command to its end."""
+    limited = file_size_limit and (lambda: resource.setrlimit(resource.RLIMIT_FSIZE, file_size_limit))
     return subprocess.run(
-        command(*arguments), capture_output=True, text=True, timeout=timeout, env={**os.environ, **environment}
+        command(*arguments),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env={**os.environ, **environment},
+        preexec_fn=limited,
     )
 
 

@@ -1,5 +1,7 @@
 """Writes are whole and durable, one at a time or many together; trouble is named and loses nothing."""
 
+import asyncio
+import socket
 import threading
 from concurrent.futures import Future
 from pathlib import Path
@@ -9,9 +11,17 @@ import pytest
 from sqlalchemy import event, func, insert, select, text
 from sqlalchemy.orm import Session
 
+from app import db_postgres
 from app.db import Database
 from app.db_sqlite import SqliteDatabase
-from app.errors import ConflictError, NotReadyError, OverloadedError, StorageFullError
+from app.errors import (
+    ConflictError,
+    NotReadyError,
+    OverloadedError,
+    StorageError,
+    StorageFullError,
+    WorkerDeadError,
+)
 from app.migrating import upgrade
 from app.tables import Collection
 
@@ -34,6 +44,25 @@ def test_a_unit_that_fails_leaves_nothing_and_harms_nobody(database: Database) -
     assert isinstance(errors[1], ValueError)
     assert sum(isinstance(error, ConflictError) for error in errors) == 1  # one of the two that are called a
     assert names(database) == ["a", "b", "c"]
+
+
+def test_a_database_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(db_postgres, "_CONNECT_TIMEOUT_S", 2)  # the least that libpq knows
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        database = db_postgres.PostgresDatabase(f"postgresql://nobody@127.0.0.1:{port}/x")
+        with pytest.raises(StorageError, match="cannot be reached"):
+            database.read(lambda session: session.execute(text("SELECT 1")))
+        database.close()
+
+
+def test_a_dead_writer_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = SqliteDatabase(tmp_path / "x.db")
+    monkeypatch.setattr(database._thread, "is_alive", lambda: False)
+    with pytest.raises(WorkerDeadError, match="restart the server"):
+        database.write(add("a"))
+    monkeypatch.undo()
+    database.close()
 
 
 def test_a_closed_database_takes_no_more(database: Database) -> None:
@@ -126,3 +155,50 @@ def test_concurrent_writes_of_both_databases(database: Database) -> None:
     for future in futures:
         future.result(20)
     assert database.read(lambda session: session.scalars(select(func.sum(Collection.version))).one()) == 101
+
+
+def test_a_unit_that_fails_with_an_open_cursor_fails_alone(database: Database) -> None:
+    left_open: list[object] = []
+
+    def half_read(session: Session) -> None:
+        statement = insert(Collection).values(name="half", settings={}).returning(Collection.id)
+        left_open.append(session.execute(statement))
+        raise ValueError("before it was read")
+
+    def forgotten(session: Session) -> None:
+        left_open.append(session.execute(select(Collection.id)))
+        add("b")(session)
+
+    units = (lambda _: threading.Event().wait(0.05), add("a"), half_read, forgotten, add("c"))
+    errors = [future.exception(20) for future in [database.write(unit) for unit in units]]
+    assert [type(error) for error in errors] == [type(None), type(None), ValueError, type(None), type(None)]
+    assert names(database) == ["a", "b", "c"]
+
+
+def test_too_many_reads_are_refused(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        monkeypatch.setattr(database, "_read_room", threading.Semaphore(2))
+        gate, entered = threading.Event(), threading.Semaphore(0)
+
+        def slow(_: Session) -> str:
+            entered.release()
+            assert gate.wait(5)
+            return "read"
+
+        reads = [asyncio.ensure_future(database.read_async(slow)) for _ in range(2)]
+        await asyncio.to_thread(lambda: [entered.acquire(timeout=5) for _ in reads])
+        with pytest.raises(OverloadedError, match="reads wait"):
+            await database.read_async(slow)
+        gate.set()
+        assert await asyncio.gather(*reads, database_read_later(database, slow)) == ["read"] * 3
+
+    asyncio.run(scenario())
+
+
+async def database_read_later(database: Database, unit: Any) -> Any:
+    """Read as soon as there is room again."""
+    while True:
+        try:
+            return await database.read_async(unit)
+        except OverloadedError:
+            await asyncio.sleep(0.01)

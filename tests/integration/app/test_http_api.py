@@ -1,13 +1,22 @@
 """The routes over a real socket, on both databases: what they answer, and how they refuse."""
 
 import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
-from tests.conftest import make_collection
-from tests.fakes.running import Running, running
+from tests.conftest import add_encoder, make_collection
+from tests.fakes.running import Running, make_settings, running, wait_for
 
 
 def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
@@ -161,7 +170,7 @@ def test_refusals_are_problems_that_say_what_to_do(shared_service: Running, coll
     assert_problem(client.get("/nowhere"), 404, "not_found")
     refused = client.delete("/livez")
     assert_problem(refused, 405, "method_not_allowed")
-    assert refused.headers["allow"] == "GET"
+    assert refused.headers["allow"] == "GET, HEAD"
     assert_problem(client.post(f"{place}:search", content=b"{"), 400, "malformed_body")
     assert_problem(client.post(f"{place}:search", content=b'{"query": "\xff"}'), 400, "malformed_body")
     blank = assert_problem(client.post(f"{place}:search", json={"query": "  "}), 422, "invalid_value")
@@ -173,6 +182,182 @@ def test_refusals_are_problems_that_say_what_to_do(shared_service: Running, coll
     assert_problem(client.put(f"{place}/records/{'x' * 257}", json={"text": "a"}), 422, "invalid_value")
     assert_problem(client.post(f"{place}:search", json={"query": "a", "release": 2}), 404, "not_found")
     assert_problem(client.get(f"{place}/releases/2"), 404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/v1/collections/NAME:search", "POST"),
+        ("DELETE", "/v1/collections/NAME:classify", "POST"),
+        ("GET", "/v1/collections/NAME/records:batch", "POST"),
+        ("PUT", "/v1/collections/NAME", "GET, HEAD, PATCH, DELETE"),
+        ("PATCH", "/v1/collections/NAME/records/r1", "GET, HEAD, PUT, DELETE"),
+        ("OPTIONS", "/v1/collections", "GET, HEAD, POST"),
+        ("TRACE", "/v1/similarity", "POST"),
+    ],
+)
+def test_a_wrong_method_is_told_the_right_ones(
+    shared_service: Running, collection: str, method: str, path: str, allowed: str
+) -> None:
+    answer = shared_service.client.request(method, path.replace("NAME", collection))
+    assert_problem(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"] == allowed
+
+
+def test_a_verb_that_does_not_exist_is_no_collection(shared_service: Running, collection: str) -> None:
+    for method in ("GET", "POST"):
+        answer = shared_service.client.request(method, f"/v1/collections/{collection}:nothing", json={})
+        assert "no such route" in assert_problem(answer, 404, "not_found")["detail"]
+
+
+def test_head_is_get_without_its_body(shared_service: Running, collection: str) -> None:
+    client = shared_service.client
+    for path in ("/livez", f"/v1/collections/{collection}", "/v1/collections/nobody", "/openapi.json"):
+        head, get = client.head(path), client.get(path)
+        assert (head.status_code, head.content) == (get.status_code, b"")
+        assert head.headers["content-length"] == get.headers["content-length"]
+        assert head.headers.get("etag") == get.headers.get("etag")
+
+
+@pytest.mark.parametrize("key", ["a b", "退款", "😀", "a%2Fb", "a?b#c&d", "e\u0301", "é", "..a", "退" * 256])
+def test_an_id_may_be_nearly_anything(service: Running, key: str) -> None:
+    client, place = service.client, f"/v1/collections/{make_collection(service)}"
+    path = f"{place}/records/{quote(key, safe='')}"
+    assert client.put(path, json={"text": "a", "group": key}).json()["id"] == key
+    assert client.get(path).json()["group"] == key
+    assert client.get(f"{place}/groups/{quote(key, safe='')}").json()["records"] == 1
+    assert client.delete(path).status_code == 204
+
+
+def test_what_no_path_can_name_is_refused_in_a_batch_too(shared_service: Running, collection: str) -> None:
+    client, place = shared_service.client, f"/v1/collections/{collection}/records"
+    upserts = [{"id": key, "text": "a"} for key in (".", "..", "a\ufffd", "退" * 257, "fine")]
+    items = client.post(f"{place}:batch", json={"upsert": upserts}).json()["items"]
+    assert [item["status"] for item in items] == [422, 422, 422, 422, 201]
+    assert_problem(client.put(f"{place}/%FF", json={"text": "not UTF-8"}), 422, "invalid_value")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"this is no HTTP\r\n\r\n",
+        b"POST /v1/collections HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n",
+        b"POST /v1/collections HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+def test_what_is_no_http_is_a_problem_too(shared_service: Running, raw: bytes) -> None:
+    head, body = send_raw(shared_service.url, raw).split(b"\r\n\r\n", 1)
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"content-type: application/problem+json" in head
+    assert json.loads(body)["code"] == "malformed_request"
+
+
+def send_raw(url: str, raw: bytes) -> bytes:
+    """What comes back until the server hangs up."""
+    with connected(url) as connection:
+        connection.sendall(raw)
+        return b"".join(iter(lambda: connection.recv(4096), b""))
+
+
+def connected(url: str) -> socket.socket:
+    host, port = url.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=10)
+
+
+def test_a_caller_that_hangs_up_is_no_defect(
+    shared_service: Running, collection: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = f"/v1/collections/{collection}".encode()
+    with capture_logs() as logs:
+        with connected(shared_service.url) as connection:  # in the middle of its body
+            connection.sendall(b"PUT " + path + b"/records/r HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{")
+            time.sleep(0.1)
+        with blocked(shared_service), connected(shared_service.url) as connection:  # while it waits for its answer
+            body = b'{"query": "a"}'
+            head = b" HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+            connection.sendall(b"POST " + path + b":search" + head + body)
+            time.sleep(0.3)
+            connection.close()
+            wait_for(lambda: [event["event"] for event in logs].count("caller_gone") == 2)
+    assert "request_failed" not in [event["event"] for event in logs]
+    assert "Exception in ASGI application" not in caplog.text
+    wait_for(lambda: shared_service.container.batcher.queued == 0)
+
+
+@contextmanager
+def blocked(service: Running) -> Iterator[threading.Event]:
+    """Keep the encoder busy until the block ends."""
+    gate, entered, batcher = threading.Event(), threading.Event(), service.container.batcher
+    run = batcher._run_jobs
+
+    def slow(jobs: Any) -> Any:
+        entered.set()
+        assert gate.wait(20)
+        return run(jobs)
+
+    batcher._run_jobs = slow
+    try:
+        yield entered
+    finally:
+        gate.set()
+        batcher._run_jobs = run
+
+
+def test_more_than_can_be_encoded_is_refused_at_once(tmp_path: Path, tiny_bundle: Path) -> None:
+    settings = make_settings(tmp_path / "data", max_queued_sentences=3)
+    add_encoder(settings, tiny_bundle)
+    with running(settings) as service, ThreadPoolExecutor(3) as pool:
+        client, place = service.client, f"/v1/collections/{make_collection(service)}"
+
+        def search(n: int) -> httpx.Response:
+            return client.post(f"{place}:search", json={"queries": ["a"] * n})
+
+        with blocked(service) as entered:
+            accepted = [pool.submit(search, 1)]
+            assert entered.wait(10)
+            accepted.append(pool.submit(search, 2))
+            wait_for(lambda: service.container.batcher.queued == 3)
+            for refused in (search(1), client.post(f"{place}:classify", json={"text": "a"})):
+                assert "3 sentences wait" in assert_problem(refused, 503, "overloaded")["detail"]
+                assert int(refused.headers["retry-after"]) >= 1
+            assert client.get("/livez").status_code == 200
+        assert [answer.result(10).status_code for answer in accepted] == [200, 200]
+        assert search(3).status_code == 200
+
+
+def test_more_than_can_be_written_is_refused_at_once(tmp_path: Path, tiny_bundle: Path) -> None:
+    settings = make_settings(tmp_path / "data", max_queued_writes=1)
+    add_encoder(settings, tiny_bundle)
+    with running(settings) as service, ThreadPoolExecutor(1) as pool:
+        client, place = service.client, f"/v1/collections/{make_collection(service)}"
+        gate, entered = threading.Event(), threading.Event()
+        busy = service.container.database.write(lambda _: (entered.set(), gate.wait(20)))
+        assert entered.wait(10)
+        accepted = pool.submit(client.put, f"{place}/records/r1", json={"text": "a"})
+        wait_for(lambda: service.container.database._queue.full())  # type: ignore[attr-defined]
+        refused = client.put(f"{place}/records/r2", json={"text": "b"})
+        assert "nothing was stored" in assert_problem(refused, 503, "overloaded")["detail"]
+        assert int(refused.headers["retry-after"]) >= 1
+        assert client.post(f"{place}:search", json={"query": "a"}).status_code == 200
+        gate.set()
+        busy.result(10)
+        assert accepted.result(10).status_code == 201
+        assert [item["id"] for item in client.get(f"{place}/records").json()["items"]] == ["r1"]
+        assert client.put(f"{place}/records/r2", json={"text": "b"}).status_code == 201
+
+
+def test_many_large_bodies_are_not_taken_at_the_same_time(tmp_path: Path, tiny_bundle: Path) -> None:
+    settings = make_settings(tmp_path / "data", max_bodies_bytes=100_000)
+    add_encoder(settings, tiny_bundle)
+    with running(settings) as service:
+        path = f"/v1/collections/{make_collection(service)}/records:batch"
+        body = json.dumps({"upsert": [{"id": "r", "text": "x" * 60_000}]})
+        with connected(service.url) as slow:  # sends most of its body, and then nothing
+            head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+            slow.sendall(head.encode() + body[:-1].encode())
+            time.sleep(0.3)
+            assert_problem(service.client.post(path, content=body), 503, "overloaded")
+        wait_for(lambda: service.client.post(path, content=body).status_code == 200)
 
 
 def test_a_body_that_is_too_large_is_refused_however_it_comes(shared_service: Running, collection: str) -> None:
@@ -194,8 +379,6 @@ def test_without_an_encoder_the_error_says_how_to_get_one(settings, tmp_path) ->
 
 
 def test_with_a_key_everything_but_health_needs_it(tmp_path, tiny_bundle) -> None:  # type: ignore[no-untyped-def]
-    from tests.fakes.running import make_settings
-
     with running(make_settings(tmp_path / "data", api_key="the right key")) as service:
         for path in ("/livez", "/readyz", "/openapi.json"):
             assert service.client.get(path).status_code == 200
@@ -205,8 +388,28 @@ def test_with_a_key_everything_but_health_needs_it(tmp_path, tiny_bundle) -> Non
             assert answer.headers["www-authenticate"].startswith("Bearer")
         wrong = service.client.get("/v1/info", headers={"Authorization": "Bearer the wrong key"})
         assert_problem(wrong, 401, "unauthorised")
-        right = service.client.get("/v1/info", headers={"Authorization": "Bearer the right key"})
-        assert right.status_code == 200
+        for header in ("Bearer the right key", "bearer  the right key"):  # the scheme's case is of no account
+            assert service.client.get("/v1/info", headers={"Authorization": header}).status_code == 200
+        for header in ("the right key", "Basic the right key", "Bearer", "Bearer \xff"):
+            answer = service.client.get("/v1/info", headers={"Authorization": header.encode("latin-1")})
+            assert_problem(answer, 401, "unauthorised")
+        for path in all_paths(service.client.get("/openapi.json").json()) - {"/livez", "/readyz"}:
+            assert_problem(service.client.request("POST", path, json={}), 401, "unauthorised")
+
+
+def all_paths(document: Any) -> set[str]:
+    return {path.replace("{", "").replace("}", "") for path in document["paths"]}
+
+
+def test_a_dead_thread_makes_the_server_neither_alive_nor_ready(tmp_path: Path, tiny_bundle: Path) -> None:
+    settings = make_settings(tmp_path / "data")
+    add_encoder(settings, tiny_bundle)
+    with running(settings) as service:
+        assert service.client.get("/livez").json()["status"] == "alive"
+        service.container.batcher.stop()
+        for path in ("/livez", "/readyz"):
+            dead = assert_problem(service.client.get(path), 503, "worker_dead")
+            assert "the micro-batcher has died: restart the server" in dead["detail"]
 
 
 def test_metrics_and_info(shared_service: Running, collection: str) -> None:

@@ -1,13 +1,30 @@
 """The index in memory is a projection: a snapshot is used when it is sound, and thrown away when it is not."""
 
 import shutil
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
+import app.container as wiring
+from app.collection.repository import CollectionRepository
+from app.collection.tables import Collection
+from app.errors import StorageError
+from app.record.schemas import RecordDraft
+from app.record.tables import ChangeLogEntry
+from app.record.writer import RecordWriter
+from app.serving import follower
+from app.serving.following import apply_changes
+from app.serving.housekeeper import Housekeeper
 from app.settings import Settings
+from model.contract.onnx_encoder import OnnxEncoder
 from tests.conftest import add_encoder, make_collection
 from tests.fakes.running import Running, make_settings, running, wait_for
 
@@ -17,6 +34,12 @@ def sqlite(tmp_path: Path, tiny_bundle: Path) -> Settings:
     settings = make_settings(tmp_path / "data")
     add_encoder(settings, tiny_bundle)
     return settings
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What failed is tried again soon."""
+    monkeypatch.setattr(follower, "_RETRY_S", 0.3)
 
 
 def fill(service: Running, n: int = 30) -> str:
@@ -96,7 +119,9 @@ def test_a_doubtful_snapshot_is_thrown_away_and_rebuilt(sqlite: Settings, damage
     assert [event["event"] for event in logs].count("snapshot_thrown_away") == 1
 
 
-def test_a_missing_encoder_fails_its_collections_only_and_says_so(sqlite: Settings, other_bundle: Path) -> None:
+def test_a_missing_encoder_fails_its_collections_only_and_says_so(
+    sqlite: Settings, other_bundle: Path, impatient: None
+) -> None:
     sha = add_encoder(sqlite, other_bundle, "other")
     with running(sqlite) as service:
         good = fill(service)
@@ -114,6 +139,114 @@ def test_a_missing_encoder_fails_its_collections_only_and_says_so(sqlite: Settin
         shutil.move(sqlite.data / "away", sqlite.data / "encoders" / sha)
         wait_for(lambda: service.client.post(f"/v1/collections/{bad}:search", json={"query": "a"}).status_code == 200)
         assert ids(service, bad) == ["r1"]
+
+
+def test_what_answers_goes_on_answering_while_it_cannot_be_brought_up_to_date(
+    sqlite: Settings, monkeypatch: pytest.MonkeyPatch, impatient: None
+) -> None:
+    with running(sqlite) as service:
+        name = fill(service)
+        place, before, broken = f"/v1/collections/{name}", ids(service, name), threading.Event()
+        apply_changes, broken_is_set = follower.apply_changes, broken.is_set
+        broken.set()
+        monkeypatch.setattr(
+            follower, "apply_changes", lambda *rest: 1 // 0 if broken_is_set() else apply_changes(*rest)
+        )
+        service.client.put(f"{place}/records/new", json={"text": "sentence 7"})
+        wait_for(lambda: service.client.get("/readyz").json()["failing"] == 1)
+        for _ in range(50):
+            assert ids(service, name) == before
+        broken.clear()
+        wait_for(lambda: "new" in ids(service, name))
+        wait_for(lambda: service.client.get("/readyz").json()["failing"] == 0)
+
+
+def test_a_database_that_is_away_for_a_moment_makes_nothing_load_again(
+    sqlite: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower, "_AWAY_S", 0.05)
+    with running(sqlite) as service:
+        name = fill(service)
+        apply_changes, away = follower.apply_changes, threading.Event()
+        away.set()
+
+        def flaky(*rest: Any) -> int:
+            if away.is_set():
+                raise StorageError("the database cannot be reached")
+            return apply_changes(*rest)
+
+        monkeypatch.setattr(follower, "apply_changes", flaky)
+        with capture_logs() as logs:
+            service.client.put(f"/v1/collections/{name}/records/new", json={"text": "sentence 7"})
+            wait_for(lambda: "follower_round_failed" in [event["event"] for event in logs])
+            assert len(ids(service, name)) == 30
+            away.clear()
+            wait_for(lambda: "new" in ids(service, name))
+        assert sources(logs) == []
+
+
+def test_a_trimmed_log_leads_to_a_rebuild(sqlite: Settings, impatient: None) -> None:
+    with running(sqlite) as service:
+        name = fill(service)
+        database = service.container.database
+
+        def write_and_trim(session: Session) -> None:
+            (collection,) = session.scalars(select(Collection).where(Collection.name == name))
+            drafts = [RecordDraft(id="new", text="sentence 7")]
+            RecordWriter(session, collection.id).upsert(drafts)
+            session.execute(delete(ChangeLogEntry))
+
+        with capture_logs() as logs:
+            database.write(write_and_trim).result(10)
+            wait_for(lambda: "new" in ids(service, name))
+        assert sources(logs)[-1] == "database"
+        assert service.client.get(f"/v1/collections/{name}").json()["visible_seq"] == 31
+
+
+def test_a_restart_is_not_ready_before_it_has_caught_up(sqlite: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record that was changed after the snapshot is in neither, until the log has been followed to its end."""
+    with running(sqlite) as service:
+        name = fill(service)
+        before = snapshots(sqlite)
+        for number in range(5):
+            service.client.put(f"/v1/collections/{name}/records/r{number}?wait=visible", json={"text": "other"})
+        monkeypatch.setattr(service.container.serving._housekeeper, "save", lambda _: None)  # as after a crash
+    assert before == snapshots(sqlite) == []
+    with running(sqlite):
+        pass  # makes the snapshot
+    with running(sqlite) as service:
+        for number in range(5, 10):
+            service.client.put(f"/v1/collections/{name}/records/r{number}?wait=visible", json={"text": "other"})
+        monkeypatch.setattr(service.container.serving._housekeeper, "save", lambda _: None)
+    monkeypatch.setattr(follower, "apply_changes", lambda *rest: apply_changes(*rest, limit=1))
+    with capture_logs() as logs, running(sqlite) as service:
+        assert len(ids(service, name)) == 30
+    assert sources(logs) == ["snapshot"]
+
+
+def test_stopping_does_not_wait_for_a_long_load(
+    sqlite: Settings, monkeypatch: pytest.MonkeyPatch, tiny_bundle: Path
+) -> None:
+    with running(sqlite) as service:
+        name = make_collection(service)
+        upserts = [{"id": f"r{n}", "text": f"sentence {n}"} for n in range(1000)]
+        service.client.post(f"/v1/collections/{name}/records:batch?wait=visible", json={"upsert": upserts})
+    shutil.rmtree(sqlite.data / "collections")
+    monkeypatch.setattr("app.serving.loading.ENCODED_AT_ONCE", 1)
+    encode, entered = OnnxEncoder.encode, threading.Event()
+
+    def slow(*rest: Any) -> Any:
+        entered.set()
+        time.sleep(0.1)
+        return encode(*rest)
+
+    container = wiring.build(sqlite)
+    monkeypatch.setattr(OnnxEncoder, "encode", slow)
+    container.start()
+    assert entered.wait(10)
+    started = time.monotonic()
+    container.stop()
+    assert time.monotonic() - started < 5  # all of it would take 100 s
 
 
 def test_a_change_of_group_or_metadata_does_not_encode_again(sqlite: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,13 +278,40 @@ def test_the_folder_of_a_deleted_collection_is_removed(sqlite: Settings) -> None
     assert snapshots(sqlite)
     with running(sqlite) as service:
         assert service.client.delete(f"/v1/collections/{name}").status_code == 204
-        wait_for(lambda: not snapshots(sqlite))
+        wait_for(lambda: not list((sqlite.data / "collections").iterdir()))
+
+
+def test_what_was_deleted_while_no_server_ran_leaves_no_vectors_behind(sqlite: Settings) -> None:
+    with running(sqlite) as service:
+        kept, gone = fill(service), fill(service)
+    assert len(snapshots(sqlite)) == 2
+    database = wiring.open_database(sqlite)
+
+    def unit(session: Session) -> None:
+        CollectionRepository(session).delete(CollectionRepository(session).get_locked(gone))
+
+    database.write(unit).result(10)
+    database.close()
+    with running(sqlite) as service:
+        wait_for(lambda: len(snapshots(sqlite)) == 1)
+        assert len(ids(service, kept)) == 30
+
+
+def test_a_delete_sets_those_free_who_wait_for_visibility(sqlite: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running(sqlite) as service, ThreadPoolExecutor(1) as pool:
+        name = fill(service)
+        place = f"/v1/collections/{name}"
+        monkeypatch.setattr(follower, "apply_changes", lambda *_: 0)  # never
+        waiting = pool.submit(service.client.put, f"{place}/records/new?wait=visible", json={"text": "a"})
+        wait_for(lambda: service.client.get(place).json()["last_seq"] == 31)
+        time.sleep(0.1)
+        started = time.monotonic()
+        assert service.client.delete(place).status_code == 204
+        assert waiting.result(10).json()["visible"] is False
+        assert time.monotonic() - started < 5  # not wait_visible_s
 
 
 def test_a_large_import_is_compacted_once_it_is_over(sqlite: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    import app.container as wiring
-    from app.serving.housekeeper import Housekeeper
-
     monkeypatch.setattr(wiring, "Housekeeper", lambda data: Housekeeper(data, quiet_s=0.3))
     with running(sqlite) as service:
         name = make_collection(service)
@@ -162,4 +322,4 @@ def test_a_large_import_is_compacted_once_it_is_over(sqlite: Settings, monkeypat
         wait_for(lambda: release.index.stats().base == 6000)
         assert release.index.stats().delta == 0
         assert ids(service, name, f"sentence 7 {7 * 7919 % 6007}", 1) == ["r7"]
-        assert len(snapshots(sqlite)) == 1
+        wait_for(lambda: len(snapshots(sqlite)) == 1)

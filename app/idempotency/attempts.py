@@ -1,0 +1,106 @@
+"""Doing what a request wants once, however often it comes: the answer is stored with the write, and given again."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final, TypeVar
+
+from fastapi import Header, Request
+from sqlalchemy import delete, or_, select
+from sqlalchemy.orm import Session
+
+from app.errors import KeyReusedError, StillRunningError
+from app.idempotency.tables import KeptAnswer
+from app.schemas import Answer
+
+KEPT_FOR: Final = timedelta(hours=24)
+MOST_KEPT: Final = 10_000
+"""Newest answers that are kept at most; that of a batch of 1,000 items takes about 100 kB."""
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        description="any text, such as a UUID: the same request with the same key is done once and answered alike",
+    ),
+]
+
+A = TypeVar("A", bound=Answer)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A request that may come again.
+
+    Attributes:
+        key: The client's name of it.
+        fingerprint: What it wants, hashed.
+    """
+
+    key: str
+    fingerprint: str
+
+
+def attempt_of(request: Request, key: str | None, body: bytes) -> Attempt | None:
+    """What of a request tells whether it was here before; None where the client gave no key."""
+    if key is None:
+        return None
+    return Attempt(key, hashlib.sha256(request.url.path.encode() + b"\n" + body).hexdigest())
+
+
+class Attempts:
+    """The attempts that run in this process; for one thread."""
+
+    def __init__(self) -> None:
+        self._running: set[str] = set()
+
+    @contextmanager
+    def running(self, attempt: Attempt | None) -> Iterator[None]:
+        """Keep the same key out meanwhile.
+
+        Raises:
+            StillRunningError: It runs already.
+        """
+        if attempt is None:
+            yield
+            return
+        if attempt.key in self._running:
+            raise StillRunningError("a request with this Idempotency-Key is running: repeat it in a second")
+        self._running.add(attempt.key)
+        try:
+            yield
+        finally:
+            self._running.discard(attempt.key)
+
+
+def once(session: Session, attempt: Attempt | None, schema: type[A], do: Callable[[], A]) -> A:
+    """Do it and keep the answer in the same transaction, or give the answer that was kept.
+
+    Raises:
+        KeyReusedError: The key came with another request.
+    """
+    if attempt is None:
+        return do()
+    kept = session.scalars(select(KeptAnswer).where(KeptAnswer.key == attempt.key)).first()
+    if kept is not None:
+        if kept.fingerprint != attempt.fingerprint:
+            raise KeyReusedError("this Idempotency-Key came with another path or body: give each request its own key")
+        return schema.model_validate_json(kept.answer)
+    answer = do()
+    _keep(session, attempt, answer)
+    return answer
+
+
+def _keep(session: Session, attempt: Attempt, answer: Answer) -> None:
+    now = datetime.now(UTC)
+    kept = KeptAnswer(
+        key=attempt.key, fingerprint=attempt.fingerprint, answer=answer.model_dump_json().encode(), created_at=now
+    )
+    session.add(kept)
+    session.flush()
+    too_old = or_(KeptAnswer.created_at < now - KEPT_FOR, KeptAnswer.id <= kept.id - MOST_KEPT)
+    session.execute(delete(KeptAnswer).where(too_old).execution_options(synchronize_session=False))

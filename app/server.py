@@ -1,0 +1,87 @@
+"""The process around the app: the port it takes, uvicorn's settings, signals, and the line that says it is ready."""
+
+import math
+import signal
+import socket
+import threading
+
+import uvicorn
+
+from app import container as wiring
+from app.errors import PortBusyError
+from app.http_protocol import ProblemProtocol
+from app.main import create_app
+from app.settings import Settings
+
+
+def serve(settings: Settings) -> None:
+    """Take the port and serve until SIGTERM or SIGINT.
+
+    Raises:
+        SamesayError: It cannot start; says why.
+    """
+    with listen(settings.host, settings.port) as listener:
+        _run(settings, listener)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take the port.
+
+    Raises:
+        PortBusyError: Another process has it, or the host is not ours.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        raise PortBusyError(
+            f"cannot listen on {host} port {port}: {error.strerror or error}; give another --port (0 takes a free one)"
+        ) from None
+    return listener
+
+
+def make_server(container: wiring.Container) -> uvicorn.Server:
+    """uvicorn around the app of this container."""
+    config = uvicorn.Config(
+        create_app(container),
+        http=ProblemProtocol,
+        ws="none",
+        access_log=False,
+        log_config=None,
+        lifespan="on",
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=math.ceil(container.settings.drain_s),
+    )
+    return uvicorn.Server(config)
+
+
+def _run(settings: Settings, listener: socket.socket) -> None:
+    container = wiring.build(settings)
+    server = make_server(container)
+    # uvicorn drains on these and then raises them again for whoever was there before: this, so that we exit with 0
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
+    _, port = listener.getsockname()[:2]
+    announcer = threading.Thread(
+        target=_announce, args=(container, server, f"http://{_as_url_host(settings.host)}:{port}"), daemon=True
+    )
+    announcer.start()
+    server.run(sockets=[listener])
+
+
+def _announce(container: wiring.Container, server: uvicorn.Server, url: str) -> None:
+    """Print the URL once queries can be answered."""
+    while not (server.started and container.serving.is_ready):
+        if server.should_exit or container.serving.is_stopping:
+            return
+        threading.Event().wait(0.01)
+    print(f"samesay is ready at {url}  (API: {url}/docs)", flush=True)
+
+
+def _as_url_host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,190 @@
+"""The one thread that brings releases into memory and follows the change log."""
+
+import threading
+import time
+from collections.abc import Set
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from app.db import Database
+from app.errors import NotReadyError, UnavailableError
+from app.serving.following import apply_changes
+from app.serving.housekeeper import Housekeeper
+from app.serving.loading import Loader
+from app.serving.release import ServingRelease
+from app.serving.repository import ActiveRelease, list_active
+from app.serving.roster import Roster
+from app.serving.visibility import Visibility
+
+_RETRY_S: Final = 5.0
+_AWAY_S: Final = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Why a release cannot be loaded or brought up to date, and when to try again."""
+
+    reason: str
+    retry_at: float
+
+
+class Follower:
+    """Brings every collection up to date, round after round.
+
+    Args:
+        database: The truth.
+        loader: Brings a release into memory.
+        housekeeper: Compacts, saves, and removes what is left of deleted collections.
+        roster: Told which releases answer.
+        visibility: Told which changes can be found.
+        poll_s: How often to look for changes that nobody here announced.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        loader: Loader,
+        housekeeper: Housekeeper,
+        roster: Roster,
+        visibility: Visibility,
+        *,
+        poll_s: float,
+    ) -> None:
+        self._database = database
+        self._loader = loader
+        self._housekeeper = housekeeper
+        self._roster = roster
+        self._visibility = visibility
+        self._poll_s = poll_s
+        self._releases: dict[int, ServingRelease] = {}  # by collection_id; touched by the thread only, until it ends
+        self._failures: dict[int, _Failure] = {}
+        self._wakened = threading.Event()
+        self._stopping = threading.Event()
+        self._synced = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> list[ServingRelease]:
+        """End.
+
+        Returns:
+            What is in memory.
+        """
+        self._stopping.set()
+        self._wakened.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+        return list(self._releases.values())
+
+    def wake(self) -> None:
+        """Say that something was committed."""
+        self._wakened.set()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether every collection was loaded, or tried, once."""
+        return self._synced.is_set()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopping.is_set()
+
+    @property
+    def failing(self) -> dict[int, str]:
+        """Why collections are not in memory or not up to date, by collection_id."""
+        return {collection_id: failure.reason for collection_id, failure in self._failures.copy().items()}
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._wakened.clear()
+            try:
+                more = self._round()
+            except Exception as error:  # the database may be away for a while
+                more = False
+                if not self._stopping.is_set():
+                    _log.warning("follower_round_failed", error=repr(error), exc_info=_unexpected(error))
+                    self._stopping.wait(_AWAY_S)
+            if not more:
+                self._wakened.wait(self._poll_s)
+
+    def _round(self) -> bool:
+        """Bring every collection one step further; True when there is more to do at once."""
+        active = self._database.read(list_active)
+        self._clear_up({release.key.collection_id for release in active})
+        more = False
+        for release in active:
+            if self._stopping.is_set():
+                return False
+            more |= self._guarded(release)
+        self._synced.set()
+        return more
+
+    def _guarded(self, active: ActiveRelease) -> bool:
+        """One collection's trouble is not the others'; what answers goes on answering."""
+        collection_id = active.key.collection_id
+        failure = self._failures.get(collection_id)
+        if failure is not None and time.monotonic() < failure.retry_at:
+            return False
+        try:
+            more = self._bring_up(active, in_doubt=failure is not None)
+        except UnavailableError:
+            raise  # the database is away, or we are to stop: nothing is wrong with the collection
+        except Exception as error:
+            _log.exception("collection_failed", collection=active.key.collection)
+            self._failures[collection_id] = _Failure(str(error) or repr(error), time.monotonic() + _RETRY_S)
+            return False
+        self._failures.pop(collection_id, None)
+        return more
+
+    def _bring_up(self, active: ActiveRelease, *, in_doubt: bool) -> bool:
+        release = self._releases.get(active.key.collection_id)
+        if release is None or release.key != active.key or in_doubt:
+            release = self._load(active)
+            self._releases[active.key.collection_id] = release
+            self._roster.put(release)
+            self._visibility.advance(active.key.collection_id, release.index.applied_seq)
+        elif release.index.applied_seq < active.last_seq and apply_changes(self._database, release):
+            self._housekeeper.changed(release)
+            self._visibility.advance(active.key.collection_id, release.index.applied_seq)
+        self._housekeeper.consider(release)
+        return release.index.applied_seq < active.last_seq
+
+    def _load(self, active: ActiveRelease) -> ServingRelease:
+        """Load a release and bring it up to date before it answers: nothing acknowledged is missing after a restart."""
+        release = self._loader.load(active, is_stopping=self._stopping.is_set)
+        while release.index.applied_seq < active.last_seq and apply_changes(self._database, release):
+            if self._stopping.is_set():
+                raise NotReadyError("the server is stopping")
+        self._housekeeper.changed(release)
+        return release
+
+    def _clear_up(self, active: Set[int]) -> None:
+        """Forget what belongs to collections that are gone."""
+        self._roster.keep_only(active)
+        for collection_id in self._releases.keys() - active:
+            release = self._releases.pop(collection_id)
+            self._visibility.drop(collection_id)
+            self._housekeeper.remove(release)
+            _log.info("collection_dropped", collection=release.key.collection)
+        for collection_id in self._failures.keys() - active:
+            del self._failures[collection_id]
+        if not self._synced.is_set():
+            self._housekeeper.remove_all_but(active)
+
+
+def _unexpected(error: Exception) -> bool:
+    """Whether the log should show the traceback: of a database that is away it would say nothing."""
+    return not isinstance(error, UnavailableError)
