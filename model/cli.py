@@ -14,11 +14,8 @@ from model.config import RECIPES, make_config
 from model.contract.bundle import Bundle, load_bundle
 from model.contract.errors import SamesayError
 from model.data import load_training_data
-from model.errors import RunFolderError
 from model.evaluate import LabelledSentences, evaluate
 from model.progress import say
-from model.run import run_training
-from model.train import CHECKPOINT_FILE, METRICS_FILE
 
 CONFIG_FILE = "config.json"
 RESULT_FILE = "result.json"
@@ -41,12 +38,14 @@ def train_command(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in OUT.")] = False,
 ) -> None:
     """Train an encoder on groups of sentences that mean the same, and export its bundle."""
+    from model.run import prepare_folder, run_training  # torch takes two seconds to import: not for --help
+
     started = time.monotonic()
     config = make_config(recipe, settings or [])
     if unlabelled is not None:
         LabelledSentences.read_unlabelled(unlabelled)
         say(f"{unlabelled}: readable; this version learns from labelled rows only")
-    _prepare_folder(out, resume=resume)
+    prepare_folder(out, resume=resume)
     loaded = load_training_data(data, valid, out_of_scope, config, seed)
     for finding in loaded.findings:
         say(finding)
@@ -97,15 +96,6 @@ def main() -> None:
 
 def _fail(message: str) -> None:
     say(f"error: {message}")
-
-
-def _prepare_folder(out: Path, *, resume: bool) -> None:
-    taken = (out / METRICS_FILE).exists() or (out / CHECKPOINT_FILE).exists()
-    if taken and not resume:
-        raise RunFolderError(f"{out} holds a run already: --resume goes on with it, another --out starts anew")
-    if resume and not taken:
-        raise RunFolderError(f"{out} holds no run to resume; leave out --resume to start one")
-    out.mkdir(parents=True, exist_ok=True)
 
 
 def _report_training(bundle: Bundle, out: Path, seconds: float) -> None:

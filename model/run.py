@@ -4,11 +4,26 @@ from pathlib import Path
 
 from model.contract.bundle import Bundle
 from model.data import TrainingData
+from model.errors import RunFolderError
 from model.export import export, measure_held_out
 from model.progress import say
-from model.train import train
+from model.train import CHECKPOINT_FILE, METRICS_FILE, train
 
 REFIT_FOLDER = "refit"
+
+
+def prepare_folder(out: Path, *, resume: bool) -> None:
+    """Make the run folder, or see that it holds what is to be resumed.
+
+    Raises:
+        RunFolderError: It holds a run already, or none to resume.
+    """
+    taken = (out / METRICS_FILE).exists() or (out / CHECKPOINT_FILE).exists()
+    if taken and not resume:
+        raise RunFolderError(f"{out} holds a run already: --resume goes on with it, another --out starts anew")
+    if resume and not taken:
+        raise RunFolderError(f"{out} holds no run to resume; leave out --resume to start one")
+    out.mkdir(parents=True, exist_ok=True)
 
 
 def run_training(data: TrainingData, seed: int, out: Path, *, resume: bool) -> Bundle:

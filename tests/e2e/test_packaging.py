@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.fakes.postgres import create_database
-from tests.fakes.serving import serve
+from tests.fakes.spawned import spawned
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("app", "model", "index", "migrations", "samples")
@@ -67,7 +67,7 @@ def test_the_wheel_brings_its_packages_and_data(installed: Path, tmp_path: Path)
 
 
 def test_the_wheel_serves(installed: Path, tmp_path: Path) -> None:
-    with serve(tmp_path / "data", cwd=tmp_path, PYTHONPATH=str(installed)) as server:
+    with spawned(tmp_path / "data", cwd=tmp_path, PYTHONPATH=str(installed)) as server:
         assert httpx.get(f"{server.url}/livez").status_code == 200
         assert httpx.get(f"{server.url}/v1/collections").json()["items"] == []
 
@@ -104,7 +104,7 @@ def test_the_start_line_of_the_app_image(installed: Path, tmp_path: Path) -> Non
     refused = run(installed, tmp_path, "serve", SAMESAY_HOST="0.0.0.0", SAMESAY_DATA=str(tmp_path / "d"))
     assert refused.returncode == 1
     assert "SAMESAY_API_KEY" in refused.stderr
-    with serve(
+    with spawned(
         tmp_path / "d", cwd=tmp_path, PYTHONPATH=str(installed), SAMESAY_HOST="0.0.0.0", SAMESAY_API_KEY="k" * 32
     ) as server:
         local = server.url.replace("0.0.0.0", "127.0.0.1")

@@ -52,13 +52,14 @@ def command(*arguments: str) -> list[str]:
 
 
 @contextmanager
-def spawned(data: Path, *arguments: str, **environment: str) -> Iterator[Spawned]:
+def spawned(data: Path, *arguments: str, cwd: Path | None = None, **environment: str) -> Iterator[Spawned]:
     """Start a server on a free port and wait until it says that it is ready."""
     process = subprocess.Popen(
         command("serve", "--port", "0", "--data", str(data), *arguments),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        cwd=cwd,
         env={**os.environ, **environment},
     )
     assert process.stdout is not None and process.stderr is not None
