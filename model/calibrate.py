@@ -125,7 +125,12 @@ def _balanced_threshold(scored: _Scored) -> float:
 def _fit_scale(
     in_scope: Sequence[Candidates], out_of_scope: Sequence[Candidates], parameters: DecisionParameters
 ) -> float:
-    """The scale of least cross-entropy, "no match" being a class whose score is the threshold."""
+    """The scale of least cross-entropy, "no match" being a class whose score is the threshold.
+
+    Of n sentences nobody may be surer than (n + 1) / (n + 2), the rule of succession: each leaves 1 / (n + 2) of its
+    weight to the other candidates. Without that a few sentences, all right, would make every confidence 1.
+    """
+    doubt = 1 / (len(in_scope) + len(out_of_scope) + 2)
     gaps: list[float] = []
     offsets: list[int] = []
     # every candidate's score minus the true one's, and where each sentence begins
@@ -135,8 +140,12 @@ def _fit_scale(
         offsets.append(len(gaps))
         gaps += [parameters.threshold - true, *(score - true for score in scores.values())]
     differences = np.array(gaps)
+    mean_gap = np.add.reduceat(differences, offsets) / np.maximum(1, np.diff([*offsets, len(gaps)]))
     losses = [
-        np.log(np.add.reduceat(np.exp(np.clip(scale * differences, -50, 50)), offsets)).mean() for scale in _SCALES
+        (
+            np.log(np.add.reduceat(np.exp(np.clip(scale * differences, -50, 50)), offsets)) - doubt * scale * mean_gap
+        ).mean()
+        for scale in _SCALES
     ]
     return float(_SCALES[int(np.argmin(losses))])
 

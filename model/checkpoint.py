@@ -78,7 +78,9 @@ def load_checkpoint(path: Path, state: RunState, config_json: str) -> None:
     except (SafetensorError, OSError) as error:
         raise RunFolderError(f"{path} cannot be read ({error}); start again in a new run folder") from error
     if metadata["config"] != config_json:
-        raise RunFolderError(f"{path} was written under other settings; give the same ones, or a new run folder")
+        raise RunFolderError(
+            f"{path} was written under other settings, another seed or other data; give the same, or a new run folder"
+        )
     state.modules.load_state_dict(_under("module.", tensors))
     state.optimiser.load_state_dict(
         {

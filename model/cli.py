@@ -90,7 +90,7 @@ def main() -> None:
         _fail(str(error))
         sys.exit(1)
     except OSError as error:
-        _fail(f"{error.filename or 'disk'}: {error.strerror}; the last checkpoint is whole, --resume goes on from it")
+        _fail(f"{error.filename or 'disk'}: {error.strerror}")
         sys.exit(1)
 
 

@@ -41,8 +41,15 @@ def run_training(data: TrainingData, seed: int, out: Path, *, resume: bool) -> B
     """
     trained = train(data, seed, out, resume=resume)
     held = measure_held_out(trained, data)
+    say(_describe_threshold(data))
     if data.config.refit and data.valid:
         say(f"refit: once more on all {len(data.train) + len(data.valid)} sentences")
         (out / REFIT_FOLDER).mkdir(exist_ok=True)
         trained = train(data.with_held_out(), seed, out / REFIT_FOLDER, resume=resume)
     return export(trained, held, data, seed, out / "bundle")
+
+
+def _describe_threshold(data: TrainingData) -> str:
+    strangers = len(data.out_of_scope)
+    stand_in = f"{strangers} of no group" if strangers else "none of no group: --out-of-scope FILE would make it better"
+    return f"threshold chosen on {len(data.valid)} held-out sentences, {stand_in}"

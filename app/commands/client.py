@@ -68,7 +68,9 @@ class Client:
         except httpx.TimeoutException:
             raise ClientError(f"the server at {self._url} does not answer in time: look at its log") from None
         except httpx.TransportError as error:
-            raise ClientError(f"the connection to {self._url} broke ({error}): try again") from None
+            raise ClientError(
+                f"the connection to {self._url} broke ({error}): what was stored stays; run it again"
+            ) from None
 
 
 def _explain(response: httpx.Response) -> str:

@@ -32,7 +32,7 @@ QUESTIONS: Final = (
     "where on earth is my parcel",
     "I was billed two times!!",
     "发票抬头写错了，can you change it?",
-    "will it rain tomorrow",
+    "what is the capital of France",
 )
 _FIRST_PORT: Final = 8765
 _START_TIMEOUT_S: Final = 60.0
@@ -161,7 +161,7 @@ def _ask(client: Client) -> None:
 def _keep_serving(url: str) -> None:
     body = '{"text": "怎么退款"}'
     _say(f"5. Serving at {url} (API: {url}/docs) until Ctrl-C. Try, in another terminal:")
-    _say(f"   samesay classify {COLLECTION} 'how do I get my money back' --url {url}")
+    _say(f"   {sys.argv[0]} classify {COLLECTION} 'how do I get my money back' --url {url}")
     _say(f"   curl -s {url}/v1/collections/{COLLECTION}:classify -d '{body}'")
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -10,6 +10,8 @@ from model.contract.decision import Outcome
 
 MOST_QUERIES = 256
 MOST_NEIGHBOURS = 1000
+MOST_ANSWERS = 20_000
+"""Neighbours of all queries of a request together: one request must not hold the others up."""
 
 
 class GroupBy(StrEnum):
@@ -34,6 +36,11 @@ class SearchRequest(Strict):
     def _one_of_both(self) -> Self:
         if (self.query is None) == (self.queries is None):
             raise ValueError("give either query or queries")
+        if len(self.sentences) * self.k > MOST_ANSWERS:
+            raise ValueError(
+                f"{len(self.sentences)} queries times k = {self.k} is more than {MOST_ANSWERS} neighbours: "
+                "send fewer queries at once, or a smaller k"
+            )
         return self
 
     @property

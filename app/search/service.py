@@ -25,6 +25,10 @@ _OVERFETCH: Final = 4
 """Records looked at for each group wanted, at first; four times as many as long as groups are missing."""
 
 
+_MOST_LOOKED_AT: Final = 50_000
+"""Records looked at for all queries of a grouped search together: groups that are farther are not found by it."""
+
+
 class SearchService:
     """Answers queries.
 
@@ -113,18 +117,19 @@ class SearchService:
     async def _search_groups(
         self, release: ServingRelease, request: SearchRequest, receive: Receive
     ) -> tuple[Found, list[list[dict[str, Any]]]]:
-        """Look at more and more records until every query has its k groups, or there are no more."""
+        """Look at more and more records until every query has its k groups, or enough were looked at."""
         wanted = min(request.k, release.catalogue.n_groups)
-        fetched = request.k * _OVERFETCH
+        most = min(len(release.index), max(request.k, _MOST_LOOKED_AT // len(request.sentences)))
+        fetched = max(1, min(wanted * _OVERFETCH, most))
         while True:
             found = await self._look_up(release, request.sentences, fetched, receive)
             results = [best_of_each_group(result) for result in _results(release, found, request.min_score)]
-            if fetched >= len(release.index) or all(
+            if fetched >= most or all(
                 len(result) >= wanted or _is_below(scores, request.min_score)
                 for result, scores in zip(results, found.scores, strict=True)
             ):
                 return found, [result[: request.k] for result in results]
-            fetched *= _OVERFETCH
+            fetched = min(fetched * _OVERFETCH, most)
 
 
 def _is_below(scores: list[float], min_score: float | None) -> bool:

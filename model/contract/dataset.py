@@ -127,7 +127,7 @@ _Cells = Mapping[str, Any] | str
 
 def _parse_tsv(path: Path, content: str) -> Iterator[tuple[int, _Cells]]:
     lines = content.removesuffix("\n").split("\n")
-    header = [name.strip() for name in lines[0].rstrip("\r").split("\t")]
+    header = [name.strip().lower() for name in lines[0].rstrip("\r").split("\t")]
     for line, text in enumerate(lines[1:], start=2):
         yield line, _zip_cells(header, text.rstrip("\r").split("\t"))
 
@@ -139,7 +139,7 @@ def _parse_csv(path: Path, content: str) -> Iterator[tuple[int, _Cells]]:
     try:
         for cells in reader:
             if header is None:
-                header = [name.strip() for name in cells]
+                header = [name.strip().lower() for name in cells]
             elif cells:
                 yield line, _zip_cells(header, cells)
             line = reader.line_num + 1
@@ -180,7 +180,7 @@ def _to_row(path: Path, line: int, cells: Mapping[str, Any], need: Iterable[str]
         if not any(alias in cells for alias in _COLUMN_NAMES[name]):
             found = ", ".join(map(repr, cells)) or "nothing"
             wanted = " or ".join(_COLUMN_NAMES[name])
-            raise DatasetError(f"{path}: line {line} has no column {wanted}, only {found}")
+            raise DatasetError(f"{path} has no column {wanted}, only {found} (seen at line {line}); add a header line")
     text = _cell(cells, "text")
     if reason := _text_fault(text):
         return BadRow(line, reason)

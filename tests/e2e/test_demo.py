@@ -29,9 +29,10 @@ def test_the_demo_answers_in_both_languages_and_uses_its_run_again(tmp_path: Pat
     assert "1. Training on the sample FAQ" in first
     assert "TF-IDF baseline" in first
     answered = {line.split("│")[1].strip(): line for line in first.splitlines() if line.count("│") == 7}
-    assert "zh_order_cancel" in answered["买错了，能把单子撤掉吗"]
-    assert "en_order_track" in answered["where on earth is my parcel"]
-    assert "no_match" in answered["will it rain tomorrow"]
+    # those whose scores are far from the threshold: another processor rounds, and so trains, a little differently
+    assert "zh_invoice_title" in answered["发票抬头写错了，can you change it?"]
+    assert "en_pay_twice" in answered["I was billed two times!!"]
+    assert "no_match" in answered["what is the capital of France"]
     again = demo(tmp_path / "demo")
     assert "was trained before" in again
     assert [line for line in again.splitlines() if "│" in line] == [line for line in first.splitlines() if "│" in line]

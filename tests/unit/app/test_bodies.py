@@ -98,3 +98,10 @@ def test_one_bad_item_never_fails_the_others() -> None:
 def test_a_batch_of_the_wrong_form_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidValueError):
         parse_batch(body)
+
+
+def test_a_search_for_too_many_neighbours_at_once_is_refused() -> None:
+    asked = b'{"queries": [%s], "k": 1000}'
+    assert len(parse_body(asked % b", ".join([b'"a"'] * 20), SearchRequest).sentences) == 20
+    with pytest.raises(InvalidValueError, match="21 queries times k = 1000 is more than 20000 neighbours"):
+        parse_body(asked % b", ".join([b'"a"'] * 21), SearchRequest)

@@ -119,3 +119,9 @@ def test_duplicates_across_groups(tmp_path: Path) -> None:
     content = "group\ttext\na\tSame thing\nb\tsame thing!\na\tother\na\tother\n"
     found = cross_group_duplicates(read_rows(write(tmp_path, "a.tsv", content)).rows)
     assert {key: [row.line for row in rows] for key, rows in found.items()} == {"samething": [2, 3]}
+
+
+@pytest.mark.parametrize(("name", "separator"), [("a.tsv", "\t"), ("a.csv", ",")])
+def test_the_case_of_a_header_does_not_matter(tmp_path: Path, name: str, separator: str) -> None:
+    row = read_rows(write(tmp_path, name, f"Group{separator} Text\ng{separator}Hello\n")).rows[0]
+    assert (row.group, row.text) == ("g", "Hello")

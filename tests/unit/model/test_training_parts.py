@@ -187,3 +187,12 @@ def test_a_right_group_that_was_not_looked_at_does_not_crush_the_confidence() ->
     scale = calibrate(inside + missed, [candidate(None, 0.1, 0.0)] * 10).scale
     decision = decide({"a": 0.9, "b": 0.5}, {}, DecisionParameters(threshold=0.1, scale=scale))
     assert decision.confidence == pytest.approx(0.9, abs=0.08)
+
+
+def test_few_sentences_all_right_do_not_make_a_confidence_of_one() -> None:
+    inside = [Candidates("a", {"a": 0.95, "b": 0.3}, {})] * 18
+    parameters = calibrate(inside, [candidate(None, 0.3, 0.2)] * 18)
+    decision = decide({"a": 0.95, "b": 0.3}, {}, parameters)
+    assert 0.9 < decision.confidence < 0.985
+    many = calibrate(inside * 50, [candidate(None, 0.3, 0.2)] * 900)
+    assert decide({"a": 0.95, "b": 0.3}, {}, many).confidence > decision.confidence
