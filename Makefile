@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
-PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check
 TORCH_OPTION := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DEFAULT_GOAL := help
