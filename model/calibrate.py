@@ -7,12 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.contract.bundle import Head
-from model.contract.decision import NEIGHBOURS_USED, DecisionParameters, best_by_group, combine_scores
+from model.contract.decision import NEIGHBOURS_USED, DecisionParameters, best_by_group, combine_scores, head_candidates
 from model.neighbours import Nearest, nearest
 
 _HEAD_WEIGHTS = (0.0, 0.5, 1.0)
 _SCALES = np.geomspace(2.0, 200.0, 60)
-_HEAD_CANDIDATES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +46,13 @@ def gather_candidates(
 ) -> list[Candidates]:
     """Neighbours and head cosines of each sentence, as serving gathers them."""
     cosines = head.cosines(embeddings) if head else None
+    positions = {label: position for position, label in enumerate(head.labels)} if head else {}
     candidates = []
     for row, true_group in enumerate(true_groups):
         neighbour_scores = best_by_group([stored_groups[r] for r in found.rows[row]], found.scores[row].tolist())
         head_cosines: dict[str, float] = {}
         if head is not None and cosines is not None:
-            top = np.argpartition(-cosines[row], min(_HEAD_CANDIDATES, len(head.labels) - 1))[:_HEAD_CANDIDATES]
-            head_cosines = {head.labels[index]: float(cosines[row, index]) for index in top}
+            head_cosines = head_candidates(cosines[row], head.labels, positions, neighbour_scores)
         candidates.append(Candidates(true_group, neighbour_scores, head_cosines))
     return candidates
 

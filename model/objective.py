@@ -1,5 +1,6 @@
 """The objectives behind one shape: how an epoch is cut into batches, and the loss of one."""
 
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 import numpy as np
@@ -23,16 +24,16 @@ class EncodeTraining(Protocol):
     def __call__(self) -> NDArray[np.float32]: ...
 
 
-class TrainingObjective(nn.Module):
+class TrainingObjective(nn.Module, ABC):
     """What the loop needs to know of an objective; its parameters are trained with the encoder's."""
 
+    @abstractmethod
     def plan(self, rng: np.random.Generator, encode_training: EncodeTraining) -> BatchPlan:
         """Cut the coming epoch into batches."""
-        raise NotImplementedError
 
+    @abstractmethod
     def loss(self, embeddings: Tensor, rows: NDArray[np.int64]) -> Tensor:
         """Loss of one batch: (B, dim) embeddings of these training rows."""
-        raise NotImplementedError
 
     def head(self) -> Head | None:
         """The class vectors as they are now, in the precision that a bundle keeps; None without any."""

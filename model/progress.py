@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -61,12 +60,13 @@ class ProgressReporter:
             left_s = (now - self._started) / max(1, step - self._first_step) * (self._total_steps - step)
             self.say(f"step {step}/{self._total_steps} {note} ETA {left_s:.0f} s")
 
-    def epoch(self, values: Mapping[str, Any], watched: str) -> None:
-        """An epoch is done and evaluated."""
-        self._watched = f"{watched} {values[watched]:.4f}"
+    def epoch(self, values: Mapping[str, float]) -> None:
+        """An epoch is done: its number, step and loss, and the watched metric where rows are held out."""
+        watched = [name for name in values if name not in ("epoch", "step", "loss")]
+        self._watched = " ".join(f"{name} {values[name]:.4f}" for name in watched)
         with self._metrics_file.open("a") as file:
             file.write(json.dumps(values) + "\n")
-        self.say(f"epoch {values['epoch']}: loss {values['loss']:.4f}, {self._watched}")
+        self.say(f"epoch {values['epoch']}: loss {values['loss']:.4f} {self._watched}".rstrip())
 
     def say(self, line: str) -> None:
         """Print a line beside the bar."""

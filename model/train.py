@@ -108,8 +108,8 @@ def train(data: TrainingData, seed: int, run: Path, *, resume: bool = False) -> 
             save_weights(run / BEST_FILE, modules)
             position.best_metric, position.best_epoch = watched, position.epoch + 1
         epoch_loss = position.loss_sum / len(state.plan)
-        values = {"epoch": position.epoch + 1, "step": position.step, "loss": epoch_loss, held_out.watched: watched}
-        progress.epoch(values, held_out.watched)
+        values = {"epoch": position.epoch + 1, "step": position.step, "loss": epoch_loss}
+        progress.epoch(values | ({held_out.watched: watched} if valid_table else {}))
         position.epoch, position.batch, position.loss_sum = position.epoch + 1, 0, 0.0
         if position.epoch < config.epochs:
             state.plan = objective.plan(_generator(seed, position.epoch), lambda: encode_all(encoder, table))

@@ -2,17 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.serving.release import ServingRelease
-from model.contract.decision import Decision, best_by_group, decide
-
-HEAD_CANDIDATES: Final = 10
-"""Groups that the head alone can put forward."""
+from model.contract.decision import Decision, best_by_group, decide, head_candidates
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +58,7 @@ class Decider:
         if release.bundle.head is None or release.parameters.head_weight == 0:
             return {}
         head = self._head(release)
-        if not head.labels:
-            return {}
-        cosines = head.weights @ embedding
-        best = np.argsort(-cosines)[:HEAD_CANDIDATES].tolist()
-        wanted = {*best, *(head.positions[group] for group in by_group if group in head.positions)}
-        return {head.labels[position]: float(cosines[position]) for position in wanted}
+        return head_candidates(head.weights @ embedding, head.labels, head.positions, by_group)
 
     def _head(self, release: ServingRelease) -> _Head:
         head, version = self._heads.get(release), release.catalogue.groups_version

@@ -4,7 +4,7 @@ Calibration, evaluation and :classify all call `decide`, so that a threshold mea
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 
 import numpy as np
@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 NEIGHBOURS_USED = 10
 """Neighbours that calibration and serving both look at."""
+
+HEAD_CANDIDATES = 10
+"""Groups that the head alone can put forward."""
 
 
 class Outcome(StrEnum):
@@ -68,6 +71,23 @@ def best_by_group(groups: Sequence[str | None], scores: Sequence[float]) -> dict
         if group is not None and score > best.get(group, -math.inf):
             best[group] = score
     return best
+
+
+def head_candidates(
+    cosines: NDArray[np.float32], labels: Sequence[str], positions: Mapping[str, int], neighbour_groups: Iterable[str]
+) -> dict[str, float]:
+    """The head's cosines of the groups that can win: its own best ones, and those of the neighbours.
+
+    Args:
+        cosines: (n_labels,) of one sentence.
+        labels: Group of each cosine.
+        positions: Where each label stands in `labels`.
+        neighbour_groups: Groups among the nearest records; those that the head does not know are left out.
+    """
+    n_best = min(HEAD_CANDIDATES, len(labels))
+    wanted = set(np.argpartition(-cosines, n_best - 1)[:n_best].tolist()) if n_best else set()
+    wanted.update(positions[group] for group in neighbour_groups if group in positions)
+    return {labels[position]: float(cosines[position]) for position in sorted(wanted)}
 
 
 def combine_scores(

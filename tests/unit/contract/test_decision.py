@@ -2,11 +2,19 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.contract.decision import DecisionParameters, Outcome, best_by_group, combine_scores, decide
+from model.contract.decision import (
+    DecisionParameters,
+    Outcome,
+    best_by_group,
+    combine_scores,
+    decide,
+    head_candidates,
+)
 
 SCORES = st.dictionaries(st.sampled_from("abcdef"), st.floats(-1, 1), max_size=6)
 
@@ -69,3 +77,16 @@ def test_probabilities_sum_to_one_and_the_outcome_is_the_likelier_side(
         assert total <= 1 + 1e-9
         assert decision.groups[0].score >= threshold
         assert decision.confidence == max(group.confidence for group in decision.groups)
+
+
+def test_the_head_puts_forward_its_best_and_the_neighbours_groups() -> None:
+    labels = [f"g{number}" for number in range(15)]
+    positions = {label: number for number, label in enumerate(labels)}
+    cosines = np.linspace(0.9, 0.2, 15).astype(np.float32)
+    found = head_candidates(cosines, labels, positions, ["g14", "unknown", "g3"])
+    assert set(found) == {*labels[:10], "g14"}
+    assert found["g14"] == pytest.approx(0.2)
+    assert head_candidates(cosines[:3], labels[:3], {}, []) == pytest.approx(
+        dict(zip(labels[:3], cosines.tolist()[:3], strict=True))
+    )
+    assert head_candidates(cosines[:0], [], {}, ["g1"]) == {}
