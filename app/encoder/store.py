@@ -5,7 +5,7 @@ import shutil
 import threading
 from pathlib import Path
 
-from model.contract.bundle import Bundle, load_bundle
+from model.contract.bundle import Bundle, load_bundle, sync_path
 from model.contract.errors import BundleDamagedError
 from model.contract.manifest import MANIFEST_FILE
 
@@ -40,7 +40,7 @@ class EncoderStore:
             raise
         shutil.rmtree(target, ignore_errors=True)
         staging.rename(target)
-        _sync_one(self._folder)
+        sync_path(self._folder)
         return target
 
     def find_loaded(self, sha: str) -> Bundle | None:
@@ -77,13 +77,5 @@ def _is_whole(folder: Path, sha: str) -> bool:
 
 def _sync(folder: Path) -> None:
     for path in folder.rglob("*"):
-        _sync_one(path)
-    _sync_one(folder)
-
-
-def _sync_one(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync_path(path)
+    sync_path(folder)

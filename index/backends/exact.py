@@ -5,11 +5,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from index.backends.rows import RowFilter, RowMask, Rows, allowed_rows
-from index.checks import check_search
+from index.backends.rows import RowFilter, RowIndex, RowMask
 from index.ranking import ids_of, missing, rank, score_rows
 from index.spec import IndexKind, IndexSpec
-from index.types import Allowed, Ids, Neighbours, Vectors
+from index.types import Ids, Neighbours, Vectors
 
 BLOCK_FLOATS: Final = 8_000_000
 """Numbers held at once (32 MB), so that memory does not grow with the number of queries."""
@@ -24,31 +23,11 @@ SPARE: Final = 16
 """Candidates kept past k, so that ties at the k-th are seen."""
 
 
-class ExactIndex:
+class ExactIndex(RowIndex):
     """Every row is scored; equal scores come in order of record id. Safe to search from many threads."""
 
     spec = IndexSpec(kind=IndexKind.EXACT)
     index_recall = 1.0
-
-    def __init__(self, rows: Rows) -> None:
-        self.rows = rows
-
-    @property
-    def dim(self) -> int:
-        return self.rows.dim
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def search(self, queries: Vectors, k: int, allowed: Allowed | None = None) -> Neighbours:
-        """See IndexReader."""
-        queries = check_search(queries, k, allowed, self.dim)
-        only = None if allowed is None else self.filter_rows(allowed_rows(self.rows.record_ids, allowed))
-        return self.search_rows(queries, k, only)
-
-    def filter_rows(self, mask: RowMask) -> RowFilter:
-        """See FrozenIndex."""
-        return RowFilter(mask)
 
     def search_rows(self, queries: Vectors, k: int, only: RowFilter | None) -> Neighbours:
         """See FrozenIndex."""

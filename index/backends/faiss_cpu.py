@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.backends.exact import SPARE, TIE, search_exact
-from index.backends.rows import RowFilter, RowMask, Rows, allowed_rows
-from index.checks import check_search
+from index.backends.rows import RowFilter, RowIndex, Rows
 from index.errors import BackendMissingError
 from index.ranking import rank, score_rows
 from index.spec import IndexKind, IndexSpec
-from index.types import Allowed, Neighbours, Vectors
+from index.types import Neighbours, Vectors
 
 
 def load_faiss() -> Any:
@@ -34,34 +33,13 @@ def load_faiss() -> Any:
     return faiss
 
 
-class FaissIndex:
-    """What both kinds share: their rows, the checks, and the number of threads of a search."""
+class FaissIndex(RowIndex):
+    """What both kinds share: FAISS, the number of threads of a search, and answers without it."""
 
     def __init__(self, rows: Rows, threads: int) -> None:
-        self.rows = rows
+        super().__init__(rows)
         self._threads = threads
         self.faiss = load_faiss()
-
-    @property
-    def dim(self) -> int:
-        return self.rows.dim
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def search(self, queries: Vectors, k: int, allowed: Allowed | None = None) -> Neighbours:
-        """See IndexReader."""
-        queries = check_search(queries, k, allowed, self.dim)
-        only = None if allowed is None else self.filter_rows(allowed_rows(self.rows.record_ids, allowed))
-        return self.search_rows(queries, k, only)
-
-    def filter_rows(self, mask: RowMask) -> RowFilter:
-        """See FrozenIndex."""
-        return RowFilter(mask)
-
-    def search_rows(self, queries: Vectors, k: int, only: RowFilter | None) -> Neighbours:
-        """See FrozenIndex."""
-        raise NotImplementedError
 
     def exact(self, queries: Vectors, k: int, only: RowFilter | None) -> Neighbours:
         """Answer without FAISS."""

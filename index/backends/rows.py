@@ -1,12 +1,13 @@
 """What the in-memory back ends share: immutable rows in order of record id, and masks over them."""
 
+from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from index.checks import check_rows
+from index.checks import check_rows, check_search
 from index.errors import InvalidIdError, InvalidVectorError
 from index.interface import IndexReader
 from index.spec import IndexSpec
@@ -119,6 +120,34 @@ class FrozenIndex(IndexReader, Protocol):
     def search_rows(self, queries: Vectors, k: int, only: RowFilter | None) -> Neighbours:
         """As `search`, of arguments that were checked, among the filter's rows; None means all."""
         ...
+
+
+class RowIndex(ABC):
+    """What the in-memory back ends share: their rows, the checks and the mask over rows."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+
+    @property
+    def dim(self) -> int:
+        return self.rows.dim
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def search(self, queries: Vectors, k: int, allowed: Allowed | None = None) -> Neighbours:
+        """See IndexReader."""
+        queries = check_search(queries, k, allowed, self.dim)
+        only = None if allowed is None else self.filter_rows(allowed_rows(self.rows.record_ids, allowed))
+        return self.search_rows(queries, k, only)
+
+    def filter_rows(self, mask: RowMask) -> RowFilter:
+        """See FrozenIndex."""
+        return RowFilter(mask)
+
+    @abstractmethod
+    def search_rows(self, queries: Vectors, k: int, only: RowFilter | None) -> Neighbours:
+        """See FrozenIndex."""
 
 
 def allowed_rows(record_ids: Ids, allowed: Allowed) -> RowMask:

@@ -73,12 +73,12 @@ def write_bundle(folder: Path, files: Mapping[str, bytes], manifest: Manifest) -
     staging.mkdir(parents=True)
     for name, content in [*files.items(), (names.MANIFEST_FILE, text)]:
         _write_durably(staging / name, content)
-    _sync_folder(staging)
+    sync_path(staging)
     retired = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     if folder.exists():
         folder.rename(retired)
     staging.rename(folder)
-    _sync_folder(folder.parent)
+    sync_path(folder.parent)
     shutil.rmtree(retired, ignore_errors=True)
     return hashlib.sha256(text).hexdigest()
 
@@ -195,8 +195,9 @@ def _write_durably(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync_path(path: Path) -> None:
+    """Make a file, or the names in a folder, survive power loss."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
