@@ -82,9 +82,28 @@ def test_evaluate_counts_out_of_scope_sentences(small_data: Path, smoke_bundle: 
     strangers.write_text("text\nwhat is the weather\n今天天气如何\n")
     done = trainer("evaluate", smoke_bundle, small_data, "--against", small_data, "--out-of-scope", strangers, "--json")
     metrics = json.loads(done.stdout.splitlines()[-1])
-    assert metrics["oos_recall"] in (0.0, 0.5, 1.0)
-    assert 0 <= metrics["oos_auroc"] <= 1
-    assert 0 <= metrics["in_scope_accuracy"] <= 1
+    bundle = load_bundle(smoke_bundle)
+    rows = [line.split("\t") for line in small_data.read_text().splitlines()[1:]]
+    stored, groups = bundle.encoder.encode([row[2] for row in rows]), [row[0] for row in rows]
+    weight, threshold = bundle.manifest.decision.head_weight, bundle.manifest.decision.threshold
+    assert bundle.head is not None
+
+    def score(text: str) -> float:
+        """The best of all groups: its class vector's cosine mixed with its nearest sentence's among the ten nearest."""
+        embedding = bundle.encoder.encode([text])[0]
+        nearest = sorted(zip(stored @ embedding, groups, strict=True), reverse=True)[:10]
+        best = dict(sorted(((group, cosine) for cosine, group in nearest), key=lambda pair: pair[1]))
+        of_head = bundle.head.weights @ embedding  # type: ignore[union-attr]
+        floor = nearest[-1][0]
+        mixed = [
+            weight * cosine + (1 - weight) * best.get(label, floor)
+            for label, cosine in zip(bundle.head.labels, of_head, strict=True)  # type: ignore[union-attr]
+        ]
+        return float(max(mixed))
+
+    refused = [score(text) < threshold for text in ("what is the weather", "今天天气如何")]
+    assert metrics["oos_recall"] == np.mean(refused)
+    assert metrics["n"] == len(groups)
 
 
 def test_the_table_shows_the_baseline(small_data: Path, smoke_bundle: Path, trainer) -> None:  # type: ignore[no-untyped-def]
