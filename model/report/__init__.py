@@ -1,0 +1,1 @@
+"""A run as one page a person can read, and what to try next."""
