@@ -2,9 +2,10 @@
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -24,7 +25,8 @@ class Position:
         epoch: From 0.
         batch: Batches of this epoch done.
         step: Optimiser steps of the run done.
-        loss_sum: Sum of this epoch's batch losses.
+        sums: Sum of each scalar over this epoch's batches.
+        total_steps: Steps of the whole run, as planned at its start.
         best_metric: Of the watched metric so far, None before the first evaluation.
         best_epoch: Epoch of it, from 1.
         seconds: Training time, over all sittings.
@@ -33,40 +35,63 @@ class Position:
     epoch: int = 0
     batch: int = 0
     step: int = 0
-    loss_sum: float = 0.0
+    sums: dict[str, float] = field(default_factory=dict)
+    total_steps: int = 0
     best_metric: float | None = None
     best_epoch: int = 0
     seconds: float = 0.0
 
 
+class Stateful(Protocol):
+    """Something with tensors of its own to keep: an average of the weights, a callback."""
+
+    def state_dict(self) -> dict[str, Tensor]: ...
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None: ...
+
+
 @dataclass(slots=True)
 class RunState:
-    """All that a run changes as it goes."""
+    """All that a run changes as it goes.
+
+    Attributes:
+        modules: Encoder and objective.
+        optimisers: Theirs.
+        others: What else has a state, by name.
+        generators: State of each process's random generator, by rank.
+        position: Where the run stands.
+        plan: Batches of the running epoch.
+    """
 
     modules: nn.Module
-    optimiser: torch.optim.Optimizer
+    optimisers: Sequence[torch.optim.Optimizer]
+    others: Mapping[str, Stateful] = field(default_factory=dict)
+    generators: Sequence[Tensor] = ()
     position: Position = field(default_factory=Position)
     plan: BatchPlan = field(default_factory=list)
 
 
-def save_checkpoint(path: Path, state: RunState, config_json: str) -> None:
+def save_checkpoint(path: Path, state: RunState, settings: str) -> None:
     """Write the state so that the file is the old one or the new one, never half of one.
 
     Raises:
         RunFolderError: The disk is full or refuses; the file that was there is whole.
     """
     tensors = {f"module.{name}": tensor for name, tensor in state.modules.state_dict().items()}
-    for index, slots in state.optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{index}.{slot}": torch.as_tensor(value) for slot, value in slots.items()}
-    tensors["rng"] = torch.get_rng_state()
+    for number, optimiser in enumerate(state.optimisers):
+        for index, slots in optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{number}.{index}.{slot}": torch.as_tensor(value) for slot, value in slots.items()}
+    for name, other in state.others.items():
+        tensors |= {f"other.{name}.{key}": tensor for key, tensor in other.state_dict().items()}
+    tensors |= {f"generator.{rank}": generator for rank, generator in enumerate(state.generators)}
     if state.plan:
         tensors["plan.rows"] = torch.from_numpy(np.concatenate(state.plan))
         tensors["plan.sizes"] = torch.tensor([len(batch) for batch in state.plan])
-    _save(path, tensors, {"position": json.dumps(asdict(state.position)), "config": config_json})
+    _save(path, tensors, {"position": json.dumps(asdict(state.position)), "settings": settings})
 
 
-def load_checkpoint(path: Path, state: RunState, config_json: str) -> None:
-    """Put back what `save_checkpoint` wrote, into modules and an optimiser made from the same settings.
+def load_checkpoint(path: Path, state: RunState, settings: str) -> None:
+    """Put back what `save_checkpoint` wrote, into modules and optimisers made from the same settings.
 
     Raises:
         RunFolderError: Unreadable, or written under other settings.
@@ -77,18 +102,20 @@ def load_checkpoint(path: Path, state: RunState, config_json: str) -> None:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (SafetensorError, OSError) as error:
         raise RunFolderError(f"{path} cannot be read ({error}); start again in a new run folder") from error
-    if metadata["config"] != config_json:
+    if metadata["settings"] != settings:
         raise RunFolderError(
-            f"{path} was written under other settings, another seed or other data; give the same, or a new run folder"
+            f"{path} was written under other settings, another seed, other data or another number of processes; "
+            "give the same, or a new run folder"
         )
     state.modules.load_state_dict(_under("module.", tensors))
-    state.optimiser.load_state_dict(
-        {
-            "state": _by_index(_under("optimiser.", tensors)),
-            "param_groups": state.optimiser.state_dict()["param_groups"],
-        }
-    )
-    torch.set_rng_state(tensors["rng"])
+    for number, optimiser in enumerate(state.optimisers):
+        slots = _by_index(_under(f"optimiser.{number}.", tensors), optimiser)
+        groups = optimiser.state_dict()["param_groups"]
+        optimiser.load_state_dict({"state": slots, "param_groups": groups})
+    for name, other in state.others.items():
+        other.load_state_dict(_under(f"other.{name}.", tensors))
+    generators = _under("generator.", tensors)
+    state.generators = [generators[str(rank)] for rank in range(len(generators))]
     state.position = Position(**json.loads(metadata["position"]))
     if "plan.rows" in tensors:
         cuts = np.cumsum(tensors["plan.sizes"].numpy())[:-1]
@@ -126,9 +153,10 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def _by_index(tensors: dict[str, Tensor]) -> dict[int, dict[str, Any]]:
+def _by_index(tensors: dict[str, Tensor], optimiser: torch.optim.Optimizer) -> dict[int, dict[str, Any]]:
     slots: dict[int, dict[str, Any]] = {}
     for name, tensor in tensors.items():
         index, slot = name.split(".")
-        slots.setdefault(int(index), {})[slot] = tensor
+        counts_in_python = slot == "step" and isinstance(optimiser, torch.optim.SparseAdam)
+        slots.setdefault(int(index), {})[slot] = int(tensor) if counts_in_python else tensor
     return slots

@@ -1,6 +1,9 @@
 """What a recipe leaves open is chosen from the data, and said aloud."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
 
 import numpy as np
 
@@ -19,48 +22,86 @@ _MOST_REFIT = 20_000
 _SENTENCES_SEEN = 25_000
 _FEWEST_EPOCHS, _MOST_EPOCHS = 8, 25
 
+_MOST_FULL_HEAD = 10_000
+"""With more groups than this a step over all class vectors costs more than the encoder."""
 
-def settle(config: Config, group_sizes: Sequence[int], *, has_valid: bool) -> tuple[Config, str]:
+_SAMPLED = 1000
+
+
+class Kind(StrEnum):
+    """What a file says about each sentence."""
+
+    GROUPS = "groups"
+    LABELS = "labels"
+    SENTENCES = "sentences"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the choices depend on.
+
+    Attributes:
+        kind: One group a sentence, several labels, or nothing.
+        sizes: Sentences of each group or label.
+        n_sentences: In the file.
+    """
+
+    kind: Kind
+    sizes: Sequence[int]
+    n_sentences: int
+
+
+def settle(config: Config, shape: Shape, *, has_valid: bool) -> tuple[Config, str]:
     """Fill in the objective and the settings that depend on it.
 
     Args:
         config: As the recipe and the user gave it.
-        group_sizes: Sentences of each group.
+        shape: Of the data.
         has_valid: Whether the user gave validation rows, which then are not to be learnt from.
 
     Returns:
         The settings with nothing left open, and a sentence that says what was chosen and why.
     """
-    objective, why = choose_objective(config, group_sizes)
-    pairs, few = objective is not Objective.HEAD, objective is Objective.JOINT
-    chosen = {
+    objective, why = choose_objective(config, shape)
+    few = objective is Objective.JOINT or (objective is Objective.MULTI_LABEL and shape.n_sentences < _SENTENCES_SEEN)
+    unseen = objective in (Objective.IN_BATCH, Objective.SIM_CSE)
+    many = objective.has_class_vectors and len(shape.sizes) > _MOST_FULL_HEAD
+    chosen: dict[str, Any] = {
         "word_dim": 256 if few else 128,
         "table_start": TableStart.LEXICAL if few else TableStart.RANDOM,
-        "epochs": _choose_epochs(sum(group_sizes)),
-        "batch_size": 128 if pairs else 64,
-        # lexical overlap helps to name a known group, and misleads where unseen groups differ by one word
+        "epochs": _choose_epochs(shape.n_sentences),
+        "batch_size": 128 if objective.has_pairs else 64,
         # a class vector needs its group in training; pairs are meant for groups that nobody has seen
         "split": Split.GROUPS if objective is Objective.IN_BATCH else Split.ROWS,
         # every tenth sentence counts, and training again costs little where there are not too many
-        "refit": not has_valid and sum(group_sizes) <= _MOST_REFIT,
-        "bag_weight": 0.0 if objective is Objective.IN_BATCH else 1.0,
+        "refit": not has_valid and shape.n_sentences <= _MOST_REFIT,
+        # lexical overlap helps to name a known group, and misleads where unseen groups differ by one word
+        "bag_weight": 0.0 if unseen else 1.0,
     }
+    if many:
+        chosen["sampled_negatives"] = _SAMPLED
     left_open = {name: value for name, value in chosen.items() if name not in config.model_fields_set}
     settled = config.model_copy(update={"objective": objective, **left_open})
     return settled, f"{why}; " + ", ".join(f"{name} {getattr(settled, name)}" for name in chosen)
 
 
-def choose_objective(config: Config, group_sizes: Sequence[int]) -> tuple[Objective, str]:
-    """Pick the objective from the group sizes unless the settings name one, and say why."""
-    median = int(np.median(group_sizes)) if group_sizes else 0
-    shape = f"{len(group_sizes)} groups, median {median} sentences"
+def choose_objective(config: Config, shape: Shape) -> tuple[Objective, str]:
+    """Pick the objective from the data unless the settings name one, and say why."""
+    median = int(np.median(shape.sizes)) if shape.sizes else 0
+    kind = "labels" if shape.kind is Kind.LABELS else "groups"
+    described = f"{len(shape.sizes)} {kind}, median {median} sentences"
     if config.objective is not Objective.AUTO:
-        return config.objective, f"objective {config.objective}, as set ({shape})"
-    if median < _SMALL_GROUP and len(group_sizes) >= _MANY_GROUPS:
-        return Objective.IN_BATCH, f"objective in_batch: {shape}, too few for a class vector each: pairs in the batch"
+        return config.objective, f"objective {config.objective}, as set ({described})"
+    if shape.kind is Kind.LABELS:
+        return Objective.MULTI_LABEL, f"objective multi_label: {described}: several labels a sentence"
+    if median < _SMALL_GROUP and len(shape.sizes) >= _MANY_GROUPS:
+        return (
+            Objective.IN_BATCH,
+            f"objective in_batch: {described}, too few for a class vector each: pairs in the batch",
+        )
     if median < _LARGE_GROUP:
-        return Objective.JOINT, f"objective joint: {shape}: a class vector a group, and pairs in the batch"
-    return Objective.HEAD, f"objective head: {shape}: AM-Softmax with a class vector a group"
+        return Objective.JOINT, f"objective joint: {described}: a class vector a group, and pairs in the batch"
+    return Objective.HEAD, f"objective head: {described}: a margin softmax with a class vector a group"
 
 
 def _choose_epochs(n_sentences: int) -> int:

@@ -10,10 +10,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from model.config import RECIPES, make_config
+from model.config import RECIPES, SECTIONS, ProgressForm, make_config
 from model.contract.bundle import Bundle, load_bundle
 from model.contract.errors import SamesayError
-from model.data import load_training_data
+from model.data import Files, load_training_data
 from model.evaluate import LabelledSentences, evaluate
 from model.progress import say
 
@@ -31,33 +31,47 @@ def train_command(
     out_of_scope: Annotated[
         Path | None, typer.Option(help="Sentences of no group, to choose the threshold by.")
     ] = None,
-    unlabelled: Annotated[Path | None, typer.Option(help="Sentences without groups; checked, not used yet.")] = None,
+    unlabelled: Annotated[
+        Path | None, typer.Option(help="Sentences without groups, learnt from with --set rdrop_unlabelled_weight=1.")
+    ] = None,
     recipe: Annotated[str, typer.Option(help=f"One of {', '.join(RECIPES)}.")] = "default",
-    settings: Annotated[list[str] | None, typer.Option("--set", help="name=value; may be given again.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="name=value; may be given again; samesay settings lists them.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of weights, dropout, batches and the split.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in OUT.")] = False,
+    progress: Annotated[ProgressForm, typer.Option(help="How to say where the run stands.")] = ProgressForm.AUTO,
+    callback: Annotated[list[str] | None, typer.Option(help="module:Class of your own; may be given again.")] = None,
 ) -> None:
-    """Train an encoder on groups of sentences that mean the same, and export its bundle."""
-    from model.run import prepare_folder, run_training  # torch takes two seconds to import: not for --help
+    """Train an encoder on groups of sentences that mean the same, and export its bundle.
+
+    Under torchrun several processes share the work: torchrun --nproc-per-node 2 -m model train ...
+    """
+    from model.callbacks.loading import load_callback  # torch takes two seconds to import: not for --help
+    from model.distributed import joined_world
+    from model.run import RunOptions, prepare_folder, run_training
+    from model.start import choose_device
 
     started = time.monotonic()
     config = make_config(recipe, settings or [])
-    if unlabelled is not None:
-        LabelledSentences.read_unlabelled(unlabelled)
-        say(f"{unlabelled}: readable; this version learns from labelled rows only")
-    prepare_folder(out, resume=resume)
-    loaded = load_training_data(data, valid, out_of_scope, config, seed)
-    for finding in loaded.findings:
-        say(finding)
-    (out / CONFIG_FILE).write_text(loaded.config.model_dump_json(indent=2) + "\n")
-    try:
-        bundle = run_training(loaded, seed, out, resume=resume)
-    except KeyboardInterrupt:
-        say(f"stopped: the same command with --resume goes on from the last checkpoint in {out}")
-        raise typer.Exit(130) from None
-    result = {"seconds": round(time.monotonic() - started, 1), "bundle": bundle.sha, **bundle.manifest.metrics}
-    (out / RESULT_FILE).write_text(json.dumps(result, indent=2) + "\n")
-    _report_training(bundle, out, time.monotonic() - started)
+    with joined_world(choose_device(config.device)) as world:
+        loaded = load_training_data(Files(data, valid, out_of_scope, unlabelled), config, seed)
+        if world.is_main:
+            prepare_folder(out, resume=resume)
+            for finding in loaded.findings:
+                say(finding)
+            (out / CONFIG_FILE).write_text(loaded.config.model_dump_json(indent=2) + "\n")
+        callbacks = [load_callback(name) for name in callback or []]
+        options = RunOptions(seed, resume, progress, callbacks, world)
+        try:
+            bundle = run_training(loaded, out, options)
+        except KeyboardInterrupt:
+            say(f"stopped: the same command with --resume goes on from the last checkpoint in {out}")
+            raise typer.Exit(130) from None
+    if bundle is not None:
+        result = {"seconds": round(time.monotonic() - started, 1), "bundle": bundle.sha, **bundle.manifest.metrics}
+        (out / RESULT_FILE).write_text(json.dumps(result, indent=2) + "\n")
+        _report_training(bundle, out, time.monotonic() - started)
 
 
 @application.command("evaluate")
@@ -80,6 +94,19 @@ def evaluate_command(
         return
     beside = _baseline(held_out, stored) if baseline else {}
     Console().print(_metrics_table(metrics, beside, title=str(data)))
+
+
+@application.command("settings")
+def settings_command(
+    recipe: Annotated[str, typer.Option(help=f"Show the values of one of {', '.join(RECIPES)}.")] = "default",
+) -> None:
+    """List every setting of a training run with its value and meaning."""
+    config = make_config(recipe)
+    for section in SECTIONS:
+        table = Table("setting", "value", "meaning", title=section.__doc__, title_justify="left")
+        for name, info in section.model_fields.items():
+            table.add_row(name, str(getattr(config, name)), info.description)
+        Console().print(table)
 
 
 def main() -> None:

@@ -1,16 +1,36 @@
-"""From files to what a run trains on and watches: groups, label indices, splits, and what is odd about the data."""
+"""From files to what a run trains on and watches: groups or labels, splits, and what is odd about the data."""
 
 import hashlib
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.choices import settle
-from model.config import Config, Objective, Split
+from model.choices import Kind, Shape, settle
+from model.config import Config, Objective, Split, check_combinations, warnings_of
 from model.contract.dataset import DatasetFile, Row, count_groups, cross_group_duplicates, read_rows
-from model.errors import TrainingError
+from model.errors import ConfigError, TrainingError
+from model.label_targets import LabelTargets, label_targets
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Where the sentences of a run are.
+
+    Attributes:
+        data: Sentences with their groups or labels; those without a group belong to none.
+        valid: Held-out ones; None to hold out some of `data`.
+        out_of_scope: Sentences of no group, to choose the threshold by.
+        unlabelled: Sentences without groups to learn from.
+    """
+
+    data: Path
+    valid: Path | None = None
+    out_of_scope: Path | None = None
+    unlabelled: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +38,12 @@ class TrainingData:
     """What one run sees.
 
     Attributes:
-        train, valid: Rows with a group.
+        train, valid: Rows with a group, or with labels, or with neither where sentences alone are learnt from.
         out_of_scope: Texts that belong to no group, for thresholds.
-        labels: Group of each label index, of the training rows.
-        train_indices: (n_train,) int64 label index of each training row.
+        outliers: Texts that belong to no group, to learn from.
+        unlabelled: Texts whose group nobody knows, to learn from.
+        labels: Group, or label, of each label index, of the training rows.
+        train_indices: (n_train,) int64 label index of each training row; 0 where rows have no group.
         config: The settings, with what they left to the data filled in.
         findings: Sentences for the user: what was chosen, what is odd.
         fingerprint: sha256 over all rows, order included.
@@ -35,49 +57,75 @@ class TrainingData:
     config: Config
     findings: list[str] = field(default_factory=list)
     fingerprint: str = ""
+    outliers: list[str] = field(default_factory=list)
+    unlabelled: list[str] = field(default_factory=list)
 
     def with_held_out(self) -> "TrainingData":
         """The same data with the held-out rows among the training rows."""
         train = [*self.train, *self.valid]
-        labels, indices = index_labels(train)
+        labels, indices = index_labels(train, self.config.objective)
         return replace(self, train=train, valid=[], labels=labels, train_indices=indices)
 
+    def texts(self) -> list[str]:
+        """All that is learnt from: training rows, then unlabelled texts, then outliers."""
+        return [*(row.text for row in self.train), *self.unlabelled, *self.outliers]
 
-def load_training_data(
-    path: Path, valid_path: Path | None, out_of_scope_path: Path | None, config: Config, seed: int
-) -> TrainingData:
+    @property
+    def unlabelled_rows(self) -> NDArray[np.int64]:
+        """Where the unlabelled texts stand in `texts`."""
+        return np.arange(len(self.train), len(self.train) + len(self.unlabelled))
+
+    @property
+    def outlier_rows(self) -> NDArray[np.int64]:
+        """Where the outliers stand in `texts`."""
+        begin = len(self.train) + len(self.unlabelled)
+        return np.arange(begin, begin + len(self.outliers))
+
+    @property
+    def label_targets(self) -> LabelTargets:
+        """Which labels the training rows have."""
+        return label_targets(self.train, self.labels)
+
+    @property
+    def valid_targets(self) -> LabelTargets:
+        """Which labels the held-out rows have; labels that training never saw are left out."""
+        return label_targets(self.valid, self.labels)
+
+
+def load_training_data(files: Files, config: Config, seed: int) -> TrainingData:
     """Read, check, choose the objective and split.
 
     Without a validation file some of the rows are held out: whole groups for the in-batch objective, since it has to
-    serve groups it never saw, and single rows for the head.
+    serve groups it never saw, and single rows otherwise.
 
     Raises:
         DatasetError: A file cannot be used.
+        ConfigError: Settings that do not fit each other or the data.
         TrainingError: Fewer than two groups, or no group with two sentences where pairs are needed.
     """
-    file = read_rows(path, need=["group"])
-    rows, stray = _with_group(file.rows)
-    findings = _describe(file, rows, stray)
-    config, choices = settle(config, list(count_groups(rows).values()), has_valid=valid_path is not None)
-    findings.append(choices)
-    if valid_path is not None:
-        train, valid = rows, _with_group(read_rows(valid_path, need=["group"]).rows)[0]
-    else:
-        train, valid = split(rows, config, seed)
-        kind = "groups" if config.split is Split.GROUPS else "rows"
-        findings.append(
-            f"held out {len(valid)} of {len(rows)} sentences (whole {kind}) to choose the checkpoint and the threshold"
-        )
-    labels, indices = index_labels(train)
-    _check_trainable(train, labels, config.objective)
-    others = (
-        [row.text for row in read_rows(out_of_scope_path).rows] if out_of_scope_path else [row.text for row in stray]
-    )
-    return TrainingData(train, valid, others, labels, indices, config, findings, _fingerprint([*train, *valid]))
+    file = read_rows(files.data)
+    kind = _kind(file, config)
+    rows, stray = _with_group(file.rows) if kind is Kind.GROUPS else (file.rows, [])
+    sizes = list(_sizes(rows, kind).values())
+    given = config.model_fields_set
+    settled, choice = settle(config, Shape(kind, sizes, len(rows)), has_valid=files.valid is not None)
+    check_combinations(settled)
+    findings = [*_describe(file, rows, stray, kind), choice, *warnings_of(settled, given)]
+    train, valid = _hold_out(files, rows, settled, seed, findings, kind)
+    labels, indices = index_labels(train, settled.objective)
+    _check_trainable(train, labels, settled)
+    outliers, strangers = _share_strangers(files, stray, settled, seed, findings)
+    unlabelled = _read_unlabelled(files, settled, findings)
+    return TrainingData(
+        train, valid, strangers, labels, indices, settled, findings, _fingerprint([*train, *valid], unlabelled, outliers),
+        outliers, unlabelled,
+    )  # fmt: skip
 
 
-def index_labels(rows: list[Row]) -> tuple[list[str], NDArray[np.int64]]:
-    """The groups in order of name, and the (n,) int64 index of each row's."""
+def index_labels(rows: Sequence[Row], objective: Objective = Objective.HEAD) -> tuple[list[str], NDArray[np.int64]]:
+    """The groups (or labels) in order of name, and the (n,) int64 index of each row's group."""
+    if not objective.has_groups:
+        return sorted({label for row in rows for label in row.labels}), np.zeros(len(rows), np.int64)
     labels = sorted({row.group for row in rows if row.group})
     index_of = {label: index for index, label in enumerate(labels)}
     return labels, np.array([index_of[row.group or ""] for row in rows], np.int64)
@@ -88,33 +136,138 @@ def split(rows: list[Row], config: Config, seed: int) -> tuple[list[Row], list[R
     rng = np.random.default_rng((seed, 0x5117))
     wanted = min(config.most_valid, int(len(rows) * config.valid_share))
     order = [rows[number] for number in rng.permutation(len(rows))]
-    if config.split is Split.GROUPS:
-        sizes = count_groups(rows)
-        held_groups: set[str | None] = set()
-        held = 0
-        for row in order:
-            if held < wanted and row.group not in held_groups:
-                held_groups.add(row.group)
-                held += sizes[row.group or ""]
-        return [row for row in rows if row.group not in held_groups], [row for row in rows if row.group in held_groups]
-    left = count_groups(rows)
-    held_lines: set[int] = set()
-    for row in order:
-        if len(held_lines) < wanted and left[row.group or ""] > 2:
-            left[row.group or ""] -= 1
-            held_lines.add(row.line)
+    if config.objective is Objective.MULTI_LABEL:
+        held_lines = {row.line for row in order[:wanted]}
+    elif config.split is Split.GROUPS:
+        held_lines = _held_groups(order, wanted)
+    else:
+        held_lines = _held_rows(order, wanted)
     return [row for row in rows if row.line not in held_lines], [row for row in rows if row.line in held_lines]
+
+
+def _held_groups(order: list[Row], wanted: int) -> set[int]:
+    sizes = count_groups(order)
+    groups: set[str | None] = set()
+    held = 0
+    for row in order:
+        if held < wanted and row.group not in groups:
+            groups.add(row.group)
+            held += sizes[row.group or ""]
+    return {row.line for row in order if row.group in groups}
+
+
+def _held_rows(order: list[Row], wanted: int) -> set[int]:
+    left = count_groups(order)
+    lines: set[int] = set()
+    for row in order:
+        if len(lines) < wanted and left[row.group or ""] > 2:
+            left[row.group or ""] -= 1
+            lines.add(row.line)
+    return lines
+
+
+def _hold_out(
+    files: Files, rows: list[Row], config: Config, seed: int, findings: list[str], kind: Kind
+) -> tuple[list[Row], list[Row]]:
+    if files.valid is not None:
+        held = read_rows(files.valid).rows
+        if kind is Kind.LABELS:
+            return rows, held
+        valid = [row for row in held if row.group is not None]
+        if not valid:
+            raise TrainingError(f"{files.valid}: no row has a group; held-out rows need one to be measured")
+        if config.objective.has_class_vectors and not {row.group for row in valid} & {row.group for row in rows}:
+            findings.append(
+                f"{files.valid}: none of its groups is trained on: they are retrieved among themselves, "
+                "and the class vectors are not measured"
+            )
+        return rows, valid
+    if config.objective is Objective.SIM_CSE:
+        findings.append("nothing is held out: sentences alone cannot tell which encoder is best; --valid FILE would")
+        return rows, []
+    train, valid = split(rows, config, seed)
+    whole = "groups" if config.split is Split.GROUPS and kind is Kind.GROUPS else "rows"
+    findings.append(
+        f"held out {len(valid)} of {len(rows)} sentences (whole {whole}) to choose the checkpoint and the threshold"
+    )
+    return train, valid
+
+
+def _share_strangers(
+    files: Files, stray: list[Row], config: Config, seed: int, findings: list[str]
+) -> tuple[list[str], list[str]]:
+    """Texts of no group to learn from, and those to choose the threshold by: never the same."""
+    texts = [row.text for row in stray]
+    given = [row.text for row in read_rows(files.out_of_scope).rows] if files.out_of_scope else []
+    if not config.outlier_exposure_weight:
+        return [], given or texts
+    if given and texts:
+        return texts, given
+    pool = given or texts
+    if len(pool) < 2:
+        raise ConfigError(
+            "outlier_exposure_weight needs sentences of no group to learn from: rows of DATA with an empty group"
+        )
+    order = np.random.default_rng((seed, 0x00D)).permutation(len(pool))
+    half = len(pool) // 2
+    findings.append(f"of {len(pool)} out-of-scope sentences {half} are learnt from, the others choose the threshold")
+    return [pool[number] for number in order[:half]], [pool[number] for number in order[half:]]
+
+
+def _read_unlabelled(files: Files, config: Config, findings: list[str]) -> list[str]:
+    weighted = config.rdrop_unlabelled_weight > 0 or "rdrop_unlabelled_weight" in config.hyperparameter_schedules
+    if files.unlabelled is None:
+        if weighted:
+            raise ConfigError("rdrop_unlabelled_weight is set, but no --unlabelled FILE is given")
+        return []
+    texts = [row.text for row in read_rows(files.unlabelled).rows]
+    if not weighted and config.objective is not Objective.SIM_CSE:
+        findings.append(
+            f"{files.unlabelled}: {len(texts)} sentences, not learnt from: --set rdrop_unlabelled_weight=1 would"
+        )
+        return []
+    findings.append(f"{files.unlabelled}: {len(texts)} sentences to learn from")
+    return texts
+
+
+def _kind(file: DatasetFile, config: Config) -> Kind:
+    """What the file says of each sentence, unless the objective asks for something else.
+
+    Raises:
+        ConfigError: It does not say what the objective needs.
+    """
+    if config.objective is Objective.SIM_CSE:
+        return Kind.SENTENCES
+    has_groups, has_labels = any(row.group for row in file.rows), any(row.labels for row in file.rows)
+    if config.objective is Objective.MULTI_LABEL and not has_labels:
+        raise ConfigError(f"objective=multi_label, but {file.path} has no column labels, or it is empty")
+    if has_groups and config.objective is not Objective.MULTI_LABEL:
+        return Kind.GROUPS
+    if has_labels and not config.objective.has_groups:
+        return Kind.LABELS
+    raise ConfigError(
+        f"{file.path} has neither a column group (or label) nor labels with anything in it; "
+        "to learn from sentences alone, --set objective=sim_cse"
+    )
+
+
+def _sizes(rows: list[Row], kind: Kind) -> Counter[str]:
+    if kind is Kind.LABELS:
+        return Counter(label for row in rows for label in row.labels)
+    return count_groups(rows)
 
 
 def _with_group(rows: list[Row]) -> tuple[list[Row], list[Row]]:
     return [row for row in rows if row.group is not None], [row for row in rows if row.group is None]
 
 
-def _describe(file: DatasetFile, rows: list[Row], stray: list[Row]) -> list[str]:
+def _describe(file: DatasetFile, rows: list[Row], stray: list[Row], kind: Kind) -> list[str]:
     findings = [f"{file.path}: {len(rows)} sentences, {file.encoding}"]
     if stray:
         findings.append(f"{len(stray)} rows without a group count as out of scope")
     findings += [f"{file.path}: line {bad.line} left out: {bad.reason}" for bad in file.bad_rows[:10]]
+    if kind is not Kind.GROUPS:
+        return findings
     duplicates = cross_group_duplicates(rows)
     if duplicates:
         examples = [f"lines {', '.join(str(row.line) for row in same)}" for same in list(duplicates.values())[:3]]
@@ -127,17 +280,24 @@ def _describe(file: DatasetFile, rows: list[Row], stray: list[Row]) -> list[str]
     return findings
 
 
-def _check_trainable(train: list[Row], labels: list[str], objective: Objective) -> None:
+def _check_trainable(train: list[Row], labels: list[str], config: Config) -> None:
+    if config.objective is Objective.SIM_CSE:
+        if len(train) < 2:
+            raise TrainingError(f"training needs at least two sentences, found {len(train)}")
+        return
     if len(labels) < 2:
-        raise TrainingError(f"training needs at least two groups, found {len(labels)}: {labels}")
-    if objective is Objective.IN_BATCH and sum(size > 1 for size in count_groups(train).values()) < 2:
+        what = "labels" if config.objective is Objective.MULTI_LABEL else "groups"
+        raise TrainingError(f"training needs at least two {what}, found {len(labels)}: {labels}")
+    if config.objective is Objective.IN_BATCH and sum(size > 1 for size in count_groups(train).values()) < 2:
         raise TrainingError(
             "the in-batch objective needs at least two groups of two sentences; add variants, or --set objective=head"
         )
 
 
-def _fingerprint(rows: list[Row]) -> str:
+def _fingerprint(rows: Sequence[Row], *more: Sequence[str]) -> str:
     digest = hashlib.sha256()
     for row in rows:
-        digest.update(f"{row.group}\t{row.text}\n".encode(errors="replace"))
+        digest.update(f"{row.group}\t{row.labels}\t{row.text}\n".encode(errors="replace"))
+    for texts in more:
+        digest.update("\n".join(texts).encode(errors="replace"))
     return digest.hexdigest()

@@ -29,6 +29,7 @@ class SentenceEncoder(nn.Module):
         self.dim = config.hidden_size * (2 if config.bidirectional else 1)
         self.tokens = nn.Embedding(n_ids, config.word_dim, padding_idx=PAD_ID)
         self.grams = nn.EmbeddingBag(config.buckets + 1, config.word_dim, mode="sum") if config.buckets else None
+        self.embedding_noise_std = config.embedding_noise_std
         self.embedding_dropout = nn.Dropout(config.embedding_dropout)
         self.gru = nn.GRU(
             config.word_dim,
@@ -61,6 +62,8 @@ class SentenceEncoder(nn.Module):
         if self.grams is not None:
             table = table + self.grams(batch.grams, batch.gram_offsets) * batch.gram_scale
         vectors = self.embedding_dropout(functional.embedding(batch.positions, table))  # (B, T, word_dim)
+        if self.training and self.embedding_noise_std:
+            vectors = vectors + self.embedding_noise_std * torch.randn_like(vectors)
         packed = pack_padded_sequence(vectors, batch.lengths, batch_first=True, enforce_sorted=False)
         states, last = self.gru(packed)
         pooled = functional.normalize(self.output_dropout(self._pool(states, last, batch.lengths)), dim=1)

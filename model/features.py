@@ -1,7 +1,7 @@
 """Tokenised sentences as tensors: every distinct token is featurised once, and once more a batch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -30,6 +30,16 @@ class Batch:
     gram_scale: Tensor
     positions: Tensor
     lengths: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on another device, but for the lengths."""
+        if device.type == "cpu":
+            return self
+        moved = {
+            name: getattr(self, name).to(device, non_blocking=True)
+            for name in ("token_ids", "grams", "gram_offsets", "gram_scale", "positions")
+        }
+        return replace(self, **moved)
 
 
 class FeatureTable:

@@ -1,16 +1,19 @@
 """What the held-out rows can tell: known groups are classified, unseen ones are retrieved among themselves."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.contract.bundle import Head
+from model.config import Objective
+from model.contract.bundle import Head, LabelHead
 from model.data import TrainingData
-from model.metrics import accuracy, macro_f1, retrieval_metrics, vote
+from model.errors import ConfigError
+from model.metrics import accuracy, macro_f1, multi_label_metrics, retrieval_metrics, vote
 from model.neighbours import nearest
 
 _MOST_VOTES = 5
+_KNN = ("knn1", "knn5")
 
 
 class HeldOut:
@@ -18,35 +21,62 @@ class HeldOut:
 
     Args:
         data: The run's data. If most held-out groups occur in training they are a closed set: the head's accuracy is
-            watched, or without a head that of the nearest training sentence. Otherwise it is hit_rate@1.
+            watched, or without a head that of the nearest training sentence. Otherwise it is hit_rate@1; with several
+            labels a sentence, micro_f1.
         has_head: Whether the objective trains class vectors.
     """
 
     def __init__(self, data: TrainingData, *, has_head: bool) -> None:
         self.groups = [row.group or "" for row in data.valid]
         self._train_groups = [row.group or "" for row in data.train]
+        self._multi_label = data.config.objective is Objective.MULTI_LABEL
+        self._targets = data.valid_targets if self._multi_label else None
         known = set(data.labels)
         self._closed = sum(group in known for group in self.groups) > len(self.groups) / 2
-        self.watched = "hit_rate@1" if not self._closed else "head_accuracy" if has_head else "knn1"
+        self.monitor = self._choose_monitor(data.config.monitor, has_head=has_head) if data.valid else ""
+
+    def _choose_monitor(self, wanted: str, *, has_head: bool) -> str:
+        if self._multi_label:
+            usual, others = "micro_f1", ["macro_f1", "exact_match"]
+        elif not self._closed:
+            usual, others = "hit_rate@1", ["hit_rate@5", "hit_rate@10", "mrr@10", "map@r"]
+        else:
+            of_head = ["head_accuracy", "head_macro_f1"] if has_head else []
+            usual, *others = [*of_head, *_KNN]
+        names = [usual, *others, "loss"]
+        if wanted not in ("auto", *names):
+            raise ConfigError(f"monitor={wanted}: this run can watch {', '.join(names)}")
+        return usual if wanted == "auto" else wanted
 
     def watch(
-        self, valid: NDArray[np.float32], head: Head | None, encode_training: Callable[[], NDArray[np.float32]]
-    ) -> float:
-        """The watched metric.
+        self,
+        valid: NDArray[np.float32],
+        head: Head | None,
+        label_head: LabelHead | None,
+        encode_training: Callable[[], NDArray[np.float32]],
+    ) -> Mapping[str, float]:
+        """Metrics of an epoch: all that cost little, and the monitor.
 
         Args:
             valid: (n_valid, dim) embeddings.
-            head: The class vectors as they are now, if any.
+            head, label_head: The class vectors as they are now, if any.
             encode_training: Embeds the training rows; called only where needed.
         """
-        if self.watched == "head_accuracy" and head is not None:
-            return head_metrics(head, valid, self.groups)[self.watched]
-        if self.watched == "knn1":
-            return self._knn_metrics(valid, encode_training())[self.watched]
-        return retrieval_metrics(valid, self.groups).get(self.watched, 0.0)
+        if self._multi_label or not self._closed:
+            return self.measure(valid, valid[:0], head, label_head)
+        of_head = head_metrics(head, valid, self.groups) if head else {}
+        return of_head | (self._knn_metrics(valid, encode_training()) if self.monitor in _KNN else {})
 
-    def measure(self, valid: NDArray[np.float32], train: NDArray[np.float32], head: Head | None) -> dict[str, float]:
+    def measure(
+        self,
+        valid: NDArray[np.float32],
+        train: NDArray[np.float32],
+        head: Head | None,
+        label_head: LabelHead | None = None,
+    ) -> dict[str, float]:
         """All metrics that apply."""
+        if self._targets is not None and label_head is not None:
+            return multi_label_metrics(label_head.confidences(valid) > 0.5, self._targets.holds, self._targets.known)
         if not self._closed:
             return retrieval_metrics(valid, self.groups)
         of_head = head_metrics(head, valid, self.groups) if head else {}

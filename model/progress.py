@@ -1,13 +1,15 @@
-"""Progress of a run: a live line on a terminal, plain lines elsewhere, and metrics.jsonl for machines."""
+"""How a run talks: a live line on a terminal, plain lines elsewhere, JSON for programs."""
 
 import json
 import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from model.config import ProgressForm
 
 _PLAIN_EVERY_S = 5.0
 
@@ -17,65 +19,119 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-class ProgressReporter:
-    """Shows loss, sentences a second, time left and the watched metric.
+class Narrator(Protocol):
+    """Tells the user where a run stands."""
 
-    Args:
-        metrics_file: Where each epoch is appended as one JSON object.
-        total_steps: Steps of the whole run.
-        step: Steps done already, of a resumed run.
-    """
-
-    def __init__(self, metrics_file: Path, total_steps: int, step: int = 0) -> None:
-        self._metrics_file = metrics_file
-        self._total_steps = total_steps
-        self._started = time.monotonic()
-        self._first_step = step
-        self._sentences = 0
-        self._last_line = self._started
-        self._watched = ""
-        self._bar: Progress | None = None
-        if sys.stderr.isatty():
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"),
-            )
-            self._bar = Progress(*columns, console=Console(stderr=True))
-            self._task = self._bar.add_task("training", total=total_steps, completed=step, note="")
-            self._bar.start()
-
-    def step(self, step: int, epoch: int, loss: float, n_sentences: int) -> None:
-        """One batch is done."""
-        self._sentences += n_sentences
-        now = time.monotonic()
-        note = (
-            f"epoch {epoch} loss {loss:.4f} {self._sentences / (now - self._started):,.0f} sentences/s {self._watched}"
-        )
-        if self._bar is not None:
-            self._bar.update(self._task, completed=step, note=note)
-        elif now - self._last_line >= _PLAIN_EVERY_S:
-            self._last_line = now
-            left_s = (now - self._started) / max(1, step - self._first_step) * (self._total_steps - step)
-            self.say(f"step {step}/{self._total_steps} {note} ETA {left_s:.0f} s")
+    def batch(self, step: int, total_steps: int, note: Mapping[str, float]) -> None:
+        """A batch is done; `note` has epoch, loss, sentences_per_s and the last metrics."""
 
     def epoch(self, values: Mapping[str, float]) -> None:
-        """An epoch is done: its number, step and loss, and the watched metric where rows are held out."""
-        watched = [name for name in values if name not in ("epoch", "step", "loss")]
-        self._watched = " ".join(f"{name} {values[name]:.4f}" for name in watched)
-        with self._metrics_file.open("a") as file:
-            file.write(json.dumps(values) + "\n")
-        self.say(f"epoch {values['epoch']}: loss {values['loss']:.4f} {self._watched}".rstrip())
-
-    def say(self, line: str) -> None:
-        """Print a line beside the bar."""
-        if self._bar is not None:
-            self._bar.console.print(line, highlight=False)
-        else:
-            say(line)
+        """An epoch is done."""
 
     def close(self) -> None:
-        """Take the bar down."""
-        if self._bar is not None:
-            self._bar.stop()
+        """The run is over."""
+
+
+class TerminalNarrator:
+    """A bar that stays at the foot, and a line an epoch above it."""
+
+    def __init__(self) -> None:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        self._bar = Progress(*columns, console=Console(stderr=True))
+        self._task = self._bar.add_task("training", total=None, note="")
+        self._bar.start()
+
+    def batch(self, step: int, total_steps: int, note: Mapping[str, float]) -> None:
+        self._bar.update(self._task, completed=step, total=total_steps, note=_describe(note))
+
+    def epoch(self, values: Mapping[str, float]) -> None:
+        self._bar.console.print(_describe(values), highlight=False)
+
+    def close(self) -> None:
+        self._bar.stop()
+
+
+class PlainNarrator:
+    """A line every few seconds and one an epoch."""
+
+    def __init__(self) -> None:
+        self._started = self._last = time.monotonic()
+        self._first_step: int | None = None
+
+    def batch(self, step: int, total_steps: int, note: Mapping[str, float]) -> None:
+        if self._first_step is None:
+            self._first_step = step - 1
+        now = time.monotonic()
+        if now - self._last < _PLAIN_EVERY_S:
+            return
+        self._last = now
+        left_s = (now - self._started) / max(1, step - self._first_step) * (total_steps - step)
+        say(f"step {step}/{total_steps} {_describe(note)} ETA {left_s:.0f} s")
+
+    def epoch(self, values: Mapping[str, float]) -> None:
+        say(_describe(values))
+
+    def close(self) -> None:
+        """Nothing to take down."""
+
+
+class JsonNarrator:
+    """One JSON object a line: {"event": "progress" | "epoch", ...}, at most one progress a second."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+
+    def batch(self, step: int, total_steps: int, note: Mapping[str, float]) -> None:
+        now = time.monotonic()
+        if now - self._last >= 1:
+            self._last = now
+            self._write({"event": "progress", "step": step, "total_steps": total_steps, **note})
+
+    def epoch(self, values: Mapping[str, float]) -> None:
+        self._write({"event": "epoch", **values})
+
+    def close(self) -> None:
+        """Nothing to take down."""
+
+    def _write(self, event: Mapping[str, Any]) -> None:
+        print(json.dumps(event), file=sys.stderr, flush=True)
+
+
+class SilentNarrator:
+    """Says nothing: for the other processes of a distributed run."""
+
+    def batch(self, step: int, total_steps: int, note: Mapping[str, float]) -> None:
+        """Nothing."""
+
+    def epoch(self, values: Mapping[str, float]) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+def make_narrator(form: ProgressForm) -> Narrator:
+    """The one for this form; auto takes the terminal where there is one."""
+    if form is ProgressForm.JSON:
+        return JsonNarrator()
+    if form is ProgressForm.TERMINAL or (form is ProgressForm.AUTO and sys.stderr.isatty()):
+        return TerminalNarrator()
+    return PlainNarrator()
+
+
+_WHOLE = ("epoch", "step")
+_QUIET = ("step", "learning_rate", "seconds")
+
+
+def _describe(values: Mapping[str, float]) -> str:
+    shown = {name: value for name, value in values.items() if name not in _QUIET}
+    return " ".join(f"{name} {value:.0f}" if name in _WHOLE else f"{name} {_short(value)}" for name, value in shown.items())
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.4f}"

@@ -1,15 +1,41 @@
 """A whole run: train, measure on the held-out rows, train again on all rows if so set, export."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from model.callbacks.interface import Callback
+from model.callbacks.progress import METRICS_FILE, ProgressReporter
+from model.config import ProgressForm
 from model.contract.bundle import Bundle
 from model.data import TrainingData
+from model.distributed import World
 from model.errors import RunFolderError
 from model.export import export, measure_held_out
-from model.progress import say
-from model.train import CHECKPOINT_FILE, METRICS_FILE, train
+from model.progress import make_narrator, say
+from model.start import CHECKPOINT_FILE
+from model.train import Trained, train
 
 REFIT_FOLDER = "refit"
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How a run is carried out, apart from what it learns.
+
+    Attributes:
+        seed: Of weights, dropout, batches and the split.
+        resume: Go on from what is there.
+        progress: How to say where it stands.
+        callbacks: The user's own.
+        world: The processes that share it.
+    """
+
+    seed: int = 0
+    resume: bool = False
+    progress: ProgressForm = ProgressForm.AUTO
+    callbacks: Sequence[Callback] = ()
+    world: World = World()
 
 
 def prepare_folder(out: Path, *, resume: bool) -> None:
@@ -26,7 +52,7 @@ def prepare_folder(out: Path, *, resume: bool) -> None:
     out.mkdir(parents=True, exist_ok=True)
 
 
-def run_training(data: TrainingData, seed: int, out: Path, *, resume: bool) -> Bundle:
+def run_training(data: TrainingData, out: Path, options: RunOptions) -> Bundle | None:
     """Train and export to OUT/bundle.
 
     The held-out rows choose the checkpoint, the thresholds and the figures of the manifest. A refit then learns from
@@ -35,18 +61,28 @@ def run_training(data: TrainingData, seed: int, out: Path, *, resume: bool) -> B
 
     Args:
         data: With its settings.
-        seed: Of the whole run.
         out: The run folder; it exists.
-        resume: Go on from what is there.
+        options: How.
+
+    Returns:
+        The bundle; None at the processes beside the main one.
     """
-    trained = train(data, seed, out, resume=resume)
-    held = measure_held_out(trained, data)
-    say(_describe_threshold(data))
+    trained = _train(data, out, options)
+    held = measure_held_out(trained, data) if options.world.is_main else None
+    if options.world.is_main:
+        say(_describe_threshold(data))
     if data.config.refit and data.valid:
-        say(f"refit: once more on all {len(data.train) + len(data.valid)} sentences")
+        if options.world.is_main:
+            say(f"refit: once more on all {len(data.train) + len(data.valid)} sentences")
         (out / REFIT_FOLDER).mkdir(exist_ok=True)
-        trained = train(data.with_held_out(), seed, out / REFIT_FOLDER, resume=resume)
-    return export(trained, held, data, seed, out / "bundle")
+        trained = _train(data.with_held_out(), out / REFIT_FOLDER, options)
+    return export(trained, held, data, options.seed, out / "bundle") if held is not None else None
+
+
+def _train(data: TrainingData, folder: Path, options: RunOptions) -> Trained:
+    own = [ProgressReporter(make_narrator(options.progress))] if options.world.is_main else []
+    callbacks = [*own, *options.callbacks]
+    return train(data, options.seed, folder, resume=options.resume, callbacks=callbacks, world=options.world)
 
 
 def _describe_threshold(data: TrainingData) -> str:

@@ -1,0 +1,196 @@
+"""The settings that are one word out of a few."""
+
+from enum import StrEnum
+
+
+class Objective(StrEnum):
+    """What is minimised."""
+
+    AUTO = "auto"
+    HEAD = "head"
+    IN_BATCH = "in_batch"
+    JOINT = "joint"
+    MULTI_LABEL = "multi_label"
+    SIM_CSE = "sim_cse"
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether it learns from one group a sentence."""
+        return self in (Objective.HEAD, Objective.IN_BATCH, Objective.JOINT)
+
+    @property
+    def has_class_vectors(self) -> bool:
+        """Whether it trains one class vector a group."""
+        return self in (Objective.HEAD, Objective.JOINT)
+
+    @property
+    def has_pairs(self) -> bool:
+        """Whether sentences of the batch are each other's negatives."""
+        return self in (Objective.IN_BATCH, Objective.JOINT, Objective.SIM_CSE)
+
+
+class Pooling(StrEnum):
+    """How the states of a sentence become one vector."""
+
+    MAX = "max"
+    MEAN = "mean"
+    LAST = "last"
+
+
+class Split(StrEnum):
+    """What is held out for validation where no file is given."""
+
+    GROUPS = "groups"
+    ROWS = "rows"
+
+
+class TableStart(StrEnum):
+    """Where the token and gram rows begin."""
+
+    RANDOM = "random"
+    LEXICAL = "lexical"
+
+
+class MarginLoss(StrEnum):
+    """What is done to the true label's cosine before the softmax."""
+
+    AM_SOFTMAX = "am_softmax"
+    ARCFACE = "arcface"
+    A_SOFTMAX = "a_softmax"
+    SIMPLER_A_SOFTMAX = "simpler_a_softmax"
+    NORMALISED_SOFTMAX = "normalised_softmax"
+
+
+class ScaleMode(StrEnum):
+    """Where the scale of the logits comes from."""
+
+    FIXED = "fixed"
+    ADACOS = "adacos"
+
+
+class Loss(StrEnum):
+    """What the logits of one sentence cost."""
+
+    CROSS_ENTROPY = "cross_entropy"
+    FOCAL = "focal"
+    HARD_TRUNCATION = "hard_truncation"
+    SOFT_TRUNCATION = "soft_truncation"
+
+
+class MultiLabelLoss(StrEnum):
+    """What the scores of one sentence with several labels cost."""
+
+    ZLPR = "zlpr"
+    BCE = "bce"
+    SOFT_F1 = "soft_f1"
+    F1_WEIGHTED_BCE = "f1_weighted_bce"
+
+
+class ClassWeight(StrEnum):
+    """How much a sentence counts, by the size of its group."""
+
+    NONE = "none"
+    BALANCED = "balanced"
+    EFFECTIVE_NUMBER = "effective_number"
+
+
+class Sampler(StrEnum):
+    """Which sentences an epoch visits."""
+
+    UNIFORM = "uniform"
+    CLASS_BALANCED = "class_balanced"
+    PK = "pk"
+
+
+class LogitAdjustment(StrEnum):
+    """Where the prior of the groups enters."""
+
+    NONE = "none"
+    LOSS = "loss"
+    POSTHOC = "posthoc"
+
+
+class RDropOn(StrEnum):
+    """What the two passes of R-Drop have to agree in."""
+
+    LOGITS = "logits"
+    EMBEDDINGS = "embeddings"
+
+
+class FloodMode(StrEnum):
+    """Whether the mean loss is flooded, or that of each sentence."""
+
+    BATCH = "batch"
+    INSTANCE = "instance"
+
+
+class WeightConstraint(StrEnum):
+    """What a weight matrix is held to."""
+
+    NONE = "none"
+    UNIT_NORM = "unit_norm"
+    MAX_NORM = "max_norm"
+    SPECTRAL_NORM = "spectral_norm"
+
+
+class ConstraintTarget(StrEnum):
+    """Which weights are constrained."""
+
+    HEAD = "head"
+    BAG = "bag"
+
+
+class ConstraintBy(StrEnum):
+    """Whether weights are put back after each step or expressed so that they cannot leave."""
+
+    PROJECTION = "projection"
+    PARAMETRISATION = "parametrisation"
+
+
+class Precision(StrEnum):
+    """Number format of the encoder's arithmetic in training; class scores are float32 always."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+
+
+class Device(StrEnum):
+    """Where training runs."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class ScheduleShape(StrEnum):
+    """The learning rate after its warm-up."""
+
+    COSINE = "cosine"
+    LINEAR = "linear"
+    STEP = "step"
+    CONSTANT = "constant"
+
+
+class ThresholdRule(StrEnum):
+    """By which rule the threshold of "no match" is chosen."""
+
+    BALANCED = "balanced"
+    FALSE_ACCEPT_RATE = "false_accept_rate"
+
+
+class LabelThresholdRule(StrEnum):
+    """By which rule the confidence is chosen from which a label counts."""
+
+    ZERO = "zero"
+    GLOBAL = "global"
+    PER_LABEL = "per_label"
+
+
+class ProgressForm(StrEnum):
+    """How a run tells where it stands."""
+
+    AUTO = "auto"
+    TERMINAL = "terminal"
+    PLAIN = "plain"
+    JSON = "json"

@@ -1,0 +1,112 @@
+"""Terms beside the raw loss: R-Drop with and without labels, center loss, outlier exposure."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.config import Objective, RDropOn
+from model.data import TrainingData
+from model.losses.center_loss import CenterLoss
+from model.losses.outlier_exposure import outlier_exposure
+from model.losses.r_drop import embedding_consistency, multi_label_kl, symmetric_kl
+from model.objectives.base import EncodedBatch, Outputs, Regulariser
+
+
+class Divergence:
+    """How far two passes of the same sentences are apart."""
+
+    def __init__(self, on: RDropOn, *, multi_label: bool) -> None:
+        self._on = on
+        self._of_scores = multi_label_kl if multi_label else symmetric_kl
+
+    def __call__(self, first: Tensor, second: Tensor, outputs: Outputs) -> Tensor:
+        """Scalar: a quarter of the symmetric divergence, mean over sentences.
+
+        With the mean cross-entropy over both passes this is half of the paper's sum, so that the weight is the paper's
+        alpha, per sentence.
+        """
+        if self._on is RDropOn.EMBEDDINGS or outputs.score is None:
+            return embedding_consistency(first, second).mean()
+        return self._of_scores(outputs.score(first), outputs.score(second)).mean() / 4
+
+
+class RDrop(Regulariser):
+    """Two passes of each sentence of the batch agree."""
+
+    name = "rdrop_kl"
+    weight = "rdrop_alpha"
+    views = 2
+
+    def __init__(self, divergence: Divergence) -> None:
+        super().__init__()
+        self._divergence = divergence
+
+    def loss(self, batch: EncodedBatch, outputs: Outputs, extra: Tensor) -> Tensor:
+        return self._divergence(batch.views[0], batch.views[1], outputs)
+
+
+class UnlabelledRDrop(Regulariser):
+    """Two passes of sentences without groups agree; a batch brings as many as it has itself."""
+
+    name = "rdrop_unlabelled_kl"
+    weight = "rdrop_unlabelled_weight"
+
+    def __init__(self, rows: NDArray[np.int64], divergence: Divergence) -> None:
+        super().__init__()
+        self._pool = rows
+        self._divergence = divergence
+
+    def extra_rows(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        return np.tile(rng.choice(self._pool, min(n, len(self._pool)), replace=False), 2)
+
+    def loss(self, batch: EncodedBatch, outputs: Outputs, extra: Tensor) -> Tensor:
+        first, second = extra.chunk(2)
+        return self._divergence(first, second, outputs)
+
+
+class Centers(Regulariser):
+    """Sentences are drawn to a learned centre of their group."""
+
+    name = "center_loss"
+    weight = "center_loss_weight"
+
+    def __init__(self, data: TrainingData, dim: int) -> None:
+        super().__init__()
+        self._loss = CenterLoss(len(data.labels), dim)
+        self.register_buffer("_label_indices", torch.from_numpy(data.train_indices), persistent=False)
+
+    def loss(self, batch: EncodedBatch, outputs: Outputs, extra: Tensor) -> Tensor:
+        losses: Tensor = self._loss(batch.flat, self._label_indices[batch.rows].repeat(len(batch.views)))
+        return losses.mean()
+
+
+class OutlierExposure(Regulariser):
+    """Sentences that are known to be of no group are near no group more than any other."""
+
+    name = "outlier_loss"
+    weight = "outlier_exposure_weight"
+
+    def __init__(self, rows: NDArray[np.int64]) -> None:
+        super().__init__()
+        self._pool = rows
+
+    def extra_rows(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        return rng.choice(self._pool, min(max(2, n // 4), len(self._pool)), replace=False)
+
+    def loss(self, batch: EncodedBatch, outputs: Outputs, extra: Tensor) -> Tensor:
+        assert outputs.score is not None
+        return outlier_exposure(outputs.score(extra)).mean()
+
+
+def make_regularisers(data: TrainingData, dim: int) -> list[Regulariser]:
+    """Those whose weight is not 0, now or by a schedule."""
+    config = data.config
+    divergence = Divergence(config.rdrop_on, multi_label=config.objective is Objective.MULTI_LABEL)
+    makers = {
+        "rdrop_alpha": lambda: RDrop(divergence),
+        "rdrop_unlabelled_weight": lambda: UnlabelledRDrop(data.unlabelled_rows, divergence),
+        "center_loss_weight": lambda: Centers(data, dim),
+        "outlier_exposure_weight": lambda: OutlierExposure(data.outlier_rows),
+    }
+    return [make() for name, make in makers.items() if getattr(config, name) or name in config.hyperparameter_schedules]

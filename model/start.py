@@ -1,0 +1,170 @@
+"""All that a run needs before its first batch: tables, encoder, objective, optimisers, callbacks, and its state."""
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from model.batching import BatchPlan
+from model.callbacks.average import WeightAverage
+from model.callbacks.best_checkpoint import BestCheckpoint
+from model.callbacks.early_stopping import EarlyStopping
+from model.callbacks.interface import Callback, TrainingRun
+from model.callbacks.projection import WeightProjection
+from model.checkpoint import RunState, Stateful, load_checkpoint
+from model.config import Config, ConstraintBy, ConstraintTarget, Device, Precision, TableStart, WeightConstraint
+from model.constraints import constrain
+from model.contract.text import TextContract, Tokens
+from model.data import TrainingData
+from model.distributed import World
+from model.encoder import SentenceEncoder
+from model.encoding import encode_all
+from model.errors import ConfigError
+from model.features import FeatureTable
+from model.held_out import HeldOut
+from model.lexical_start import start_from_words
+from model.objectives.base import TrainingObjective
+from model.objectives.factory import make_objective
+from model.optimisation import Optimisation
+from model.vocabulary import build_contract
+
+CHECKPOINT_FILE = "checkpoint.safetensors"
+
+
+@dataclass(slots=True)
+class Started:
+    """A run that is ready for its next batch."""
+
+    run: TrainingRun
+    contract: TextContract
+    table: FeatureTable
+    valid_table: FeatureTable | None
+    held_out: HeldOut
+    modules: nn.ModuleDict
+    encoder: SentenceEncoder
+    objective: TrainingObjective
+    optimisation: Optimisation
+    average: WeightAverage | None
+    callbacks: list[Callback]
+    device: torch.device
+    settings: str
+    n_train: int
+    seed: int
+
+    def notify(self, moment: str) -> None:
+        """Call this hook of every callback."""
+        for callback in self.callbacks:
+            getattr(callback, moment)(self.run)
+
+    def encode_training(self) -> NDArray[np.float32]:
+        """Embeddings of the training rows, without dropout."""
+        return encode_all(self.encoder, self.table, self.n_train)
+
+    def plan_epoch(self, epoch: int) -> BatchPlan:
+        """The batches of an epoch; the same whenever asked."""
+        return self.objective.plan(np.random.default_rng((self.seed, epoch)), self.encode_training)
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Arithmetic of the encoder in the settings' precision."""
+        precision = self.run.config.precision
+        half = torch.bfloat16 if precision is Precision.BFLOAT16 else torch.float16
+        return torch.autocast(self.device.type, half, enabled=precision is not Precision.FLOAT32)
+
+
+def start(
+    data: TrainingData,
+    seed: int,
+    folder: Path,
+    *,
+    resume: bool,
+    callbacks: Sequence[Callback],
+    world: World,
+) -> Started:
+    """Make everything from the data and the seed, then put back the checkpoint if one is to be resumed."""
+    config = data.config
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    torch.manual_seed(seed)
+    device = choose_device(config.device)
+    contract = build_contract(data.texts(), config)
+    sentences = [contract.tokenise(text) for text in data.texts()]
+    table = FeatureTable(sentences)
+    valid_table = FeatureTable([contract.tokenise(row.text) for row in data.valid]) if data.valid else None
+    encoder = _fresh_encoder(contract, sentences[: len(data.train)], config, seed)
+    objective = make_objective(data, table, encoder.dim, seed)
+    project = _constrain(encoder, objective, config)
+    modules = nn.ModuleDict({"encoder": encoder, "objective": objective}).to(device)
+    world.broadcast(modules.state_dict().values())
+    torch.manual_seed(seed + 7919 * world.rank)  # every process drops other units
+    optimisation = Optimisation(encoder, objective, config, world, device)
+    average = WeightAverage(modules, config.ema_decay) if config.ema_decay else None
+    asked = [
+        *([WeightProjection(project)] if config.constraint_by is ConstraintBy.PROJECTION else []),
+        BestCheckpoint(),
+        *([EarlyStopping(config.patience)] if config.patience and data.valid else []),
+    ]
+    every = [*asked, *callbacks]
+    others: dict[str, Stateful] = {f"callback{number}": callback for number, callback in enumerate(every)}
+    if average is not None:
+        others["average"] = average
+    held_out = HeldOut(data, has_head=objective.head() is not None)
+    state = RunState(modules, optimisation.optimisers, others)
+    run = TrainingRun(config, folder, encoder, objective, state, world.is_main, monitor=held_out.monitor)
+    settings = f"{config.model_dump_json()}{data.fingerprint}{seed}x{world.size}"
+    begun = Started(
+        run, contract, table, valid_table, held_out, modules, encoder, objective, optimisation, average, every, device,
+        settings, len(data.train), seed,
+    )  # fmt: skip
+    if resume and (folder / CHECKPOINT_FILE).exists():
+        load_checkpoint(folder / CHECKPOINT_FILE, state, settings)
+        torch.set_rng_state(state.generators[world.rank])
+    if not state.plan:
+        state.plan = begun.plan_epoch(0)
+        per_epoch = -(-len(state.plan) // config.gradient_accumulation_steps)
+        state.position.total_steps = config.epochs * per_epoch
+    return begun
+
+
+def choose_device(wanted: Device) -> torch.device:
+    """The processor to train on.
+
+    Raises:
+        ConfigError: A GPU was asked for and there is none.
+    """
+    available = torch.cuda.is_available()
+    if wanted is Device.CUDA and not available:
+        raise ConfigError("device=cuda, but PyTorch sees no GPU (torch.cuda.is_available() is False); set device=auto")
+    if wanted is Device.CPU or not available:
+        return torch.device("cpu")
+    return torch.device("cuda", local_rank() % torch.cuda.device_count())
+
+
+def local_rank() -> int:
+    """Number of this process on its machine, as torchrun gives it."""
+
+
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def _fresh_encoder(contract: TextContract, sentences: Sequence[Tokens], config: Config, seed: int) -> SentenceEncoder:
+    encoder = SentenceEncoder(contract.n_ids, config)
+    if config.table_start is TableStart.LEXICAL and config.buckets:
+        start_from_words(encoder, sentences, seed)
+    return encoder
+
+
+def _constrain(encoder: SentenceEncoder, objective: TrainingObjective, config: Config) -> Callable[[], None]:
+    """Hold the head's or the bag's weights as set; returns what has to be called after each step."""
+    of_head = config.constraint_target is ConstraintTarget.HEAD
+    module = objective.constrainable() if of_head else encoder.bag
+    if config.weight_constraint is WeightConstraint.NONE:
+        return lambda: None
+    if module is None:
+        raise ConfigError(f"constraint_target=head, but objective {config.objective} has no weights to constrain")
+    return constrain(module, "weight", config.weight_constraint, config.max_norm, config.constraint_by)
