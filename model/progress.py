@@ -124,13 +124,13 @@ def make_narrator(form: ProgressForm) -> Narrator:
     return PlainNarrator()
 
 
-_WHOLE = ("epoch", "step")
-_QUIET = ("step", "learning_rate", "seconds")
+_QUIET = ("epoch", "step", "learning_rate")
 
 
 def _describe(values: Mapping[str, float]) -> str:
-    shown = {name: value for name, value in values.items() if name not in _QUIET}
-    return " ".join(f"{name} {value:.0f}" if name in _WHOLE else f"{name} {_short(value)}" for name, value in shown.items())
+    quiet = {*_QUIET, *(["loss_raw"] if values.get("loss_raw") == values.get("loss") else [])}
+    shown = [f"{name} {_short(value)}" for name, value in values.items() if name not in quiet]
+    return f"epoch {values['epoch']:.0f}: {' '.join(shown)}"
 
 
 def _short(value: float) -> str:

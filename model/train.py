@@ -159,7 +159,8 @@ def _measure(begun: Started) -> dict[str, float]:
         head, label_head = begun.objective.head(), begun.objective.label_head()
         valid = encode_all(begun.encoder, begun.valid_table)
         metrics = begun.held_out.watch(valid, head, label_head, lambda: begun.encode_training())
-    return {"epoch": position.epoch + 1, "step": position.step, **means, **metrics}
+    rate = run.state.optimisers[0].param_groups[0]["lr"]
+    return {"epoch": position.epoch + 1, "step": position.step, "learning_rate": rate, **means, **metrics}
 
 
 def _save(begun: Started, world: World) -> None:

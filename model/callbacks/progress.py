@@ -24,8 +24,12 @@ class ProgressReporter(Callback):
         self._sentences = 0
 
     def on_train_begin(self, run: TrainingRun) -> None:
-        """Start the clock."""
+        """Start the clock, and forget epochs that a killed run had counted but not kept."""
         self._started = time.monotonic()
+        path = run.folder / METRICS_FILE
+        if path.exists():
+            kept = [line for line in path.read_text().splitlines() if json.loads(line)["epoch"] <= run.state.position.epoch]
+            path.write_text("".join(f"{line}\n" for line in kept))
 
     def on_batch_end(self, run: TrainingRun) -> None:
         """Show the batch."""

@@ -1,0 +1,113 @@
+"""Settings: recipes, values, and the combinations that make no sense."""
+
+import pytest
+
+from model.config import Config, check_combinations, make_config, warnings_of
+from model.errors import ConfigError
+
+
+def test_settings_change_a_recipe() -> None:
+    config = make_config("classic", ["epochs=3", "bidirectional=true", "pooling=mean", "learning_rate=1e-4"])
+    assert (config.epochs, config.bidirectional, config.pooling, config.learning_rate) == (3, True, "mean", 1e-4)
+    assert config.buckets == 0  # still the recipe's
+
+
+@pytest.mark.parametrize(
+    ("recipe", "setting", "message"),
+    [
+        ("defualt", "epochs=1", "no recipe 'defualt'; did you mean 'default'"),
+        ("default", "epoch=1", "no setting 'epoch'; did you mean 'epochs'"),
+        ("default", "learning_rat=1", "did you mean 'learning_rate'"),
+        ("default", "epochs", "write name=value"),
+        ("default", "epochs=0", "greater than or equal to 1"),
+        ("default", "epochs=many", "--set epochs=many"),
+        ("default", "pooling=best", "'max', 'mean' or 'last'"),
+        ("default", 'hyperparameter_schedules={"margin"', "not JSON"),
+        ("default", 'hyperparameter_schedules={"epochs": [[0, 1]]}', "'epochs' cannot change; these can: "),
+        ("default", 'hyperparameter_schedules={"margin": [[0.5, 0], [0.2, 1]]}', "give them ascending, 0 to 1"),
+        ("default", 'hyperparameter_schedules={"margin": []}', "give them ascending, 0 to 1"),
+        ("default", 'hyperparameter_schedules={"margin": [[0, -1]]}', "margin cannot be -1"),
+    ],
+)
+def test_unusable_settings_name_the_remedy(recipe: str, setting: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_config(recipe, [setting])
+
+
+@pytest.mark.parametrize(("loss", "margin"), [("am_softmax", 0.35), ("arcface", 0.5), ("a_softmax", 4)])
+def test_each_margin_loss_has_its_usual_margin(loss: str, margin: float) -> None:
+    assert make_config("default", [f"margin_loss={loss}"]).margin == margin
+    assert make_config("default", [f"margin_loss={loss}", "margin=1e-3"] if loss != "a_softmax" else []).margin != 4
+
+
+@pytest.mark.parametrize(("name", "loss"), [("cosface", "am_softmax"), ("sphereface", "a_softmax")])
+def test_a_margin_loss_goes_by_its_other_name_too(name: str, loss: str) -> None:
+    assert make_config("default", [f"margin_loss={name}"]).margin_loss == loss
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        (["logit_adjustment=loss", "class_weight=balanced"], "count them twice"),
+        (["logit_adjustment=posthoc", "class_weight=effective_number"], "count them twice"),
+        (["logit_adjustment=loss", "sampler=class_balanced"], "would do nothing"),
+        (["class_weight=balanced", "sampler=pk"], "count them twice"),
+        (["objective=multi_label", "class_weight=balanced"], "multi_label_loss=zlpr"),
+        (["objective=multi_label", "logit_adjustment=loss"], "multi_label_loss=zlpr"),
+        (["objective=multi_label", "sampler=pk"], "leave it uniform"),
+        (["objective=multi_label", "loss=focal"], "set multi_label_loss"),
+        (["objective=in_batch", "gradient_accumulation_steps=2"], "raise batch_size"),
+        (["objective=sim_cse", "gradient_accumulation_steps=2"], "raise batch_size"),
+        (["flood_level=0.1", "gradient_accumulation_steps=2"], "flood_mode=instance"),
+        (["rdrop_alpha=1", "embedding_dropout=0"], "differ by dropout"),
+        (["objective=sim_cse", "embedding_dropout=0"], "differ by dropout"),
+        (["objective=in_batch", "rdrop_alpha=1"], "rdrop_on=embeddings"),
+        (["objective=sim_cse", "rdrop_alpha=1", "rdrop_on=embeddings"], "leave rdrop_alpha at 0"),
+        (["loss=focal", "label_smoothing=0.1"], "loss=cross_entropy"),
+        (["margin_loss=a_softmax", "margin=1.5"], "whole margin"),
+        (["margin_loss=am_softmax", "margin=1"], "below 1"),
+        (["margin_loss=arcface", "margin=1.6"], "below 1.57"),
+        (["margin_warmup_epochs=1", 'hyperparameter_schedules={"margin": [[0, 0]]}'], "both change the margin"),
+        (["sampled_negatives=10", "sub_centers=3"], "need all of them"),
+        (["sampled_negatives=10", "scale_mode=adacos"], "need all of them"),
+        (["sampled_negatives=10", "weight_constraint=unit_norm"], "constraint_target=bag"),
+        (["weight_constraint=max_norm", "constraint_target=bag", "bag_weight=0"], "there is no bag"),
+        (["scale_mode=adacos", 'hyperparameter_schedules={"scale": [[0, 20]]}'], "sets the scale itself"),
+    ],
+)
+def test_senseless_combinations_are_refused_with_the_reason(settings: list[str], reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        make_config("default", settings)
+
+
+def test_each_refused_setting_is_fine_alone() -> None:
+    for setting in ("logit_adjustment=loss", "class_weight=balanced", "sampler=pk", "rdrop_alpha=1", "flood_level=0.1"):
+        check_combinations(make_config("default", [setting]))
+
+
+@pytest.mark.parametrize(
+    ("settings", "warning"),
+    [
+        (["objective=head", "label_smoothing=0.1"], "works against the margin"),
+        (["objective=head", "center_loss_weight=0.1"], "expect little"),
+        (["objective=head", "scale_mode=adacos"], "made for no margin"),
+        (["objective=head", "margin_loss=simpler_a_softmax"], "45 and 72 degrees"),
+        (["objective=in_batch", "margin=0.2"], "margin has no effect with objective in_batch"),
+        (["objective=head", "temperature=0.1"], "temperature has no effect with objective head"),
+        (["objective=head", "focal_gamma=1"], "focal_gamma has no effect"),
+        (["objective=multi_label", "multi_label_loss=zlpr", "positive_weight=3"], "positive_weight has no effect"),
+    ],
+)
+def test_doubtful_combinations_are_warned_of(settings: list[str], warning: str) -> None:
+    config = make_config("default", settings)
+    assert any(warning in said for said in warnings_of(config, config.model_fields_set))
+
+
+def test_a_plain_run_is_warned_of_nothing() -> None:
+    for objective in ("head", "in_batch", "joint", "multi_label", "sim_cse"):
+        config = make_config("default", [f"objective={objective}"])
+        assert warnings_of(config, config.model_fields_set) == []
+
+
+def test_every_setting_says_what_it_means() -> None:
+    assert [name for name, info in Config.model_fields.items() if not info.description] == []

@@ -1,0 +1,144 @@
+"""From files to training data: splits, out-of-scope and unlabelled sentences, and what is odd."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.config import Config, Objective, Split, make_config
+from model.contract.dataset import Row
+from model.contract.errors import DatasetError
+from model.data import Files, load_training_data, split
+from model.errors import ConfigError, TrainingError
+
+
+def rows_of(sizes: list[int]) -> list[Row]:
+    groups = [f"g{number}" for number, size in enumerate(sizes) for _ in range(size)]
+    return [Row(line=line, text=f"text {line}", group=group) for line, group in enumerate(groups, start=2)]
+
+
+def write(tmp_path: Path, content: str, name: str = "a.tsv") -> Path:
+    path = tmp_path / name
+    path.write_text(content)
+    return path
+
+
+BODY = "group\ttext\n" + "".join(
+    f"g{number}\tsentence {number} {copy}\n" for number in range(4) for copy in range(12)
+)
+
+
+def test_a_split_by_group_keeps_groups_whole_and_one_by_row_keeps_two() -> None:
+    rows = rows_of([5] * 40)
+    train, valid = split(rows, Config(split=Split.GROUPS), seed=1)
+    assert {row.group for row in train}.isdisjoint({row.group for row in valid})
+    assert len(train) + len(valid) == 200
+    assert 20 <= len(valid) < 25
+    train, valid = split(rows_of([2] * 10 + [30]), Config(split=Split.ROWS), seed=1)
+    assert {row.group for row in valid} == {"g10"}
+    assert len(valid) == 5
+
+
+def test_the_split_is_seeded() -> None:
+    rows = rows_of([5] * 40)
+    first, again, other = (split(rows, Config(split=Split.ROWS), seed=seed)[1] for seed in (3, 3, 4))
+    assert first == again != other
+
+
+def test_what_is_odd_about_the_data_is_said(tmp_path: Path) -> None:
+    path = write(tmp_path, f"{BODY}g1\tsame\ng2\tSame!\nlonely\tonly one\n\tno group\ng1\n")
+    data = load_training_data(Files(path), Config(), seed=0)
+    said = "\n".join(data.findings)
+    assert "1 texts stand in more than one group (lines 50, 51)" in said
+    assert "1 groups have one sentence only" in said
+    assert "1 rows without a group count as out of scope" in said
+    assert "line 54 left out: 1 cells where the header has 2" in said
+    assert data.out_of_scope == ["no group"]
+    assert [data.labels[index] for index in data.train_indices] == [row.group for row in data.train]
+
+
+def test_one_group_is_no_training_set(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"at least two groups, found 1: \['g'\]"):
+        load_training_data(Files(write(tmp_path, "group\ttext\ng\ta\ng\tb\ng\tc\n")), Config(), seed=0)
+    with pytest.raises(ConfigError, match="neither a column group .* --set objective=sim_cse"):
+        load_training_data(Files(write(tmp_path, "text\na\nb\n")), Config(), seed=0)
+
+
+def test_groups_of_one_cannot_be_paired(tmp_path: Path) -> None:
+    path = write(tmp_path, "group\ttext\n" + "".join(f"g{n}\tsentence {n}\n" for n in range(9)))
+    with pytest.raises(TrainingError, match="two groups of two sentences; add variants"):
+        load_training_data(Files(path), make_config("default", ["objective=in_batch"]), seed=0)
+    data = load_training_data(Files(path), make_config("default", ["objective=head"]), seed=0)
+    assert "9 groups have one sentence only" in "\n".join(data.findings)
+
+
+def test_sentences_alone_are_enough_when_asked_for(tmp_path: Path) -> None:
+    path = write(tmp_path, "text\na\nb\nc\n")
+    data = load_training_data(Files(path), make_config("default", ["objective=sim_cse"]), seed=0)
+    assert ([row.text for row in data.train], data.valid, data.labels) == (["a", "b", "c"], [], [])
+    assert "nothing is held out" in "\n".join(data.findings)
+
+
+def test_a_column_of_labels_makes_it_multi_label(tmp_path: Path) -> None:
+    body = "".join(f"text {n}\t{'a|b' if n % 2 else 'c'}\n" for n in range(40)) + "nothing\tnone\n"
+    data = load_training_data(Files(write(tmp_path, "text\tlabels\n" + body)), Config(), seed=0)
+    assert data.config.objective is Objective.MULTI_LABEL
+    assert data.labels == ["a", "b", "c"]
+    assert len(data.train) + len(data.valid) == 41
+    for row, values in zip(data.train, data.label_targets.values, strict=True):
+        assert {data.labels[n] for n in np.flatnonzero(values)} == set(row.labels)
+    with pytest.raises(ConfigError, match="no column labels"):
+        load_training_data(Files(write(tmp_path, BODY, "b.tsv")), Config(objective=Objective.MULTI_LABEL), seed=0)
+
+
+def test_a_label_that_training_never_saw_is_left_out_of_the_held_out_rows(tmp_path: Path) -> None:
+    train = write(tmp_path, "text\tlabels\n" + "".join(f"t {n}\t{'a|b' if n % 2 else 'c'}\n" for n in range(40)))
+    valid = write(tmp_path, "text\tlabels\nx\ta|never\n", "v.tsv")
+    data = load_training_data(Files(train, valid), Config(), seed=0)
+    np.testing.assert_array_equal(data.valid_targets.values, [[1, 0, 0]])
+
+
+def test_held_out_groups_that_training_never_saw_are_said(tmp_path: Path) -> None:
+    valid = write(tmp_path, "group\ttext\nother\tx\nother\ty\n", "v.tsv")
+    data = load_training_data(Files(write(tmp_path, BODY), valid), Config(), seed=0)
+    assert "none of its groups is trained on" in "\n".join(data.findings)
+    with pytest.raises(TrainingError, match="no row has a group"):
+        load_training_data(Files(write(tmp_path, BODY), write(tmp_path, "text\nx\n", "w.tsv")), Config(), seed=0)
+
+
+def test_out_of_scope_sentences_are_never_both_learnt_from_and_decided_by(tmp_path: Path) -> None:
+    strangers = [f"stranger {n}" for n in range(10)]
+    path = write(tmp_path, BODY + "".join(f"\t{text}\n" for text in strangers))
+    exposed = Config(outlier_exposure_weight=0.5)
+    halves = load_training_data(Files(path), exposed, seed=0)
+    assert sorted([*halves.outliers, *halves.out_of_scope]) == strangers
+    assert len(halves.outliers) == 5
+    given = write(tmp_path, "text\nz\n", "oos.tsv")
+    both = load_training_data(Files(path, out_of_scope=given), exposed, seed=0)
+    assert (both.outliers, both.out_of_scope) == (strangers, ["z"])
+    assert [both.texts()[row] for row in both.outlier_rows] == strangers
+    assert load_training_data(Files(path), Config(), seed=0).outliers == []
+    with pytest.raises(ConfigError, match="needs sentences of no group"):
+        load_training_data(Files(write(tmp_path, BODY, "plain.tsv")), exposed, seed=0)
+
+
+def test_unlabelled_sentences_are_learnt_from_only_when_asked(tmp_path: Path) -> None:
+    path, more = write(tmp_path, BODY), write(tmp_path, "text\nu1\nu2\n", "u.tsv")
+    asked = load_training_data(Files(path, unlabelled=more), Config(rdrop_unlabelled_weight=1), seed=0)
+    assert [asked.texts()[row] for row in asked.unlabelled_rows] == ["u1", "u2"]
+    idle = load_training_data(Files(path, unlabelled=more), Config(), seed=0)
+    assert idle.unlabelled == []
+    assert "--set rdrop_unlabelled_weight=1 would" in "\n".join(idle.findings)
+    with pytest.raises(ConfigError, match="no --unlabelled FILE"):
+        load_training_data(Files(path), Config(rdrop_unlabelled_weight=1), seed=0)
+    with pytest.raises(DatasetError, match="holds no usable row"):
+        empty = write(tmp_path, "text\n", "empty.tsv")
+        load_training_data(Files(path, unlabelled=empty), Config(rdrop_unlabelled_weight=1), seed=0)
+
+
+def test_the_fingerprint_follows_every_sentence(tmp_path: Path) -> None:
+    path = write(tmp_path, BODY)
+    first = load_training_data(Files(path), Config(), seed=0).fingerprint
+    assert load_training_data(Files(path), Config(), seed=0).fingerprint == first
+    other = write(tmp_path, BODY.replace("sentence 0 0", "sentence 0 O"), "b.tsv")
+    assert load_training_data(Files(other), Config(), seed=0).fingerprint != first
