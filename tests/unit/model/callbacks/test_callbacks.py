@@ -1,0 +1,116 @@
+"""What callbacks do at their moments."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from model.callbacks.best_checkpoint import BEST_FILE, BestCheckpoint
+from model.callbacks.early_stopping import EarlyStopping
+from model.callbacks.interface import Callback, TrainingRun
+from model.callbacks.loading import load_callback
+from model.callbacks.progress import METRICS_FILE, ProgressReporter
+from model.checkpoint import Position, RunState, load_weights
+from model.config import Config
+from model.errors import ConfigError
+from model.progress import JsonNarrator, PlainNarrator, SilentNarrator
+
+
+def run_of(folder: Path, monitor: str = "score") -> TrainingRun:
+    modules = nn.Linear(1, 1, bias=False)
+    state = RunState(modules, [], position=Position(total_steps=10))
+    return TrainingRun(Config(), folder, None, None, state, True, monitor=monitor)  # type: ignore[arg-type]
+
+
+def evaluate(run: TrainingRun, callback: Callback, value: float, weight: float) -> None:
+    with torch.no_grad():
+        run.state.modules.weight.fill_(weight)  # type: ignore[operator,union-attr]
+    run.metrics = {run.monitor: value, "epoch": run.state.position.epoch + 1}
+    callback.on_evaluated(run)
+    run.state.position.epoch += 1
+    callback.on_epoch_end(run)
+
+
+def kept(run: TrainingRun) -> float:
+    load_weights(run.folder / BEST_FILE, run.state.modules)
+    return float(run.state.modules.weight.detach())  # type: ignore[operator,union-attr]
+
+
+@pytest.mark.parametrize(("monitor", "best"), [("score", 4.0), ("valid_loss", 2.0), ("loss", 2.0)])
+def test_the_best_epoch_is_kept_the_later_of_equals(tmp_path: Path, monitor: str, best: float) -> None:
+    run = run_of(tmp_path, monitor)
+    for weight, value in enumerate([0.5, 0.3, 0.7, 0.7, 0.6], start=1):
+        evaluate(run, BestCheckpoint(), value, float(weight))
+    assert kept(run) == best
+    assert run.state.position.best_epoch == best
+
+
+def test_the_last_epoch_is_kept_where_nothing_is_watched(tmp_path: Path) -> None:
+    run = run_of(tmp_path, "")
+    for weight in (1.0, 2.0):
+        evaluate(run, BestCheckpoint(), 0.0, weight)
+    assert kept(run) == 2.0
+
+
+def test_early_stopping_waits_for_its_patience(tmp_path: Path) -> None:
+    run, best, stopping = run_of(tmp_path), BestCheckpoint(), EarlyStopping(2)
+    stopped = []
+    for value in (0.5, 0.7, 0.6, 0.6):
+        evaluate(run, best, value, 0.0)
+        stopping.on_epoch_end(run)
+        stopped.append(run.stop)
+    assert stopped == [False, False, False, True]
+
+
+class Counting(Callback):
+    """A user's own."""
+
+    seen = 0
+
+    def on_batch_end(self, run: TrainingRun) -> None:
+        self.seen += run.n_sentences
+
+
+def test_a_users_callback_is_found_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "mine_for_samesay.py").write_text(
+        "from model.callbacks.interface import Callback\nclass Mine(Callback):\n    pass\nclass Other:\n    pass\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert type(load_callback("mine_for_samesay:Mine")).__name__ == "Mine"
+    for name, message in [
+        ("mine_for_samesay", "write module:Class"),
+        ("mine_for_samesay:Yours", "has no attribute 'Yours'"),
+        ("nowhere_at_all:Mine", "No module named 'nowhere_at_all'"),
+        ("mine_for_samesay:Other", "not a class derived from"),
+    ]:
+        with pytest.raises(ConfigError, match=message):
+            load_callback(name)
+
+
+def test_epochs_go_to_a_file_and_uncounted_ones_are_forgotten(tmp_path: Path) -> None:
+    run = run_of(tmp_path)
+    reporter = ProgressReporter(SilentNarrator())
+    for epoch in (1, 2, 3):
+        run.metrics = {"epoch": epoch, "loss": 1 / epoch}
+        reporter.on_evaluated(run)
+    run.state.position.epoch = 2  # the checkpoint knows two epochs: the run was killed before the third was saved
+    reporter.on_train_begin(run)
+    lines = [json.loads(line) for line in (tmp_path / METRICS_FILE).read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2]
+
+
+def test_progress_as_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    narrator = JsonNarrator()
+    narrator.batch(3, 10, {"epoch": 1, "loss": 0.5})
+    narrator.epoch({"epoch": 1, "loss": 0.4, "head_accuracy": 0.9})
+    events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert events[0] == {"event": "progress", "step": 3, "total_steps": 10, "epoch": 1, "loss": 0.5}
+    assert events[1] == {"event": "epoch", "epoch": 1, "loss": 0.4, "head_accuracy": 0.9}
+
+
+def test_plain_progress_tells_each_epoch(capsys: pytest.CaptureFixture[str]) -> None:
+    PlainNarrator().epoch({"epoch": 2, "step": 9, "loss": 0.5, "loss_raw": 0.5, "head_accuracy": 0.25})
+    assert capsys.readouterr().err == "epoch 2: loss 0.5000 head_accuracy 0.2500\n"
