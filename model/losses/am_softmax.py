@@ -4,12 +4,29 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from model.losses.precision import inner_products
+from model.losses.target_margin import margin_logits
+
+
+def am_softmax_logits(
+    cosines: Tensor,
+    label_indices: Tensor,
+    *,
+    margin: float,
+    scale: float | Tensor,
+    strength: float | Tensor = 1.0,
+) -> Tensor:
+    """Logits s cos_i, and s (cos_t - m) for the true column; arguments as in `MarginLogits`, m a cosine in [0, 1).
+
+    In logits the margin is s m: who changes the scale changes the margin with it.
+
+    Source: Wang et al. 2018, arXiv:1801.05599 (AM-Softmax); Wang et al. 2018, arXiv:1801.09414 (CosFace).
+    """
+    return margin_logits(cosines, label_indices, lambda true: true - margin, scale=scale, strength=strength)
+
 
 class AMSoftmaxLoss(nn.Module):
     """Additive-margin softmax over one class vector a group.
-
-    The margin is subtracted by index and the rest is an ordinary float32 cross-entropy: the form that subtracts from a
-    logsumexp loses all digits once scale * margin passes 15.
 
     Args:
         n_labels: Number of training groups V, at least 2.
@@ -29,7 +46,7 @@ class AMSoftmaxLoss(nn.Module):
 
     def cosines(self, embeddings: Tensor) -> Tensor:
         """(B, dim) unit embeddings to (B, V) cosines."""
-        return embeddings.float() @ functional.normalize(self.weight, dim=1).T
+        return inner_products(embeddings, functional.normalize(self.weight, dim=1))
 
     def forward(self, embeddings: Tensor, label_indices: Tensor) -> Tensor:
         """Mean loss of a batch: (B, dim) unit embeddings, (B,) int64 label indices."""
@@ -38,5 +55,6 @@ class AMSoftmaxLoss(nn.Module):
 
 def am_softmax(cosines: Tensor, label_indices: Tensor, *, margin: float, scale: float) -> Tensor:
     """Mean AM-Softmax of (B, V) cosines whose true column is `label_indices`."""
-    shift = functional.one_hot(label_indices, cosines.shape[1]).to(cosines.dtype) * margin
-    return functional.cross_entropy(scale * (cosines - shift), label_indices)
+    return functional.cross_entropy(
+        am_softmax_logits(cosines, label_indices, margin=margin, scale=scale), label_indices
+    )

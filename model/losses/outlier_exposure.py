@@ -1,0 +1,39 @@
+"""Outlier exposure: sentences of no group teach the encoder not to be sure of any."""
+
+from torch import Tensor
+
+from model.losses.cross_entropy import cross_entropy_to_uniform
+from model.losses.precision import full_precision
+
+
+def outlier_exposure(logits: Tensor) -> Tensor:
+    """Cross-entropy of sentences out of scope against equal shares for all groups.
+
+    Its floor is ln C, not 0. It evens the logits out but says nothing of their level: an outlier that is equally near
+    to all groups is at the floor, however near. Where the best cosine decides, see `outlier_cosine_hinge`.
+
+    Args:
+        logits: (B, C), without margin.
+
+    Returns:
+        (B,) losses in nats; the authors weigh them by 0.5 beside the in-scope mean.
+
+    Source: Hendrycks et al. 2019, arXiv:1812.04606.
+    """
+    return cross_entropy_to_uniform(logits)
+
+
+def outlier_cosine_hinge(cosines: Tensor, *, ceiling: float) -> Tensor:
+    """max(0, best cosine - ceiling): what lets an outlier pass is its one nearest group, so only that is pushed away.
+
+    The best and not the mean of all: with many groups the mean is near 0 whatever the nearest one does, and its
+    gradient would be spread over groups that never attract the sentence.
+
+    Args:
+        cosines: (B, C), plain.
+        ceiling: Highest cosine that an outlier may have, in [-1, 1]; at or below the threshold of the decision.
+
+    Returns:
+        (B,) cosines above the ceiling, not reduced.
+    """
+    return (full_precision(cosines).amax(dim=1) - ceiling).clamp(min=0)
