@@ -41,6 +41,22 @@ class TableStart(StrEnum):
     LEXICAL = "lexical"
 
 
+class WeightConstraint(StrEnum):
+    """What a weight matrix is held to."""
+
+    NONE = "none"
+    UNIT_NORM = "unit_norm"
+    MAX_NORM = "max_norm"
+    SPECTRAL_NORM = "spectral_norm"
+
+
+class ConstraintBy(StrEnum):
+    """Whether weights are put back after each step or expressed so that they cannot leave."""
+
+    PROJECTION = "projection"
+    PARAMETRISATION = "parametrisation"
+
+
 class Config(BaseModel):
     """All settings of a run; `--set name=value` changes one.
 
