@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.data import data_folder
 
-NAMES = ("quality", "encode", "index", "http", "import")
+NAMES = ("quality", "encode", "index", "http", "import", "scale")
 
 
 def main() -> None:
@@ -26,6 +26,7 @@ def main() -> None:
             run("index", []),
             run("http", texts),
             run("import", texts),
+            run("scale", []),
         ]
     sys.exit(max(codes))
 

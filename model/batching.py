@@ -1,4 +1,4 @@
-"""Which sentences share a batch: by length for the head, in pairs of one group for the in-batch objective."""
+"""Which sentences share a batch: by length, evenly over labels, a few labels with several each, or in pairs."""
 
 from collections.abc import Sequence
 
@@ -24,23 +24,117 @@ def length_batches(lengths: NDArray[np.int64], batch_size: int, rng: np.random.G
     return [batches[number] for number in rng.permutation(len(batches))]
 
 
+def class_balanced_batches(
+    label_indices: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    batch_size: int,
+    rng: np.random.Generator,
+    *,
+    power: float = 1.0,
+) -> BatchPlan:
+    """Batches as `length_batches` cuts them, of an epoch in which rare labels come up more often than they are.
+
+    An epoch has as many rows as the data, a label as many as `class_balanced_frequencies` says, to one row. The
+    sentences of a label take turns: all come equally often, to one time.
+
+    Args:
+        label_indices: (n,) label of each row.
+        lengths: (n,) tokens of each row.
+        batch_size: Rows a batch.
+        rng: Draws everything.
+        power: 1 for every label equally often, 0 for as often as it is.
+    """
+    counts = np.bincount(label_indices)
+    ends = np.cumsum(class_balanced_frequencies(counts, power=power)) * len(label_indices)
+    ends[-1] = len(label_indices)  # where rounding may have left it a little below
+    # one offset for all, so that the whole numbers add up to n and none is off by more than one
+    quotas: NDArray[np.int64] = np.diff(np.floor(ends + rng.random()), prepend=0).astype(np.int64)
+    order = _shuffle_by_label(label_indices, rng)
+    starts = np.cumsum(counts) - counts
+    turns = _ranks(quotas) % np.repeat(np.maximum(counts, 1), quotas)
+    rows = order[np.repeat(starts, quotas) + turns]
+    return [rows[batch] for batch in length_batches(lengths[rows], batch_size, rng)]
+
+
+def class_balanced_frequencies(counts: NDArray[np.int64], *, power: float = 1.0) -> NDArray[np.float64]:
+    """How often the class-balanced sampler draws each label: the prior that its batches have.
+
+    Args:
+        counts: (V,) rows of each label.
+        power: As the sampler's.
+
+    Returns:
+        (V,) shares, proportional to counts ** (1 - power); 0 for a label without rows. They add up to 1.
+    """
+    weights = np.where(counts > 0, np.maximum(counts, 1) ** (1.0 - power), 0.0)
+    return np.asarray(weights / weights.sum(), np.float64)
+
+
+def pk_batches(
+    label_indices: NDArray[np.int64], n_groups: int, n_sentences: int, rng: np.random.Generator
+) -> BatchPlan:
+    """Batches of P groups with K sentences of each, for losses that compare inside a group.
+
+    Each group is shuffled and cut into pieces of K. Its last piece is filled up from its first one, so a sentence
+    comes once an epoch, and at most K - 1 of a group twice. A group smaller than K gives what it has: a sentence beside
+    itself teaches nothing. Pieces of one group go to different batches; only where a group has more pieces than there
+    are batches, it fills several places in one (`cap_groups` prevents that).
+
+    Args:
+        label_indices: (n,) group of each row.
+        n_groups: Pieces a batch, P; a batch may have fewer so that all are about equal.
+        n_sentences: Sentences a piece, K.
+        rng: Draws everything.
+    """
+    # groups in random order; as their pieces are dealt out to the batches in turn, those of a group do not meet
+    groups = rng.permutation(int(label_indices.max()) + 1)[label_indices]
+    order = _shuffle_by_label(groups, rng)
+    sizes = np.bincount(groups)
+    sizes = sizes[sizes > 0]
+    widths = np.minimum(sizes, n_sentences)
+    n_pieces = -(-sizes // widths)
+    visits = n_pieces * widths
+    rows = order[np.repeat(np.cumsum(sizes) - sizes, visits) + _ranks(visits) % np.repeat(sizes, visits)]
+    piece = np.repeat(np.arange(int(n_pieces.sum())), np.repeat(widths, n_pieces))
+    n_batches = -(-int(n_pieces.sum()) // n_groups)
+    batch = rng.permutation(n_batches)[piece % n_batches]
+    return np.split(rows[np.argsort(batch, kind="stable")], np.cumsum(np.bincount(batch))[:-1])
+
+
+def cap_groups(label_indices: NDArray[np.int64], most: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """The rows of one epoch in which no group has more than `most`: a large group sits out, others of it next time.
+
+    A plan over the rest is a plan over all once its numbers are looked up: `rows[batch]`.
+
+    Args:
+        label_indices: (n,) group of each row.
+        most: Rows of a group; 0 for all.
+        rng: Draws who sits out.
+
+    Returns:
+        (n_kept,) rows, ascending.
+    """
+    if not most:
+        return np.arange(len(label_indices))
+    order = _shuffle_by_label(label_indices, rng)
+    return np.sort(order[_ranks(np.bincount(label_indices)) < most])
+
+
 def draw_pairs(label_indices: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
     """Pair up the sentences of each group at random; of an odd group one sentence serves twice.
 
     Returns:
         (n_pairs, 2) rows, shuffled. Groups of one give none.
     """
-    order = rng.permutation(len(label_indices))
-    order = order[np.argsort(label_indices[order], kind="stable")]
-    starts = np.flatnonzero(np.diff(label_indices[order], prepend=-1))
-    pairs: list[tuple[int, int]] = []
-    for members in np.split(order, starts[1:]):
-        if len(members) >= 2:
-            pairs += zip(members[0::2], members[1::2], strict=False)
-            if len(members) % 2:
-                pairs.append((members[-1], members[0]))
-    drawn = np.array(pairs, np.int64).reshape(-1, 2)
-    return drawn[rng.permutation(len(drawn))]
+    order = _shuffle_by_label(label_indices, rng)
+    sizes = np.bincount(label_indices)
+    ranks = _ranks(sizes)
+    size = np.repeat(sizes, sizes)
+    firsts = np.flatnonzero((ranks % 2 == 0) & (size > 1))
+    # an odd group's last sentence pairs with its first one
+    seconds = np.where(ranks[firsts] + 1 < size[firsts], firsts + 1, firsts - ranks[firsts])
+    pairs = np.stack([order[firsts], order[seconds]], axis=1)
+    return pairs[rng.permutation(len(pairs))]
 
 
 def pair_batches(pairs: NDArray[np.int64], batch_size: int) -> BatchPlan:
@@ -82,3 +176,14 @@ def gather_neighbours(
 def n_pairs(group_sizes: Sequence[int]) -> int:
     """How many pairs `draw_pairs` will draw from groups of these sizes."""
     return sum((size + 1) // 2 for size in group_sizes if size >= 2)
+
+
+def _shuffle_by_label(label_indices: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """All rows, label after label, those of one label in random order."""
+    order = rng.permutation(len(label_indices))
+    return order[np.argsort(label_indices[order], kind="stable")]
+
+
+def _ranks(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """0 .. size - 1 for each of the sizes, one after the other."""
+    return np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)

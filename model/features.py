@@ -1,7 +1,9 @@
 """Tokenised sentences as tensors: every distinct token is featurised once, and once more a batch."""
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import torch
@@ -9,6 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.contract.text import PAD_ID, Tokens
+
+_NO_GRAMS: Final = b""
+_GRAM_BYTES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,44 +52,56 @@ class FeatureTable:
 
     A token is its id together with its grams: the same character between other neighbours is another one.
     Number 0 is padding.
+
+    Args:
+        sentences: Looked at once, one after the other, so that a generator need not hold them all.
+
+    Attributes:
+        lengths: (n,) int64, tokens of each sentence.
     """
 
-    def __init__(self, sentences: Sequence[Tokens]) -> None:
-        self._numbers: dict[tuple[int, bytes], int] = {(PAD_ID, b""): 0}
-        self.sentences = [self._number(tokens) for tokens in sentences]
-        self.lengths = np.array([len(sentence) for sentence in self.sentences], np.int64)
-        self._ids = np.array([token_id for token_id, _ in self._numbers], np.int64)
-        gram_lists = [np.frombuffer(grams, np.int32) for _, grams in self._numbers]
-        self._gram_counts = np.array([len(grams) for grams in gram_lists], np.int64)
-        self._gram_starts = np.concatenate([[0], np.cumsum(self._gram_counts)[:-1]]).astype(np.int64)
-        self._grams = np.concatenate(gram_lists).astype(np.int64)
+    def __init__(self, sentences: Iterable[Tokens]) -> None:
+        known: dict[tuple[int, bytes], int] = {(PAD_ID, _NO_GRAMS): 0}
+        numbers, lengths = array("i"), array("q")
+        for tokens in sentences:
+            keys = zip(tokens.ids, tokens.grams, strict=True)
+            numbers.extend([known.setdefault(key, len(known)) for key in keys])
+            lengths.append(len(tokens))
+        self.lengths = np.array(lengths, np.int64)
+        # one flat array with the start of each sentence: a small array for each would take three times the memory
+        self._numbers = np.array(numbers, np.int32)
+        self._starts = np.cumsum(self.lengths) - self.lengths
+        self._ids = np.array([token_id for token_id, _ in known], np.int64)
+        self._gram_counts = np.array([len(grams) // _GRAM_BYTES for _, grams in known], np.int64)
+        self._gram_starts = np.cumsum(self._gram_counts) - self._gram_counts
+        self._grams = np.frombuffer(b"".join(grams for _, grams in known), np.int32)
 
     def __len__(self) -> int:
-        return len(self.sentences)
-
-    def _number(self, tokens: Tokens) -> NDArray[np.int64]:
-        keys = zip(tokens.ids, tokens.grams, strict=True)
-        return np.array([self._numbers.setdefault(key, len(self._numbers)) for key in keys], np.int64)
+        return len(self.lengths)
 
     def batch(self, rows: Sequence[int] | NDArray[np.int64]) -> Batch:
         """Collate the sentences of these rows."""
-        lengths = self.lengths[np.asarray(rows)]
+        rows = np.asarray(rows)
+        lengths = self.lengths[rows]
         numbers = np.zeros((len(lengths), int(lengths.max())), np.int64)
-        for row, sentence in enumerate(rows):
-            numbers[row, : lengths[row]] = self.sentences[sentence]
+        numbers[np.arange(numbers.shape[1]) < lengths[:, None]] = self._numbers[_spans(self._starts[rows], lengths)]
         distinct, positions = np.unique(numbers, return_inverse=True)
         if distinct[0] != 0:
             distinct, positions = np.concatenate([[0], distinct]), positions + 1
         counts = self._gram_counts[distinct]
-        offsets = np.concatenate([[0], np.cumsum(counts)[:-1]])
-        within = np.arange(int(counts.sum())) - np.repeat(offsets, counts)
-        grams = self._grams[np.repeat(self._gram_starts[distinct], counts) + within]
+        grams = self._grams[_spans(self._gram_starts[distinct], counts)].astype(np.int64)
         scale = np.where(counts > 0, 1 / np.sqrt(np.maximum(counts, 1)), 0.0).astype(np.float32)
         return Batch(
             token_ids=torch.from_numpy(self._ids[distinct]),
             grams=torch.from_numpy(grams),
-            gram_offsets=torch.from_numpy(offsets),
+            gram_offsets=torch.from_numpy(np.cumsum(counts) - counts),
             gram_scale=torch.from_numpy(scale)[:, None],
             positions=torch.from_numpy(positions.reshape(numbers.shape)),
             lengths=torch.from_numpy(lengths),
         )
+
+
+def _spans(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The numbers start .. start + count - 1 of each span, one span after the other."""
+    offsets = np.cumsum(counts) - counts
+    return np.asarray(np.arange(int(counts.sum())) + np.repeat(starts - offsets, counts), np.int64)

@@ -20,7 +20,7 @@ from model.callbacks.projection import WeightProjection
 from model.checkpoint import RunState, Stateful, load_checkpoint
 from model.config import Config, ConstraintBy, ConstraintTarget, Device, Precision, TableStart, WeightConstraint
 from model.constraints import constrain
-from model.contract.text import TextContract, Tokens
+from model.contract.text import TextContract
 from model.data import TrainingData
 from model.distributed import World
 from model.encoder import SentenceEncoder
@@ -93,17 +93,16 @@ def start(
     torch.manual_seed(seed)
     device = choose_device(config.device)
     contract = build_contract(data.texts(), config)
-    sentences = [contract.tokenise(text) for text in data.texts()]
-    table = FeatureTable(sentences)
-    valid_table = FeatureTable([contract.tokenise(row.text) for row in data.valid]) if data.valid else None
-    encoder = _fresh_encoder(contract, sentences[: len(data.train)], config, seed)
+    table = FeatureTable(contract.tokenise(text) for text in data.texts())
+    valid_table = FeatureTable(contract.tokenise(row.text) for row in data.valid) if data.valid else None
+    encoder = _fresh_encoder(contract, data, seed)
     objective = make_objective(data, table, encoder.dim, seed)
     project = _constrain(encoder, objective, config)
     modules = nn.ModuleDict({"encoder": encoder, "objective": objective}).to(device)
     world.broadcast(modules.state_dict().values())
     torch.manual_seed(seed + 7919 * world.rank)  # every process drops other units
     optimisation = Optimisation(encoder, objective, config, world, device)
-    average = WeightAverage(modules, config.ema_decay) if config.ema_decay else None
+    average = _average(modules, objective, config.ema_decay)
     asked = [
         *([WeightProjection(project)] if config.constraint_by is ConstraintBy.PROJECTION else []),
         BestCheckpoint(),
@@ -152,11 +151,18 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
-def _fresh_encoder(contract: TextContract, sentences: Sequence[Tokens], config: Config, seed: int) -> SentenceEncoder:
-    encoder = SentenceEncoder(contract.n_ids, config)
-    if config.table_start is TableStart.LEXICAL and config.buckets:
-        start_from_words(encoder, sentences, seed)
+def _fresh_encoder(contract: TextContract, data: TrainingData, seed: int) -> SentenceEncoder:
+    encoder = SentenceEncoder(contract.n_ids, data.config)
+    if data.config.table_start is TableStart.LEXICAL and data.config.buckets:
+        start_from_words(encoder, [contract.tokenise(row.text) for row in data.train], seed)
     return encoder
+
+
+def _average(modules: nn.Module, objective: TrainingObjective, decay: float) -> WeightAverage | None:
+    """Beside dense weights: averaging runs over all of a matrix, and of a sparse one a step changes a few rows."""
+    sparse = {id(parameter) for parameter in objective.sparse_parameters()}
+    names = [name for name, parameter in modules.named_parameters() if id(parameter) in sparse]
+    return WeightAverage(modules, decay, exclude=names) if decay else None
 
 
 def _constrain(encoder: SentenceEncoder, objective: TrainingObjective, config: Config) -> Callable[[], None]:

@@ -15,6 +15,7 @@ from torch import Tensor
 from model.callbacks.best_checkpoint import BEST_FILE
 from model.callbacks.interface import Callback, TrainingRun
 from model.checkpoint import Position, load_weights, save_checkpoint
+from model.constraints import remove
 from model.contract.text import TextContract
 from model.data import TrainingData
 from model.distributed import World
@@ -117,6 +118,7 @@ def train(
         begun.notify("on_train_end")
     world.collect(torch.zeros(1))  # nobody reads the best weights before they are written
     load_weights(folder / BEST_FILE, begun.modules)
+    remove(begun.modules)
     begun.modules.eval().cpu()
     best = position.best_metric or 0.0
     return Trained(begun.contract, begun.encoder, begun.objective, run.monitor, best, position.best_epoch)

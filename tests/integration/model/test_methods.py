@@ -176,7 +176,7 @@ def test_two_processes_learn_what_one_does(small_data: Path, tmp_path: Path, tra
     settings = ["refit=false", "embedding_dropout=0", "objective=joint", "flood_level=60", "epochs=3", "ema_decay=0.9"]
     options = [part for setting in settings for part in ("--set", setting)]
     trainer("train", small_data, "--out", tmp_path / "one", "--recipe", "smoke", *options)
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command += ["-m", "model", "train", str(small_data), "--out", str(tmp_path / "two"), "--recipe", "smoke", *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
