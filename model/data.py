@@ -116,10 +116,8 @@ def load_training_data(files: Files, config: Config, seed: int) -> TrainingData:
     _check_trainable(train, labels, settled)
     outliers, strangers = _share_strangers(files, stray, settled, seed, findings)
     unlabelled = _read_unlabelled(files, settled, findings)
-    return TrainingData(
-        train, valid, strangers, labels, indices, settled, findings, _fingerprint([*train, *valid], unlabelled, outliers),
-        outliers, unlabelled,
-    )  # fmt: skip
+    fingerprint = _fingerprint([*train, *valid], unlabelled, outliers)
+    return TrainingData(train, valid, strangers, labels, indices, settled, findings, fingerprint, outliers, unlabelled)
 
 
 def index_labels(rows: Sequence[Row], objective: Objective = Objective.HEAD) -> tuple[list[str], NDArray[np.int64]]:

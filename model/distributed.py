@@ -61,7 +61,7 @@ class World:
         message = torch.cat([gradient.flatten() for gradient in gradients])
         dist.all_reduce(message)
         message /= divisor
-        for gradient, summed in zip(gradients, message.split([g.numel() for g in gradients]), strict=True):
+        for gradient, summed in zip(gradients, torch.split(message, [g.numel() for g in gradients]), strict=True):
             gradient.copy_(summed.view_as(gradient))
 
     def agree(self, value: Any) -> Any:

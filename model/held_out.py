@@ -37,16 +37,15 @@ class HeldOut:
 
     def _choose_monitor(self, wanted: str, *, has_head: bool) -> str:
         if self._multi_label:
-            usual, others = "micro_f1", ["macro_f1", "exact_match"]
+            names = ["micro_f1", "macro_f1", "exact_match"]
         elif not self._closed:
-            usual, others = "hit_rate@1", ["hit_rate@5", "hit_rate@10", "mrr@10", "map@r"]
+            names = ["hit_rate@1", "hit_rate@5", "hit_rate@10", "mrr@10", "map@r"]
         else:
-            of_head = ["head_accuracy", "head_macro_f1"] if has_head else []
-            usual, *others = [*of_head, *_KNN]
-        names = [usual, *others, "loss"]
+            names = [*(["head_accuracy", "head_macro_f1"] if has_head else []), *_KNN]
+        names.append("loss")
         if wanted not in ("auto", *names):
             raise ConfigError(f"monitor={wanted}: this run can watch {', '.join(names)}")
-        return usual if wanted == "auto" else wanted
+        return names[0] if wanted == "auto" else wanted
 
     def watch(
         self,

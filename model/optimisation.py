@@ -51,7 +51,7 @@ class Optimisation:
 
     def backward(self, loss: Tensor) -> None:
         """Add a batch's share to the gradients of the step."""
-        self.scaler.scale(loss / self._config.gradient_accumulation_steps).backward()
+        self.scaler.scale(loss / self._config.gradient_accumulation_steps).backward()  # type: ignore[no-untyped-call]
 
     def step(self) -> None:
         """Change the weights by the gradients gathered since the last step."""

@@ -1,7 +1,7 @@
 """A whole run: train, measure on the held-out rows, train again on all rows if so set, export."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from model.callbacks.interface import Callback
@@ -35,7 +35,7 @@ class RunOptions:
     resume: bool = False
     progress: ProgressForm = ProgressForm.AUTO
     callbacks: Sequence[Callback] = ()
-    world: World = World()
+    world: World = field(default_factory=World)
 
 
 def prepare_folder(out: Path, *, resume: bool) -> None:

@@ -147,7 +147,6 @@ def choose_device(wanted: Device) -> torch.device:
 def local_rank() -> int:
     """Number of this process on its machine, as torchrun gives it."""
 
-
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.callbacks.best_checkpoint import BEST_FILE
-from model.callbacks.interface import Callback, TrainingRun
+from model.callbacks.interface import Callback
 from model.checkpoint import Position, load_weights, save_checkpoint
 from model.constraints import remove
 from model.contract.text import TextContract
 from model.data import TrainingData
 from model.distributed import World
 from model.encoder import SentenceEncoder
+from model.encoding import encode_all
 from model.errors import DivergedError
 from model.objectives.base import EncodeRows, TrainingObjective
 from model.schedule import hyperparameters, learning_rate_factor
 from model.start import CHECKPOINT_FILE, Started, start
-from model.encoding import encode_all
 
 
 @dataclass(frozen=True, slots=True)

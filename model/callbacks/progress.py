@@ -28,7 +28,9 @@ class ProgressReporter(Callback):
         self._started = time.monotonic()
         path = run.folder / METRICS_FILE
         if path.exists():
-            kept = [line for line in path.read_text().splitlines() if json.loads(line)["epoch"] <= run.state.position.epoch]
+            kept = [
+                line for line in path.read_text().splitlines() if json.loads(line)["epoch"] <= run.state.position.epoch
+            ]
             path.write_text("".join(f"{line}\n" for line in kept))
 
     def on_batch_end(self, run: TrainingRun) -> None:

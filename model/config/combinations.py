@@ -59,7 +59,9 @@ def check_combinations(config: Config) -> None:
             raise ConfigError(f"hyperparameter_schedules: {name!r} cannot change; these can: {', '.join(SCHEDULABLE)}")
         shares = [share for share, _ in points]
         if not points or shares != sorted(shares) or not 0 <= shares[0] <= shares[-1] <= 1:
-            raise ConfigError(f"hyperparameter_schedules: the shares of {name} are {shares}; give them ascending, 0 to 1")
+            raise ConfigError(
+                f"hyperparameter_schedules: the shares of {name} are {shares}; give them ascending, 0 to 1"
+            )
         for _, value in points:
             _check_value(config, name, value)
 
@@ -116,7 +118,7 @@ _REFUSED: Final = (
     ),
     Rule(
         lambda c: c.logit_adjustment is not LogitAdjustment.NONE and _evens_out(c),
-        "the sampler has evened out the groups, so that their prior is uniform and logit_adjustment would do nothing: keep one",
+        "the sampler evens out the groups: their prior is uniform, so logit_adjustment would do nothing: keep one",
     ),
     Rule(
         lambda c: c.class_weight is not ClassWeight.NONE and _evens_out(c),
@@ -125,8 +127,8 @@ _REFUSED: Final = (
     Rule(
         lambda c: c.objective is Objective.MULTI_LABEL
         and (c.logit_adjustment is not LogitAdjustment.NONE or c.class_weight is not ClassWeight.NONE),
-        "logit_adjustment and class_weight are for one group a sentence; with several labels use multi_label_loss=zlpr, "
-        "or bce with positive_weight",
+        "logit_adjustment and class_weight are for one group a sentence; with several labels use "
+        "multi_label_loss=zlpr, or bce with positive_weight",
     ),
     Rule(
         lambda c: c.objective is Objective.MULTI_LABEL and _evens_out(c),
@@ -138,8 +140,8 @@ _REFUSED: Final = (
     ),
     Rule(
         lambda c: c.objective.has_pairs and c.gradient_accumulation_steps > 1,
-        "gradient_accumulation_steps: pairs in the batch are each other's negatives, which do not cross batches, so that "
-        "accumulating is not the same as a larger batch: raise batch_size",
+        "gradient_accumulation_steps: pairs in the batch are each other's negatives, which do not cross batches: "
+        "accumulating is not the same as a larger batch; raise batch_size",
     ),
     Rule(
         lambda c: _floods(c) and c.flood_mode is FloodMode.BATCH and c.gradient_accumulation_steps > 1,
@@ -189,7 +191,8 @@ _REFUSED: Final = (
     Rule(
         lambda c: _sampled(c) and c.weight_constraint is not WeightConstraint.NONE
         and c.constraint_target is ConstraintTarget.HEAD,
-        "sampled_negatives changes a few rows of the head a step; weight_constraint would rewrite all: constraint_target=bag",
+        "sampled_negatives changes a few rows of the head a step, weight_constraint would rewrite all: "
+        "set constraint_target=bag",
     ),
     Rule(
         lambda c: c.weight_constraint is not WeightConstraint.NONE
@@ -212,9 +215,11 @@ _DOUBTFUL: Final = (
         "center_loss_weight: on unit vectors the margin pulls towards a centre already; expect little",
     ),
     Rule(
-        lambda c: c.scale_mode is ScaleMode.ADACOS
-        and c.objective.has_class_vectors
-        and c.margin_loss is not MarginLoss.NORMALISED_SOFTMAX,
+        lambda c: (
+            c.scale_mode is ScaleMode.ADACOS
+            and c.objective.has_class_vectors
+            and c.margin_loss is not MarginLoss.NORMALISED_SOFTMAX
+        ),
         "scale_mode=adacos was made for no margin: margin_loss=normalised_softmax is its own",
     ),
     Rule(
@@ -223,16 +228,20 @@ _DOUBTFUL: Final = (
         "for reproducing the 2018 post only",
     ),
     Rule(
-        lambda c: c.multi_label_loss in (MultiLabelLoss.SOFT_F1, MultiLabelLoss.F1_WEIGHTED_BCE)
-        and c.objective is Objective.MULTI_LABEL
-        and c.batch_size < 64,
+        lambda c: (
+            c.multi_label_loss in (MultiLabelLoss.SOFT_F1, MultiLabelLoss.F1_WEIGHTED_BCE)
+            and c.objective is Objective.MULTI_LABEL
+            and c.batch_size < 64
+        ),
         "soft_f1 and f1_weighted_bce count over the batch, which is noisy below 64 sentences",
     ),
     Rule(
-        lambda c: c.objective.has_class_vectors
-        and c.logit_adjustment is LogitAdjustment.LOSS
-        and c.monitor == "head_accuracy",
-        "logit_adjustment favours small groups, and monitor=head_accuracy large ones: monitor=head_macro_f1 fits better",
+        lambda c: (
+            c.objective.has_class_vectors
+            and c.logit_adjustment is LogitAdjustment.LOSS
+            and c.monitor == "head_accuracy"
+        ),
+        "logit_adjustment favours small groups, monitor=head_accuracy large ones: monitor=head_macro_f1 fits better",
     ),
     Rule(
         lambda c: _floods(c) and c.patience > 0 and c.monitor == "loss",

@@ -41,156 +41,191 @@ class Section(BaseModel):
 class TextSettings(Section):
     """Text."""
 
-    max_tokens: int = Field(64, ge=1, le=512, description="Tokens kept of a sentence.")
-    min_frequency: int = Field(1, ge=1, description="Times a word must occur in the training rows to get its own row.")
-    min_frequency_cjk: int = Field(1, ge=1, description="The same for a CJK character.")
-    buckets: int = Field(8192, ge=0, le=2**24, description="Rows of the hashed gram table; 0 turns grams off.")
+    max_tokens: int = Field(default=64, ge=1, le=512, description="Tokens kept of a sentence.")
+    min_frequency: int = Field(
+        default=1, ge=1, description="Times a word must occur in the training rows to get its own row."
+    )
+    min_frequency_cjk: int = Field(default=1, ge=1, description="The same for a CJK character.")
+    buckets: int = Field(default=8192, ge=0, le=2**24, description="Rows of the hashed gram table; 0 turns grams off.")
 
 
 class EncoderSettings(Section):
     """Encoder."""
 
-    word_dim: int = Field(128, ge=8, le=1024, description="Width of a token vector. Chosen from the data unless set.")
-    hidden_size: int = Field(128, ge=8, le=1024, description="GRU units in each direction.")
-    num_layers: int = Field(1, ge=1, le=4, description="Layers of the GRU.")
-    bidirectional: bool = Field(True, description="Read in both directions; the embedding is twice as wide.")
-    pooling: Pooling = Field(Pooling.MAX, description="How the states of a sentence become one vector.")
+    word_dim: int = Field(default=128, ge=8, le=1024, description="Width of a token vector. Chosen from the data.")
+    hidden_size: int = Field(default=128, ge=8, le=1024, description="GRU units in each direction.")
+    num_layers: int = Field(default=1, ge=1, le=4, description="Layers of the GRU.")
+    bidirectional: bool = Field(default=True, description="Read in both directions; the embedding is twice as wide.")
+    pooling: Pooling = Field(default=Pooling.MAX, description="How the states of a sentence become one vector.")
     bag_weight: float = Field(
-        1.0, ge=0, le=10, description="Weight of the bag-of-tokens path beside the GRU. Chosen from the data unless set."
+        default=1.0,
+        ge=0,
+        le=10,
+        description="Weight of the bag-of-tokens path beside the GRU. Chosen from the data.",
     )
     table_start: TableStart = Field(
-        TableStart.RANDOM,
-        description="Token rows begin at random, or with a latent semantic analysis. Chosen from the data unless set.",
+        default=TableStart.RANDOM,
+        description="Token rows begin at random, or with a latent semantic analysis. Chosen from the data.",
     )
-    embedding_init_std: float = Field(0.1, gt=0, description="Standard deviation of the tables at the start.")
-    embedding_dropout: float = Field(0.3, ge=0, lt=1, description="Dropout of token vectors.")
-    output_dropout: float = Field(0.0, ge=0, lt=1, description="Dropout of the pooled vector.")
-    embedding_noise_std: float = Field(0.0, ge=0, description="Gaussian noise on token vectors, in training only.")
+    embedding_init_std: float = Field(default=0.1, gt=0, description="Standard deviation of the tables at the start.")
+    embedding_dropout: float = Field(default=0.3, ge=0, lt=1, description="Dropout of token vectors.")
+    output_dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout of the pooled vector.")
+    embedding_noise_std: float = Field(
+        default=0.0, ge=0, description="Gaussian noise on token vectors, in training only."
+    )
 
 
 class ObjectiveSettings(Section):
     """Objective."""
 
     objective: Objective = Field(
-        Objective.AUTO,
+        default=Objective.AUTO,
         description="head: margin softmax over groups; in_batch: over pairs in the batch; joint: both; multi_label: "
         "several labels a sentence; sim_cse: sentences alone; auto: by the data.",
     )
-    margin_loss: MarginLoss = Field(MarginLoss.AM_SOFTMAX, description="The margin of the head.")
+    margin_loss: MarginLoss = Field(default=MarginLoss.AM_SOFTMAX, description="The margin of the head.")
     margin: float = Field(
-        0.35, ge=0, le=8, description="m: a cosine (am_softmax), radians (arcface), or a whole factor (a_softmax)."
+        default=0.35,
+        ge=0,
+        le=8,
+        description="m: a cosine (am_softmax), radians (arcface), or a whole factor (a_softmax).",
     )
-    margin_warmup_epochs: float = Field(0.0, ge=0, description="Epochs in which the margin grows from nothing.")
-    scale: float = Field(30.0, gt=0, description="s, multiplies the cosines.")
-    scale_mode: ScaleMode = Field(ScaleMode.FIXED, description="fixed, or adacos: adapted each step; ignores scale.")
-    sub_centers: int = Field(1, ge=1, le=16, description="Class vectors a group; the nearest counts.")
+    margin_warmup_epochs: float = Field(default=0.0, ge=0, description="Epochs in which the margin grows from nothing.")
+    scale: float = Field(default=30.0, gt=0, description="s, multiplies the cosines.")
+    scale_mode: ScaleMode = Field(
+        default=ScaleMode.FIXED, description="fixed, or adacos: adapted each step; ignores scale."
+    )
+    sub_centers: int = Field(default=1, ge=1, le=16, description="Class vectors a group; the nearest counts.")
     sampled_negatives: int = Field(
-        0, ge=0, description="Groups drawn a step beside the batch's own; 0 for all. Chosen from the data unless set."
+        default=0, ge=0, description="Groups drawn a step beside the batch's own; 0 for all. Chosen from the data."
     )
     false_negative_threshold: float = Field(
-        0.0, ge=0, lt=1, description="Other groups with a cosine above it are no negatives; 0 for off."
+        default=0.0, ge=0, lt=1, description="Other groups with a cosine above it are no negatives; 0 for off."
     )
-    temperature: float = Field(0.05, gt=0, description="Of the in-batch softmax.")
-    pair_margin: float = Field(0.2, ge=0, lt=1, description="Taken from a pair's cosine in the batch.")
-    pair_weight: float = Field(5.0, gt=0, description="Weight of the in-batch loss beside the head's, in joint.")
-    hard_batches: bool = Field(False, description="Fill in-batch batches with neighbouring groups.")
-    multi_label_loss: MultiLabelLoss = Field(MultiLabelLoss.ZLPR, description="Loss of several labels.")
-    positive_weight: float = Field(1.0, gt=0, description="Weight of the labels that hold, in bce.")
+    temperature: float = Field(default=0.05, gt=0, description="Of the in-batch softmax.")
+    pair_margin: float = Field(default=0.2, ge=0, lt=1, description="Taken from a pair's cosine in the batch.")
+    pair_weight: float = Field(
+        default=5.0, gt=0, description="Weight of the in-batch loss beside the head's, in joint."
+    )
+    hard_batches: bool = Field(default=False, description="Fill in-batch batches with neighbouring groups.")
+    multi_label_loss: MultiLabelLoss = Field(default=MultiLabelLoss.ZLPR, description="Loss of several labels.")
+    positive_weight: float = Field(default=1.0, gt=0, description="Weight of the labels that hold, in bce.")
 
 
 class ImbalanceSettings(Section):
     """Imbalance of the groups."""
 
-    loss: Loss = Field(Loss.CROSS_ENTROPY, description="What the logits of one sentence cost.")
-    focal_gamma: float = Field(2.0, ge=0, description="Of the focal loss.")
-    truncation_sharpness: float = Field(1.0, gt=0, description="K of soft_truncation.")
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of the target spread over all groups.")
-    class_weight: ClassWeight = Field(ClassWeight.NONE, description="Weight of a sentence by the size of its group.")
-    class_weight_beta: float = Field(0.999, gt=0, lt=1, description="Beta of effective_number.")
-    sampler: Sampler = Field(Sampler.UNIFORM, description="Which sentences an epoch visits.")
-    sentences_per_group: int = Field(4, ge=2, le=64, description="K of the pk sampler; P is batch_size / K.")
-    max_per_group: int = Field(0, ge=0, description="Most sentences of a group in an epoch; 0 for all.")
-    logit_adjustment: LogitAdjustment = Field(LogitAdjustment.NONE, description="Where the groups' prior enters.")
-    logit_adjustment_tau: float = Field(1.0, ge=0, description="Strength of the prior.")
+    loss: Loss = Field(default=Loss.CROSS_ENTROPY, description="What the logits of one sentence cost.")
+    focal_gamma: float = Field(default=2.0, ge=0, description="Of the focal loss.")
+    truncation_sharpness: float = Field(default=1.0, gt=0, description="K of soft_truncation.")
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="Share of the target spread over all groups.")
+    class_weight: ClassWeight = Field(
+        default=ClassWeight.NONE, description="Weight of a sentence by the size of its group."
+    )
+    class_weight_beta: float = Field(default=0.999, gt=0, lt=1, description="Beta of effective_number.")
+    sampler: Sampler = Field(default=Sampler.UNIFORM, description="Which sentences an epoch visits.")
+    sentences_per_group: int = Field(default=4, ge=2, le=64, description="K of the pk sampler; P is batch_size / K.")
+    max_per_group: int = Field(default=0, ge=0, description="Most sentences of a group in an epoch; 0 for all.")
+    logit_adjustment: LogitAdjustment = Field(
+        default=LogitAdjustment.NONE, description="Where the groups' prior enters."
+    )
+    logit_adjustment_tau: float = Field(default=1.0, ge=0, description="Strength of the prior.")
 
 
 class RegularisationSettings(Section):
     """Regularisation."""
 
-    rdrop_alpha: float = Field(0.0, ge=0, description="Weight of R-Drop's divergence, per sentence; 0 for off.")
-    rdrop_on: RDropOn = Field(RDropOn.LOGITS, description="What the two passes have to agree in.")
+    rdrop_alpha: float = Field(default=0.0, ge=0, description="Weight of R-Drop's divergence, per sentence; 0 for off.")
+    rdrop_on: RDropOn = Field(default=RDropOn.LOGITS, description="What the two passes have to agree in.")
     rdrop_unlabelled_weight: float = Field(
-        0.0, ge=0, description="Weight of R-Drop on the sentences of --unlabelled; 0 for off."
+        default=0.0, ge=0, description="Weight of R-Drop on the sentences of --unlabelled; 0 for off."
     )
-    flood_level: float = Field(0.0, ge=0, description="Loss below which a step climbs again; 0 for off.")
-    flood_mode: FloodMode = Field(FloodMode.BATCH, description="Flood the batch's mean loss, or each sentence's.")
-    center_loss_weight: float = Field(0.0, ge=0, description="Weight of the center loss; 0 for off.")
+    flood_level: float = Field(default=0.0, ge=0, description="Loss below which a step climbs again; 0 for off.")
+    flood_mode: FloodMode = Field(
+        default=FloodMode.BATCH, description="Flood the batch's mean loss, or each sentence's."
+    )
+    center_loss_weight: float = Field(default=0.0, ge=0, description="Weight of the center loss; 0 for off.")
     outlier_exposure_weight: float = Field(
-        0.0, ge=0, description="Weight of the loss on out-of-scope training rows; 0 for off."
+        default=0.0, ge=0, description="Weight of the loss on out-of-scope training rows; 0 for off."
     )
-    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay of the recurrent and linear weights.")
-    weight_constraint: WeightConstraint = Field(WeightConstraint.NONE, description="What weights are held to.")
-    constraint_target: ConstraintTarget = Field(ConstraintTarget.HEAD, description="Which weights.")
-    constraint_by: ConstraintBy = Field(ConstraintBy.PROJECTION, description="After each step, or by construction.")
-    max_norm: float = Field(1.0, gt=0, description="Largest norm of a row, or largest singular value.")
+    weight_decay: float = Field(
+        default=0.0, ge=0, description="Decoupled weight decay of the recurrent and linear weights."
+    )
+    weight_constraint: WeightConstraint = Field(default=WeightConstraint.NONE, description="What weights are held to.")
+    constraint_target: ConstraintTarget = Field(default=ConstraintTarget.HEAD, description="Which weights.")
+    constraint_by: ConstraintBy = Field(
+        default=ConstraintBy.PROJECTION, description="After each step, or by construction."
+    )
+    max_norm: float = Field(default=1.0, gt=0, description="Largest norm of a row, or largest singular value.")
 
 
 class OptimisationSettings(Section):
     """Optimisation."""
 
-    epochs: int = Field(8, ge=1, description="Passes over the data. Chosen from the data unless set.")
-    batch_size: int = Field(64, ge=2, description="Sentences a batch. Chosen from the data unless set.")
-    gradient_accumulation_steps: int = Field(1, ge=1, description="Batches whose gradients make one step.")
-    learning_rate: float = Field(3e-3, gt=0, description="Of Adam.")
-    head_learning_rate: float = Field(0.0, ge=0, description="Of the class vectors; 0 for the same.")
-    schedule: ScheduleShape = Field(ScheduleShape.COSINE, description="The learning rate after its warm-up.")
+    epochs: int = Field(default=8, ge=1, description="Passes over the data. Chosen from the data.")
+    batch_size: int = Field(default=64, ge=2, description="Sentences a batch. Chosen from the data.")
+    gradient_accumulation_steps: int = Field(default=1, ge=1, description="Batches whose gradients make one step.")
+    learning_rate: float = Field(default=3e-3, gt=0, description="Of Adam.")
+    head_learning_rate: float = Field(default=0.0, ge=0, description="Of the class vectors; 0 for the same.")
+    schedule: ScheduleShape = Field(default=ScheduleShape.COSINE, description="The learning rate after its warm-up.")
     schedule_steps: SchedulePoints = Field(
-        [(0.6, 0.1), (0.85, 0.01)], description="Of schedule=step: from this share of the run on, this factor."
+        default=[(0.6, 0.1), (0.85, 0.01)], description="Of schedule=step: from this share of the run on, this factor."
     )
-    warmup_share: float = Field(0.1, ge=0, lt=1, description="Share of the steps in which the learning rate grows.")
+    warmup_share: float = Field(
+        default=0.1, ge=0, lt=1, description="Share of the steps in which the learning rate grows."
+    )
     hyperparameter_schedules: dict[str, SchedulePoints] = Field(
-        {}, description='JSON, e.g. {"margin": [[0, 0], [0.2, 0.35]]}: points (share of the run, value).'
+        default={}, description='JSON, e.g. {"margin": [[0, 0], [0.2, 0.35]]}: points (share of the run, value).'
     )
-    clip_norm: float = Field(1.0, ge=0, description="Largest gradient norm, 0 for any.")
-    ema_decay: float = Field(0.0, ge=0, lt=1, description="Decay of the averaged weights that are kept; 0 for off.")
-    precision: Precision = Field(Precision.FLOAT32, description="Number format of the encoder's arithmetic.")
-    device: Device = Field(Device.AUTO, description="auto takes a GPU where there is one.")
-    threads: int = Field(0, ge=0, description="CPU threads, 0 for all.")
+    clip_norm: float = Field(default=1.0, ge=0, description="Largest gradient norm, 0 for any.")
+    ema_decay: float = Field(
+        default=0.0, ge=0, lt=1, description="Decay of the averaged weights that are kept; 0 for off."
+    )
+    precision: Precision = Field(default=Precision.FLOAT32, description="Number format of the encoder's arithmetic.")
+    device: Device = Field(default=Device.AUTO, description="auto takes a GPU where there is one.")
+    threads: int = Field(default=0, ge=0, description="CPU threads, 0 for all.")
 
 
 class WatchSettings(Section):
     """Watching."""
 
-    monitor: str = Field("auto", description="Metric that chooses the checkpoint; see metrics.jsonl for the names.")
-    patience: int = Field(0, ge=0, description="Stop after so many epochs without a better monitor; 0 for never.")
-    checkpoint_every_s: float = Field(60.0, gt=0, description="Seconds between checkpoints inside an epoch.")
+    monitor: str = Field(
+        default="auto", description="Metric that chooses the checkpoint; see metrics.jsonl for the names."
+    )
+    patience: int = Field(
+        default=0, ge=0, description="Stop after so many epochs without a better monitor; 0 for never."
+    )
+    checkpoint_every_s: float = Field(default=60.0, gt=0, description="Seconds between checkpoints inside an epoch.")
 
 
 class DecisionSettings(Section):
     """Decision."""
 
     out_of_scope_score: Literal["auto", "max_cosine", "knn", "both", "energy"] = Field(
-        "auto", description="Which score decides that nothing matches; auto takes what is best on held-out rows."
+        default="auto",
+        description="Which score decides that nothing matches; auto takes what is best on held-out rows.",
     )
-    threshold_rule: ThresholdRule = Field(ThresholdRule.BALANCED, description="How the threshold is chosen.")
+    threshold_rule: ThresholdRule = Field(default=ThresholdRule.BALANCED, description="How the threshold is chosen.")
     false_accept_target: float = Field(
-        0.05, gt=0, lt=1, description="Of false_accept_rate: largest share of strangers that may be answered."
+        default=0.05, gt=0, lt=1, description="Of false_accept_rate: largest share of strangers that may be answered."
     )
     label_threshold_rule: LabelThresholdRule = Field(
-        LabelThresholdRule.ZERO, description="From which confidence a label counts: zero is 0.5, as trained."
+        default=LabelThresholdRule.ZERO, description="From which confidence a label counts: zero is 0.5, as trained."
     )
 
 
 class RunSettings(Section):
     """Run."""
 
-    split: Split = Field(Split.ROWS, description="What is held out. Chosen from the data unless set.")
+    split: Split = Field(default=Split.ROWS, description="What is held out. Chosen from the data.")
     refit: bool = Field(
-        False, description="Train once more on all rows, the held-out ones too. Chosen from the data unless set."
+        default=False, description="Train once more on all rows, the held-out ones too. Chosen from the data."
     )
-    valid_share: float = Field(0.1, gt=0, lt=1, description="Share of the rows held out where no --valid is given.")
-    most_valid: int = Field(1000, ge=1, description="Most rows held out.")
-    storage: Literal["float32", "float16"] = Field("float16", description="Number format of encoder.onnx.")
+    valid_share: float = Field(
+        default=0.1, gt=0, lt=1, description="Share of the rows held out where no --valid is given."
+    )
+    most_valid: int = Field(default=1000, ge=1, description="Most rows held out.")
+    storage: Literal["float32", "float16"] = Field(default="float16", description="Number format of encoder.onnx.")
 
 
 SECTIONS = (
@@ -219,5 +254,5 @@ class Config(
 ):
     """All settings of a run; `--set name=value` changes one, `samesay settings` lists them.
 
-    Those "chosen from the data unless set" are filled in by model/choices.py.
+    Those "chosen from the data", unless somebody set them, are filled in by model/choices.py.
     """

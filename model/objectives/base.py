@@ -170,7 +170,7 @@ class TrainingObjective(nn.Module, ABC):
         extra_rows = [term.extra_rows(len(rows), rng) for term in terms]
         embeddings = encode(np.concatenate([np.tile(rows, n_views), *extra_rows]))
         sizes = [n_views * len(rows), *map(len, extra_rows)]
-        own, *extras = embeddings.split(sizes)
+        own, *extras = torch.split(embeddings, sizes)
         batch = EncodedBatch(rows, own.unflatten(0, (n_views, len(rows))))
         outputs = self.outputs(batch, hyper)
         total, scalars = self._flooded(outputs.parts, hyper["flood_level"])

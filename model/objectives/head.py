@@ -48,6 +48,11 @@ class HeadObjective(TrainingObjective):
         seed: Of the sampled negatives.
     """
 
+    _label_indices: Tensor
+    _class_weights: Tensor | None
+    _log_prior: Tensor | None
+    _assigned: Tensor | None
+
     def __init__(
         self, data: TrainingData, table: FeatureTable, dim: int, regularisers: list[Regulariser], seed: int
     ) -> None:
@@ -68,8 +73,8 @@ class HeadObjective(TrainingObjective):
         adjust = config.logit_adjustment is LogitAdjustment.LOSS
         prior = log_prior(_seen(counts, config), tau=config.logit_adjustment_tau) if adjust else None
         self.register_buffer("_log_prior", prior, persistent=False)
-        if config.sub_centers > 1:
-            self.register_buffer("_assigned", torch.zeros(len(data.labels), config.sub_centers))
+        several = config.sub_centers > 1
+        self.register_buffer("_assigned", torch.zeros(len(data.labels), config.sub_centers) if several else None)
 
     def plan(self, rng: np.random.Generator, encode_training: EncodeTraining) -> BatchPlan:
         config = self.config
@@ -89,15 +94,14 @@ class HeadObjective(TrainingObjective):
         losses = self._losses(logits, scored.targets, hyper)
         if self._class_weights is not None:
             losses = losses * self._class_weights[labels]
-        if self.config.sub_centers > 1:
-            self._count_assignments(batch.flat, labels)
+        self._count_assignments(batch.flat, labels)
         right = (scored.cosines.detach().argmax(dim=1) == scored.targets).float().mean()
         scalars = {"train_accuracy": right} | ({"scale": scale.detach()} if isinstance(scale, Tensor) else {})
         return Outputs([LossPart(losses)], lambda embeddings: scale * self._plain(embeddings, scored), scalars)
 
     def head(self) -> Head:
-        dominant = self._assigned if self.config.sub_centers > 1 else None
-        vectors = self.layer.class_vectors(dominant) if isinstance(self.layer, ClassHead) else self.layer.class_vectors()
+        layer = self.layer
+        vectors = layer.class_vectors(self._assigned) if isinstance(layer, ClassHead) else layer.class_vectors()
         weights: NDArray[np.float32] = vectors.cpu().numpy()
         return Head(tuple(self._labels), weights.astype(np.float16).astype(np.float32))
 
@@ -140,14 +144,14 @@ class HeadObjective(TrainingObjective):
         return cross_entropy(logits, targets, label_smoothing=hyper["label_smoothing"])
 
     def _plain(self, embeddings: Tensor, scored: Scored) -> Tensor:
-        if isinstance(self.layer, SampledHead):
+        if isinstance(self.layer, SampledHead) and scored.columns is not None:
             return self.layer.column_cosines(embeddings, scored.columns)
         return self.layer.cosines(embeddings)
 
     @torch.no_grad()
     def _count_assignments(self, embeddings: Tensor, labels: Tensor) -> None:
         """A fading count of which sub-centre each sentence is nearest to: the dominant one is exported."""
-        if isinstance(self.layer, ClassHead):
+        if isinstance(self.layer, ClassHead) and self._assigned is not None:
             self._assigned.mul_(0.999).add_(self.layer.count_assignments(embeddings, labels))
 
 

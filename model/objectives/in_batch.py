@@ -51,6 +51,8 @@ def pair_losses(views: Tensor, groups: Tensor, hyper: Hyperparameters) -> Tensor
 class InBatchObjective(TrainingObjective):
     """Margin softmax over pairs in the batch."""
 
+    _label_indices: Tensor
+
     def __init__(self, data: TrainingData, regularisers: list[Regulariser]) -> None:
         super().__init__(data.config, regularisers)
         self._planner = PairPlanner(data)
@@ -86,6 +88,7 @@ class SimCSEObjective(TrainingObjective):
     """A sentence against itself under another dropout, all other sentences of the batch being negatives."""
 
     views = 2
+    _text_ids: Tensor
 
     def __init__(self, data: TrainingData, table: FeatureTable, regularisers: list[Regulariser]) -> None:
         super().__init__(data.config, regularisers)

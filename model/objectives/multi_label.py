@@ -23,6 +23,9 @@ class MultiLabelObjective(TrainingObjective):
     The embedding has unit length, so that its scores are multiplied by `scale` to reach both sides of 0.
     """
 
+    _targets: Tensor
+    _known: Tensor
+
     def __init__(self, data: TrainingData, table: FeatureTable, dim: int, regularisers: list[Regulariser]) -> None:
         super().__init__(data.config, regularisers)
         self._names = data.labels

@@ -1,5 +1,7 @@
 """Terms beside the raw loss: R-Drop with and without labels, center loss, outlier exposure."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -70,6 +72,7 @@ class Centers(Regulariser):
 
     name = "center_loss"
     weight = "center_loss_weight"
+    _label_indices: Tensor
 
     def __init__(self, data: TrainingData, dim: int) -> None:
         super().__init__()
@@ -103,7 +106,7 @@ def make_regularisers(data: TrainingData, dim: int) -> list[Regulariser]:
     """Those whose weight is not 0, now or by a schedule."""
     config = data.config
     divergence = Divergence(config.rdrop_on, multi_label=config.objective is Objective.MULTI_LABEL)
-    makers = {
+    makers: dict[str, Callable[[], Regulariser]] = {
         "rdrop_alpha": lambda: RDrop(divergence),
         "rdrop_unlabelled_weight": lambda: UnlabelledRDrop(data.unlabelled_rows, divergence),
         "center_loss_weight": lambda: Centers(data, dim),

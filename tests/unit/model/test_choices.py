@@ -42,9 +42,12 @@ def test_very_many_class_vectors_are_sampled() -> None:
     config = Config(objective=Objective.HEAD)
     assert settle(config, groups([4] * 10_001), has_valid=True)[0].sampled_negatives == 1000
     assert settle(config, groups([4] * 10_000), has_valid=True)[0].sampled_negatives == 0
-    assert settle(Config(objective=Objective.HEAD, sampled_negatives=0), groups([4] * 20_000), has_valid=True)[
-        0
-    ].sampled_negatives == 0
+    assert (
+        settle(Config(objective=Objective.HEAD, sampled_negatives=0), groups([4] * 20_000), has_valid=True)[
+            0
+        ].sampled_negatives
+        == 0
+    )
 
 
 def test_a_large_set_is_not_trained_twice_unasked() -> None:

@@ -23,9 +23,7 @@ def write(tmp_path: Path, content: str, name: str = "a.tsv") -> Path:
     return path
 
 
-BODY = "group\ttext\n" + "".join(
-    f"g{number}\tsentence {number} {copy}\n" for number in range(4) for copy in range(12)
-)
+BODY = "group\ttext\n" + "".join(f"g{number}\tsentence {number} {copy}\n" for number in range(4) for copy in range(12))
 
 
 def test_a_split_by_group_keeps_groups_whole_and_one_by_row_keeps_two() -> None:
@@ -60,7 +58,7 @@ def test_what_is_odd_about_the_data_is_said(tmp_path: Path) -> None:
 def test_one_group_is_no_training_set(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"at least two groups, found 1: \['g'\]"):
         load_training_data(Files(write(tmp_path, "group\ttext\ng\ta\ng\tb\ng\tc\n")), Config(), seed=0)
-    with pytest.raises(ConfigError, match="neither a column group .* --set objective=sim_cse"):
+    with pytest.raises(ConfigError, match=r"neither a column group .* --set objective=sim_cse"):
         load_training_data(Files(write(tmp_path, "text\na\nb\n")), Config(), seed=0)
 
 
