@@ -85,23 +85,20 @@ def test_evaluate_counts_out_of_scope_sentences(small_data: Path, smoke_bundle: 
     bundle = load_bundle(smoke_bundle)
     rows = [line.split("\t") for line in small_data.read_text().splitlines()[1:]]
     stored, groups = bundle.encoder.encode([row[2] for row in rows]), [row[0] for row in rows]
-    weight, threshold = bundle.manifest.decision.head_weight, bundle.manifest.decision.threshold
-    assert bundle.head is not None
+    decision, head = bundle.manifest.decision, bundle.head
+    assert head is not None
 
     def score(text: str) -> float:
-        """The best of all groups: its class vector's cosine mixed with its nearest sentence's among the ten nearest."""
+        """The out-of-scope score by its definition; all groups of the samples are known to the head."""
         embedding = bundle.encoder.encode([text])[0]
-        nearest = sorted(zip(stored @ embedding, groups, strict=True), reverse=True)[:10]
-        best = dict(sorted(((group, cosine) for cosine, group in nearest), key=lambda pair: pair[1]))
-        of_head = bundle.head.weights @ embedding  # type: ignore[union-attr]
-        floor = nearest[-1][0]
-        mixed = [
-            weight * cosine + (1 - weight) * best.get(label, floor)
-            for label, cosine in zip(bundle.head.labels, of_head, strict=True)  # type: ignore[union-attr]
-        ]
-        return float(max(mixed))
+        cosines, nearest = (head.weights @ embedding).astype(np.float64), float((stored @ embedding).max())
+        scale = bundle.manifest.head_scale or 1.0
+        energy = np.log(np.exp(scale * cosines).sum()) / scale
+        return {
+            "max_cosine": cosines.max(), "knn": nearest, "both": (cosines.max() + nearest) / 2, "energy": energy,
+        }[decision.score]  # fmt: skip
 
-    refused = [score(text) < threshold for text in ("what is the weather", "今天天气如何")]
+    refused = [score(text) < decision.threshold for text in ("what is the weather", "今天天气如何")]
     assert metrics["oos_recall"] == np.mean(refused)
     assert metrics["n"] == len(groups)
 
