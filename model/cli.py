@@ -112,9 +112,9 @@ def _baseline(data: LabelledSentences, against: LabelledSentences | None, *, of_
     # scikit-learn takes a second to import
     from model.baseline import multi_label_baseline, retrieval_baseline, svm_baseline
 
-    if of_labels:
-        return multi_label_baseline(against.rows, data.rows) if against and against.rows and data.rows else {}
-    if against is None:
+    if of_labels and data.rows:
+        return multi_label_baseline(against.rows, data.rows) if against and against.rows else {}
+    if against is None or not against.in_scope()[0]:
         return retrieval_baseline(*data.in_scope())
     return svm_baseline(*against.in_scope(), *data.in_scope())
 

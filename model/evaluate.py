@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from model.calibrate import Candidates, find_nearest, gather_candidates
 from model.contract.bundle import Bundle
 from model.contract.dataset import Row, read_rows
-from model.contract.head import LabelHead
+from model.contract.errors import DatasetError
 from model.decision_metrics import decision_metrics
 from model.held_out import head_metrics
-from model.label_metrics import LabelTruth, label_metrics
-from model.metrics import accuracy, expected_calibration_error, retrieval_metrics, vote
+from model.label_metrics import label_head_metrics
+from model.metrics import accuracy, retrieval_metrics, vote
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,9 @@ def evaluate(bundle: Bundle, data: LabelledSentences, against: LabelledSentences
 
     Returns:
         The metrics that apply, by name.
+
+    Raises:
+        DatasetError: None does.
     """
     metrics: dict[str, float] = {}
     if bundle.label_head is not None and data.rows:
@@ -71,6 +74,8 @@ def evaluate(bundle: Bundle, data: LabelledSentences, against: LabelledSentences
         thresholds = bundle.manifest.decision.thresholds_of(bundle.label_head.labels)
         metrics = {"n": len(data.rows)} | label_head_metrics(bundle.label_head, embeddings, data.rows, thresholds)
     sentences, groups = data.in_scope()
+    if not sentences and not metrics:
+        raise DatasetError("nothing to measure: no sentence has a group, and labels need a bundle that learned labels")
     if not sentences:
         return metrics
     embeddings = bundle.encoder.encode(sentences)
@@ -80,31 +85,6 @@ def evaluate(bundle: Bundle, data: LabelledSentences, against: LabelledSentences
     if against is None or not against.in_scope()[0]:
         return metrics | retrieval_metrics(embeddings, groups)
     return metrics | _closed_set(bundle, embeddings, groups, data.strangers(), against)
-
-
-def label_head_metrics(
-    head: LabelHead, embeddings: NDArray[np.float32], rows: Sequence[Row], thresholds: NDArray[np.float64]
-) -> dict[str, float]:
-    """Metrics of a label head, over its labels and those that only the rows have, which it never gives.
-
-    Args:
-        head: To be measured.
-        embeddings: (n, dim) of the rows.
-        rows: With their labels.
-        thresholds: (n_labels,) least confidence of each label of the head.
-
-    Returns:
-        Those of `label_metrics`, and ece over all entries of the head's labels.
-    """
-    truth = LabelTruth.of(rows, head.labels)
-    confidences = np.zeros(truth.applies.shape, np.float32)
-    predicted = np.zeros_like(truth.applies)
-    n_known = len(head.labels)
-    confidences[:, :n_known] = head.confidences(embeddings)
-    predicted[:, :n_known] = confidences[:, :n_known] >= thresholds
-    seen = truth.known[:, :n_known]
-    ece = expected_calibration_error(confidences[:, :n_known][seen], truth.applies[:, :n_known][seen])
-    return {**label_metrics(confidences, predicted, truth), "ece": ece}
 
 
 def _closed_set(

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.contract.dataset import Row
+from model.contract.head import LabelHead
+from model.metrics import expected_calibration_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,31 @@ class LabelTruth:
             applies[number, [position[label] for label in row.likely_labels]] = True
             known[number, [position[label] for label in row.unknown_labels]] = False
         return cls(columns, applies, known)
+
+
+def label_head_metrics(
+    head: LabelHead, embeddings: NDArray[np.float32], rows: Sequence[Row], thresholds: NDArray[np.float64]
+) -> dict[str, float]:
+    """Metrics of a label head, over its labels and those that only the rows have, which it never gives.
+
+    Args:
+        head: To be measured.
+        embeddings: (n, dim) of the rows.
+        rows: With their labels.
+        thresholds: (n_labels,) least confidence of each label of the head.
+
+    Returns:
+        Those of `label_metrics`, and ece over all entries of the head's labels.
+    """
+    truth = LabelTruth.of(rows, head.labels)
+    confidences = np.zeros(truth.applies.shape, np.float32)
+    predicted = np.zeros_like(truth.applies)
+    n_known = len(head.labels)
+    confidences[:, :n_known] = head.confidences(embeddings)
+    predicted[:, :n_known] = confidences[:, :n_known] >= thresholds
+    seen = truth.known[:, :n_known]
+    ece = expected_calibration_error(confidences[:, :n_known][seen], truth.applies[:, :n_known][seen])
+    return {**label_metrics(confidences, predicted, truth), "ece": ece}
 
 
 def label_metrics(

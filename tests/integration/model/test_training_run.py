@@ -12,6 +12,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from model.contract.bundle import load_bundle
+from tests.fakes.tiny_bundle import make_tiny_bundle
 
 LONGER = ("--recipe", "smoke", "--set", "epochs=6", "--set", "checkpoint_every_s=0.02")
 
@@ -107,6 +108,24 @@ def test_the_table_shows_the_baseline(small_data: Path, smoke_bundle: Path, trai
     shown = trainer("evaluate", smoke_bundle, small_data, "--against", small_data).stdout
     assert "TF-IDF baseline" in shown
     assert "head_accuracy" in shown
+
+
+def test_labels_are_evaluated_beside_their_baseline(trainer, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    make_tiny_bundle(tmp_path / "b", sigmoid_labels=("money back", "log in"))
+    rows = ["I want my money back\tmoney back", "I cannot log in\tlog in", "money back or log in\tmoney back|log in"]
+    (tmp_path / "a.tsv").write_text("\n".join(["text\tlabels", *rows, "good morning\tnone"]) + "\n")
+    shown = trainer("evaluate", tmp_path / "b", tmp_path / "a.tsv", "--against", tmp_path / "a.tsv").stdout
+    cells = [cell.strip() for line in shown.splitlines() if "exact_match" in line for cell in line.split("│")]
+    assert cells[3] == "1.0000"  # the baseline knows these sentences by heart
+    done = trainer("evaluate", tmp_path / "b", tmp_path / "a.tsv", "--json")
+    assert json.loads(done.stdout.splitlines()[-1])["n"] == 4
+
+
+def test_labels_need_a_bundle_that_learned_labels(smoke_bundle: Path, trainer, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "a.tsv").write_text("text\tlabels\nx\ta\n")
+    done = trainer("evaluate", smoke_bundle, tmp_path / "a.tsv", check=False)
+    assert done.returncode == 1
+    assert "labels need a bundle that learned labels" in " ".join(done.stderr.split())
 
 
 @pytest.mark.parametrize(
