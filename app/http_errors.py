@@ -81,7 +81,7 @@ def defect(scope: Scope) -> Response:
 
 def invalid(error: ValidationError | RequestValidationError, *, prefix: str = "") -> InvalidValueError:
     """Pydantic's complaint as ours, with a JSON pointer for each wrong value and without the value itself."""
-    place = _parameter if isinstance(error, RequestValidationError) else _pointer
+    place = _parameter if isinstance(error, RequestValidationError) else pointer
     problems = [FieldProblem(prefix + place(entry["loc"]), _reason(entry)) for entry in error.errors()[:100]]
     first = problems[0]
     return InvalidValueError(f"{first.pointer or 'the body'}: {first.detail}", errors=problems)
@@ -138,7 +138,7 @@ def _parameter(location: Sequence[int | str]) -> str:
     return ".".join(map(str, location[1:]))
 
 
-def _pointer(location: Sequence[int | str]) -> str:
+def pointer(location: Sequence[int | str]) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
 
 

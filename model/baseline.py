@@ -4,10 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import FeatureUnion
 from sklearn.svm import LinearSVC
 
+from model.contract.dataset import Row
 from model.contract.normalise import CJK, normalise, script_runs
+from model.label_metrics import LabelTruth, label_metrics
 from model.metrics import accuracy, group_sizes, macro_f1, ranking_metrics
 
 _BLOCK = 512
@@ -38,6 +41,22 @@ def svm_baseline(
     classifier.fit(vectoriser.fit_transform(train), train_groups)
     predicted = [str(group) for group in classifier.predict(vectoriser.transform(test))]
     return {"head_accuracy": accuracy(predicted, test_groups), "head_macro_f1": macro_f1(predicted, test_groups)}
+
+
+def multi_label_baseline(train: Sequence[Row], test: Sequence[Row]) -> dict[str, float]:
+    """Label metrics of TF-IDF and a balanced linear SVM for each label, fitted on `train`."""
+    learnt = LabelTruth.of(train)
+    truth = LabelTruth.of(test, learnt.labels)
+    always = learnt.applies.all(axis=0)
+    separable = np.flatnonzero(learnt.applies.any(axis=0) & ~always)
+    vectoriser = _vectoriser()
+    classifier = OneVsRestClassifier(LinearSVC(C=1.0, class_weight="balanced"))
+    classifier.fit(vectoriser.fit_transform([row.text for row in train]), learnt.applies[:, separable].astype(int))
+    scores = np.full(truth.applies.shape, -np.inf)  # a label that was never seen is never given
+    scores[:, np.flatnonzero(always)] = np.inf
+    decided = classifier.decision_function(vectoriser.transform([row.text for row in test]))
+    scores[:, separable] = decided.reshape(len(test), -1)
+    return label_metrics(scores, scores > 0, truth)
 
 
 def retrieval_baseline(sentences: Sequence[str], groups: Sequence[str]) -> dict[str, float]:

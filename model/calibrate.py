@@ -1,4 +1,4 @@
-"""Default thresholds: chosen on held-out sentences and on sentences that belong to no group."""
+"""Default decision parameters: chosen on held-out sentences and on sentences that belong to no group."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,9 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.contract.bundle import Head
-from model.contract.decision import NEIGHBOURS_USED, DecisionParameters, best_by_group, combine_scores, head_candidates
+from model.contract.decision import DecisionParameters, match_score, score_groups
+from model.contract.evidence import NEIGHBOURS_USED, Evidence, EvidenceGatherer, OutOfScopeScore
+from model.contract.head import Head
+from model.errors import ConfigError
 from model.neighbours import Nearest, nearest
+from model.thresholds import ThresholdRule, balanced_threshold, choose_threshold
 
 _HEAD_WEIGHTS = (0.0, 0.5, 1.0)
 _SCALES = np.geomspace(2.0, 200.0, 60)
@@ -16,25 +19,26 @@ _SCALES = np.geomspace(2.0, 200.0, 60)
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """What a decision is made from, for one sentence.
-
-    Attributes:
-        true_group: Its group, None out of scope.
-        neighbour_scores, head_cosines: As `decide` takes them.
-    """
+    """A held-out sentence: its group, None out of scope, and the evidence on it."""
 
     true_group: str | None
-    neighbour_scores: dict[str, float]
-    head_cosines: dict[str, float]
+    evidence: Evidence
 
 
 @dataclass(frozen=True, slots=True)
 class _Scored:
-    """Best groups' scores of all sentences under one head weight."""
+    """All held-out sentences under one choice of scores."""
 
-    right: NDArray[np.bool_]  # the best group is the true one
-    best: NDArray[np.float64]
-    out_of_scope: NDArray[np.float64]  # best score of sentences without a group
+    rightly: NDArray[np.float64]  # out-of-scope scores of in-scope sentences whose best group is the true one
+    n_in_scope: int
+    strangers: NDArray[np.float64]
+
+    def value(self, threshold: float, rule: ThresholdRule) -> float:
+        """Share of in-scope sentences answered rightly; for the balanced rule, plus the share of strangers refused."""
+        answered = float((self.rightly >= threshold).sum() / max(1, self.n_in_scope))
+        if rule is ThresholdRule.FALSE_ACCEPT_RATE or not len(self.strangers):
+            return answered
+        return answered + float((self.strangers < threshold).mean())
 
 
 def gather_candidates(
@@ -44,41 +48,17 @@ def gather_candidates(
     stored_groups: Sequence[str],
     head: Head | None,
 ) -> list[Candidates]:
-    """Neighbours and head cosines of each sentence, as serving gathers them."""
+    """The evidence on each sentence, as serving gathers it."""
+    gatherer = EvidenceGatherer(head, with_energy=True)
     cosines = head.cosines(embeddings) if head else None
-    positions = {label: position for position, label in enumerate(head.labels)} if head else {}
+    shifts = gatherer.shifts(None, 1.0, tau=1.0)
     candidates = []
     for row, true_group in enumerate(true_groups):
-        neighbour_scores = best_by_group([stored_groups[r] for r in found.rows[row]], found.scores[row].tolist())
-        head_cosines: dict[str, float] = {}
-        if head is not None and cosines is not None:
-            head_cosines = head_candidates(cosines[row], head.labels, positions, neighbour_scores)
-        candidates.append(Candidates(true_group, neighbour_scores, head_cosines))
+        groups = [stored_groups[stored] for stored in found.rows[row]]
+        of_head = None if cosines is None else cosines[row]
+        evidence = gatherer.gather(of_head, groups, found.scores[row].tolist(), shifts)
+        candidates.append(Candidates(true_group, evidence))
     return candidates
-
-
-def calibrate(in_scope: Sequence[Candidates], out_of_scope: Sequence[Candidates]) -> DecisionParameters:
-    """Choose which score decides, its threshold, and the scale of the confidence.
-
-    The rule is balanced: of the in-scope sentences whose best group is right, the share answered, and of the
-    out-of-scope ones, the share refused, are highest together. The score that decides is the one that then answers
-    the larger share of all in-scope sentences rightly and refuses the larger share of the others.
-
-    Where there are no out-of-scope sentences, each in-scope one stands in for one with its own group taken away: what
-    would have been answered had nobody written its group yet.
-    """
-    strangers = out_of_scope or [_without_own_group(candidates) for candidates in in_scope]
-    best_value, chosen = -1.0, DecisionParameters()
-    has_head = any(candidates.head_cosines for candidates in in_scope)
-    for head_weight in _HEAD_WEIGHTS if has_head else (0.0,):
-        scored = _score(in_scope, strangers, head_weight)
-        threshold = _balanced_threshold(scored)
-        answered_rightly = scored.right & (scored.best >= threshold)
-        value = float(answered_rightly.mean() + (scored.out_of_scope < threshold).mean())
-        if value > best_value:
-            best_value = value
-            chosen = DecisionParameters(head_weight=head_weight, threshold=threshold)
-    return chosen.model_copy(update={"scale": _fit_scale(in_scope, strangers, chosen)})
 
 
 def find_nearest(
@@ -88,56 +68,132 @@ def find_nearest(
     return nearest(embeddings, stored, min(NEIGHBOURS_USED, len(stored) - 1), exclude)
 
 
+def calibrate(
+    in_scope: Sequence[Candidates],
+    out_of_scope: Sequence[Candidates],
+    *,
+    threshold_rule: ThresholdRule = ThresholdRule.BALANCED,
+    false_accept_target: float = 0.05,
+    out_of_scope_score: OutOfScopeScore | None = None,
+    logit_adjustment_tau: float = 0.0,
+) -> DecisionParameters:
+    """Choose how groups are ranked, which score says what is in scope, its threshold, and the scale of the confidence.
+
+    Groups are ranked by the share of head and neighbours that puts the right one first most often. The out-of-scope
+    score is the one that then serves the rule best: `balanced`, the in-scope sentences answered rightly and the
+    out-of-scope ones refused, as shares added up; `false_accept_rate`, the in-scope ones answered rightly while no more
+    of the others are answered than the target allows. Earlier ones win ties.
+
+    The balanced threshold itself looks at those in-scope sentences only whose best group is right: the others have no
+    say, or a weak encoder would refuse nearly all. Whatever the rule, it is the break-even of the confidence.
+
+    Where there are no out-of-scope sentences, each in-scope one stands in for one with its own group taken away: what
+    would have been answered had nobody written its group yet. They are no ground to choose a score by: training has
+    pushed these sentences away from every class vector but their own, which it has not done to real strangers. Unless
+    one is named, `both` is used then, or without a head `knn`.
+
+    Args:
+        in_scope: Held-out sentences with a group, at least one.
+        out_of_scope: Sentences of no group, or none.
+        threshold_rule: By which the threshold is chosen.
+        false_accept_target: Largest share of out-of-scope sentences that may be answered, for that rule.
+        out_of_scope_score: The score to use; None tries all that there is evidence for.
+        logit_adjustment_tau: Post-hoc logit adjustment: share of the training prior taken out of the head's cosines.
+
+    Raises:
+        ConfigError: The target is no share, or the score needs a head that is not there.
+    """
+    strangers = list(out_of_scope) or stand_ins(in_scope)
+    ranking = _choose_ranking(in_scope, DecisionParameters(logit_adjustment_tau=logit_adjustment_tau))
+    best_value, chosen = -1.0, ranking
+    for score in _scores_to_try(in_scope, out_of_scope_score, has_strangers=bool(out_of_scope)):
+        parameters = ranking.model_copy(update={"score": score})
+        scored = _score(in_scope, strangers, parameters)
+        threshold = choose_threshold(
+            threshold_rule, scored.rightly, scored.strangers, false_accept_target=false_accept_target
+        )
+        value = scored.value(threshold, threshold_rule)
+        if value > best_value:
+            even = balanced_threshold(scored.rightly, scored.strangers)
+            best_value = value
+            chosen = parameters.model_copy(
+                update={"threshold": threshold, "break_even": even if even != threshold else None}
+            )
+    return chosen.model_copy(update={"scale": _fit_scale(in_scope, strangers, chosen)})
+
+
+def stand_ins(in_scope: Sequence[Candidates]) -> list[Candidates]:
+    """The sentences as if nobody had written their groups yet, for want of real strangers."""
+    return [_without_own_group(candidates) for candidates in in_scope]
+
+
 def _without_own_group(candidates: Candidates) -> Candidates:
-    def others(scores: dict[str, float]) -> dict[str, float]:
-        return {group: score for group, score in scores.items() if group != candidates.true_group}
-
-    return Candidates(None, others(candidates.neighbour_scores), others(candidates.head_cosines))
+    return Candidates(None, candidates.evidence.only(lambda group: group != candidates.true_group))
 
 
-def _best(candidates: Candidates, head_weight: float) -> tuple[str | None, float]:
-    scores = combine_scores(candidates.neighbour_scores, candidates.head_cosines, head_weight)
-    return max(scores.items(), key=lambda item: item[1], default=(None, -1.0))
+def _choose_ranking(in_scope: Sequence[Candidates], start: DecisionParameters) -> DecisionParameters:
+    """The head weight under which the right group comes first most often."""
+    has_head = any(candidates.evidence.head_cosines for candidates in in_scope)
+    best_right, chosen = -1, start
+    for head_weight in _HEAD_WEIGHTS if has_head else (0.0,):
+        parameters = start.model_copy(update={"head_weight": head_weight})
+        right = sum(_best(candidates, parameters) == candidates.true_group for candidates in in_scope)
+        if right > best_right:
+            best_right, chosen = right, parameters
+    return chosen
 
 
-def _score(in_scope: Sequence[Candidates], out_of_scope: Sequence[Candidates], head_weight: float) -> _Scored:
-    winners = [_best(candidates, head_weight) for candidates in in_scope]
-    return _Scored(
-        right=np.array([group == c.true_group for (group, _), c in zip(winners, in_scope, strict=True)]),
-        best=np.array([score for _, score in winners]),
-        out_of_scope=np.array([_best(candidates, head_weight)[1] for candidates in out_of_scope]),
-    )
+def _scores_to_try(
+    in_scope: Sequence[Candidates], wanted: OutOfScopeScore | None, *, has_strangers: bool
+) -> list[OutOfScopeScore]:
+    has_head = any(candidates.evidence.head_cosines for candidates in in_scope)
+    has_energy = any(candidates.evidence.head_scale is not None for candidates in in_scope)
+    available = [OutOfScopeScore.KNN]
+    if has_head:
+        available = [OutOfScopeScore.BOTH, OutOfScopeScore.KNN, OutOfScopeScore.MAX_COSINE]
+    if has_energy:
+        available.append(OutOfScopeScore.ENERGY)
+    if wanted is None:
+        return available if has_strangers else available[:1]
+    if wanted not in available:
+        raise ConfigError(f"out_of_scope_score {wanted} needs class vectors, here there is {', '.join(available)}")
+    return [wanted]
 
 
-def _balanced_threshold(scored: _Scored) -> float:
-    """The threshold of highest balanced value, in the middle of the gap it falls in."""
-    values = np.unique(np.concatenate([scored.best, scored.out_of_scope]))
-    cuts = np.concatenate([[values[0] - 1e-3], (values[1:] + values[:-1]) / 2, [values[-1] + 1e-3]])
-    rightly = np.sort(scored.best[scored.right])
-    answered = (len(rightly) - np.searchsorted(rightly, cuts)) / max(1, len(rightly))
-    refused = np.searchsorted(np.sort(scored.out_of_scope), cuts) / max(1, len(scored.out_of_scope))
-    balanced = answered + refused
-    top = np.flatnonzero(balanced == balanced.max())
-    return float(np.clip(cuts[top[len(top) // 2]], -1, 1))
+def _best(candidates: Candidates, parameters: DecisionParameters) -> str | None:
+    """The group that `decide` would put first."""
+    scores = score_groups(candidates.evidence, parameters)
+    return min(scores, key=lambda group: (-scores[group], group), default=None)
+
+
+def _match(candidates: Candidates, best: str | None, parameters: DecisionParameters) -> float:
+    return -1.0 if best is None else match_score(candidates.evidence, best, parameters.score)
+
+
+def _score(in_scope: Sequence[Candidates], strangers: Sequence[Candidates], parameters: DecisionParameters) -> _Scored:
+    winners = [(candidates, _best(candidates, parameters)) for candidates in in_scope]
+    rightly = [_match(one, best, parameters) for one, best in winners if best == one.true_group]
+    refusable = [_match(one, _best(one, parameters), parameters) for one in strangers]
+    return _Scored(np.array(rightly), len(winners), np.array(refusable))
 
 
 def _fit_scale(
-    in_scope: Sequence[Candidates], out_of_scope: Sequence[Candidates], parameters: DecisionParameters
+    in_scope: Sequence[Candidates], strangers: Sequence[Candidates], parameters: DecisionParameters
 ) -> float:
-    """The scale of least cross-entropy, "no match" being a class whose score is the threshold.
+    """The scale of least cross-entropy, "no match" being a class whose score is the break-even.
 
     Of n sentences nobody may be surer than (n + 1) / (n + 2), the rule of succession: each leaves 1 / (n + 2) of its
     weight to the other candidates. Without that a few sentences, all right, would make every confidence 1.
     """
-    doubt = 1 / (len(in_scope) + len(out_of_scope) + 2)
+    doubt = 1 / (len(in_scope) + len(strangers) + 2)
     gaps: list[float] = []
     offsets: list[int] = []
-    # every candidate's score minus the true one's, and where each sentence begins
-    for candidates in [*in_scope, *out_of_scope]:
-        scores = combine_scores(candidates.neighbour_scores, candidates.head_cosines, parameters.head_weight)
+    # every candidate's logit minus the true one's, unscaled, and where each sentence begins
+    for candidates in [*in_scope, *strangers]:
+        scores = _moved_scores(candidates, parameters)
         true = _true_score(candidates, scores, parameters)
         offsets.append(len(gaps))
-        gaps += [parameters.threshold - true, *(score - true for score in scores.values())]
+        gaps += [parameters.no_match_score - true, *(score - true for score in scores.values())]
     differences = np.array(gaps)
     mean_gap = np.add.reduceat(differences, offsets) / np.maximum(1, np.diff([*offsets, len(gaps)]))
     losses = [
@@ -149,8 +205,18 @@ def _fit_scale(
     return float(_SCALES[int(np.argmin(losses))])
 
 
+def _moved_scores(candidates: Candidates, parameters: DecisionParameters) -> dict[str, float]:
+    """The groups' scores as they compete with no match: the best one's is the out-of-scope score."""
+    scores = score_groups(candidates.evidence, parameters)
+    if not scores:
+        return {}
+    best = _best(candidates, parameters)
+    move = _match(candidates, best, parameters) - max(scores.values())
+    return {group: score + move for group, score in scores.items()}
+
+
 def _true_score(candidates: Candidates, scores: dict[str, float], parameters: DecisionParameters) -> float:
     """The score of the right answer; a group that was not looked at has at most the lowest score that was."""
     if candidates.true_group is None:
-        return parameters.threshold
-    return scores.get(candidates.true_group, min(scores.values(), default=parameters.threshold))
+        return parameters.no_match_score
+    return scores.get(candidates.true_group, min(scores.values(), default=parameters.no_match_score))

@@ -77,7 +77,7 @@ def train_command(
 @application.command("evaluate")
 def evaluate_command(
     bundle: Annotated[Path, typer.Argument(help="A bundle folder.")],
-    data: Annotated[Path, typer.Argument(help="Held-out sentences with their groups; an empty group is out of scope.")],
+    data: Annotated[Path, typer.Argument(help="Held-out sentences with groups (none: out of scope) or labels.")],
     against: Annotated[Path | None, typer.Option(help="The training sentences: measures known groups.")] = None,
     out_of_scope: Annotated[Path | None, typer.Option(help="More sentences of no group.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")] = False,
@@ -88,11 +88,12 @@ def evaluate_command(
     if out_of_scope is not None:
         held_out = held_out.with_strangers(LabelledSentences.read_unlabelled(out_of_scope))
     stored = LabelledSentences.read(against) if against else None
-    metrics = evaluate(load_bundle(bundle), held_out, stored)
+    loaded = load_bundle(bundle)
+    metrics = evaluate(loaded, held_out, stored)
     if as_json:
         print(json.dumps(metrics))
         return
-    beside = _baseline(held_out, stored) if baseline else {}
+    beside = _baseline(held_out, stored, of_labels=loaded.label_head is not None) if baseline else {}
     Console().print(_metrics_table(metrics, beside, title=str(data)))
 
 
@@ -134,10 +135,13 @@ def _report_training(bundle: Bundle, out: Path, seconds: float) -> None:
     say(f"next: samesay encoders add {out / 'bundle'} --name NAME")
 
 
-def _baseline(data: LabelledSentences, against: LabelledSentences | None) -> dict[str, float]:
-    from model.baseline import retrieval_baseline, svm_baseline  # scikit-learn takes a second to import
+def _baseline(data: LabelledSentences, against: LabelledSentences | None, *, of_labels: bool) -> dict[str, float]:
+    # scikit-learn takes a second to import
+    from model.baseline import multi_label_baseline, retrieval_baseline, svm_baseline
 
-    if against is None:
+    if of_labels and data.rows:
+        return multi_label_baseline(against.rows, data.rows) if against and against.rows else {}
+    if against is None or not against.in_scope()[0]:
         return retrieval_baseline(*data.in_scope())
     return svm_baseline(*against.in_scope(), *data.in_scope())
 

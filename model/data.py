@@ -86,11 +86,6 @@ class TrainingData:
         """Which labels the training rows have."""
         return label_targets(self.train, self.labels)
 
-    @property
-    def valid_targets(self) -> LabelTargets:
-        """Which labels the held-out rows have; labels that training never saw are left out."""
-        return label_targets(self.valid, self.labels)
-
 
 def load_training_data(files: Files, config: Config, seed: int) -> TrainingData:
     """Read, check, choose the objective and split.
@@ -123,7 +118,7 @@ def load_training_data(files: Files, config: Config, seed: int) -> TrainingData:
 def index_labels(rows: Sequence[Row], objective: Objective = Objective.HEAD) -> tuple[list[str], NDArray[np.int64]]:
     """The groups (or labels) in order of name, and the (n,) int64 index of each row's group."""
     if not objective.has_groups:
-        return sorted({label for row in rows for label in row.labels}), np.zeros(len(rows), np.int64)
+        return sorted({label for row in rows for label in (*row.labels, *row.label_weights)}), np.zeros(len(rows), np.int64)
     labels = sorted({row.group for row in rows if row.group})
     index_of = {label: index for index, label in enumerate(labels)}
     return labels, np.array([index_of[row.group or ""] for row in rows], np.int64)
@@ -236,7 +231,7 @@ def _kind(file: DatasetFile, config: Config) -> Kind:
     """
     if config.objective is Objective.SIM_CSE:
         return Kind.SENTENCES
-    has_groups, has_labels = any(row.group for row in file.rows), any(row.labels for row in file.rows)
+    has_groups, has_labels = any(row.group for row in file.rows), any(row.likely_labels for row in file.rows)
     if config.objective is Objective.MULTI_LABEL and not has_labels:
         raise ConfigError(f"objective=multi_label, but {file.path} has no column labels, or it is empty")
     if has_groups and config.objective is not Objective.MULTI_LABEL:
@@ -251,7 +246,7 @@ def _kind(file: DatasetFile, config: Config) -> Kind:
 
 def _sizes(rows: list[Row], kind: Kind) -> Counter[str]:
     if kind is Kind.LABELS:
-        return Counter(label for row in rows for label in row.labels)
+        return Counter(label for row in rows for label in row.likely_labels)
     return count_groups(rows)
 
 
@@ -295,7 +290,8 @@ def _check_trainable(train: list[Row], labels: list[str], config: Config) -> Non
 def _fingerprint(rows: Sequence[Row], *more: Sequence[str]) -> str:
     digest = hashlib.sha256()
     for row in rows:
-        digest.update(f"{row.group}\t{row.labels}\t{row.text}\n".encode(errors="replace"))
+        labels = (row.labels, sorted(row.label_weights.items()), row.unknown_labels)
+        digest.update(f"{row.group}\t{labels}\t{row.text}\n".encode(errors="replace"))
     for texts in more:
         digest.update("\n".join(texts).encode(errors="replace"))
     return digest.hexdigest()

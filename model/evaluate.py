@@ -1,4 +1,4 @@
-"""How good an encoder is: on known groups, on unseen groups, and on sentences that belong to none."""
+"""How good a bundle is: on known groups, on unseen groups, on labels, and on sentences that belong to no group."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,24 +9,31 @@ from numpy.typing import NDArray
 
 from model.calibrate import Candidates, find_nearest, gather_candidates
 from model.contract.bundle import Bundle
-from model.contract.dataset import read_rows
-from model.contract.decision import DecisionParameters, Outcome, decide
+from model.contract.dataset import Row, read_rows
+from model.contract.errors import DatasetError
+from model.decision_metrics import decision_metrics
 from model.held_out import head_metrics
+from model.label_metrics import label_head_metrics
 from model.metrics import accuracy, retrieval_metrics, vote
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledSentences:
-    """Sentences and their groups, None out of scope."""
+    """Sentences, their groups, None out of scope, and the rows with their labels where the file has such a column."""
 
     sentences: list[str]
     groups: list[str | None]
+    rows: Sequence[Row] = ()
 
     @classmethod
     def read(cls, path: Path) -> "LabelledSentences":
-        """Read a file that has a group column."""
-        rows = read_rows(path, need=["group"]).rows
-        return cls([row.text for row in rows], [row.group for row in rows])
+        """Read a file that has a group column, or a labels column."""
+        file = read_rows(path)
+        has_labels = "labels" in file.columns
+        if not has_labels:
+            file = read_rows(path, need=["group"])
+        sentences, groups = [row.text for row in file.rows], [row.group for row in file.rows]
+        return cls(sentences, groups, file.rows if has_labels else ())
 
     @staticmethod
     def read_unlabelled(path: Path) -> list[str]:
@@ -35,7 +42,8 @@ class LabelledSentences:
 
     def with_strangers(self, sentences: list[str]) -> "LabelledSentences":
         """These and more sentences of no group."""
-        return LabelledSentences([*self.sentences, *sentences], [*self.groups, *[None] * len(sentences)])
+        groups = [*self.groups, *[None] * len(sentences)]
+        return LabelledSentences([*self.sentences, *sentences], groups, self.rows)
 
     def in_scope(self) -> tuple[list[str], list[str]]:
         """Those that have a group."""
@@ -50,54 +58,52 @@ class LabelledSentences:
 def evaluate(bundle: Bundle, data: LabelledSentences, against: LabelledSentences | None) -> dict[str, float]:
     """Measure a bundle on held-out sentences.
 
-    Groups that `against` (the training or stored sentences) knows make a closed set: head and k-NN accuracy, and, where
-    `data` has sentences without a group, the decision. Without `against`, the sentences are retrieved among themselves.
+    Groups that `against` (the training or stored sentences) knows make a closed set: head and k-NN accuracy, and the
+    decision. Without `against`, the sentences are retrieved among themselves. A bundle with a label head is measured on
+    the labels, if the file has some.
 
     Returns:
         The metrics that apply, by name.
+
+    Raises:
+        DatasetError: None does.
     """
+    metrics: dict[str, float] = {}
+    if bundle.label_head is not None and data.rows:
+        embeddings = bundle.encoder.encode([row.text for row in data.rows])
+        thresholds = bundle.manifest.decision.thresholds_of(bundle.label_head.labels)
+        metrics = {"n": len(data.rows)} | label_head_metrics(bundle.label_head, embeddings, data.rows, thresholds)
     sentences, groups = data.in_scope()
+    if not sentences and not metrics:
+        raise DatasetError("nothing to measure: no sentence has a group, and labels need a bundle that learned labels")
+    if not sentences:
+        return metrics
     embeddings = bundle.encoder.encode(sentences)
-    metrics: dict[str, float] = {"n": len(sentences)}
+    metrics = {"n": len(sentences)} | metrics
     if bundle.head is not None and set(groups) & set(bundle.head.labels):
         metrics |= head_metrics(bundle.head, embeddings, groups)
-    if against is None:
+    if against is None or not against.in_scope()[0]:
         return metrics | retrieval_metrics(embeddings, groups)
+    return metrics | _closed_set(bundle, embeddings, groups, data.strangers(), against)
+
+
+def _closed_set(
+    bundle: Bundle,
+    embeddings: NDArray[np.float32],
+    groups: Sequence[str],
+    strangers: Sequence[str],
+    against: LabelledSentences,
+) -> dict[str, float]:
     stored, stored_groups = against.in_scope()
     stored_embeddings = bundle.encoder.encode(stored)
+
+    def candidates(vectors: NDArray[np.float32], true_groups: Sequence[str | None]) -> list[Candidates]:
+        found = find_nearest(vectors, stored_embeddings, exclude=None)
+        return gather_candidates(vectors, true_groups, found, stored_groups, bundle.head)
+
     found = find_nearest(embeddings, stored_embeddings, exclude=None)
-    metrics |= {f"knn{k}": accuracy(vote(found, stored_groups, k), groups) for k in (1, 5)}
-    strangers = data.strangers()
-    if strangers:
-        stranger_embeddings = bundle.encoder.encode(strangers)
-        far = find_nearest(stranger_embeddings, stored_embeddings, exclude=None)
-        inside = gather_candidates(embeddings, groups, found, stored_groups, bundle.head)
-        outside = gather_candidates(stranger_embeddings, [None] * len(strangers), far, stored_groups, bundle.head)
-        metrics |= decision_metrics(inside, outside, bundle.manifest.decision)
-    return metrics
-
-
-def decision_metrics(
-    inside: Sequence[Candidates], outside: Sequence[Candidates], parameters: DecisionParameters
-) -> dict[str, float]:
-    """In-scope sentences answered rightly, out-of-scope ones refused, and how well the score tells them apart."""
-    answers = [decide(c.neighbour_scores, c.head_cosines, parameters) for c in [*inside, *outside]]
-    right = [
-        answer.outcome is not Outcome.NO_MATCH and answer.groups[0].group == candidates.true_group
-        for answer, candidates in zip(answers, inside, strict=False)
-    ]
-    refused = [answer.outcome is Outcome.NO_MATCH for answer in answers[len(inside) :]]
-    best = np.array([answer.groups[0].score if answer.groups else -1.0 for answer in answers])
-    return {
-        "oos_auroc": auroc(best[: len(inside)], best[len(inside) :]),
-        "in_scope_accuracy": float(np.mean(right)),
-        "oos_recall": float(np.mean(refused)),
-    }
-
-
-def auroc(positives: NDArray[np.float64], negatives: NDArray[np.float64]) -> float:
-    """Chance that a positive scores above a negative, ties counting half."""
-    ordered = np.sort(negatives)
-    below = np.searchsorted(ordered, positives, "left")
-    up_to = np.searchsorted(ordered, positives, "right")
-    return float((below + up_to).mean() / 2 / len(negatives))
+    metrics = {f"knn{k}": accuracy(vote(found, stored_groups, k), groups) for k in (1, 5)}
+    if bundle.label_head is not None:
+        return metrics  # there the labels decide
+    outside = candidates(bundle.encoder.encode(strangers), [None] * len(strangers)) if strangers else []
+    return metrics | decision_metrics(candidates(embeddings, groups), outside, bundle.manifest.decision)

@@ -8,15 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from model.calibrate import calibrate, find_nearest, gather_candidates
+from model.calibrate import calibrate, find_nearest, gather_candidates, stand_ins
 from model.config import Config
 from model.contract import manifest as names
 from model.contract.bundle import Bundle, head_files, load_bundle, probe_json, write_bundle
 from model.contract.decision import DecisionParameters
+from model.contract.head_files import head_kind
 from model.contract.manifest import DatasetSummary, Manifest
 from model.contract.normalise import CJK, WORD, normalise, script_runs
 from model.contract.onnx_encoder import OnnxEncoder
 from model.data import TrainingData
+from model.decision_metrics import decision_metrics
 from model.graph import OPSET, build_graph
 from model.held_out import HeldOut
 from model.parity import check_parity
@@ -71,7 +73,8 @@ def export(trained: Trained, measured: Measured, data: TrainingData, seed: int, 
         storage=config.storage,
         inputs=("ids", "lengths", "grams") if config.buckets else ("ids", "lengths"),
         languages=_languages(row.text for row in data.train),
-        head="softmax" if head else None,
+        head=head_kind(head),
+        head_scale=head.scale if head else None,
         n_labels=len(head.labels) if head else 0,
         decision=measured.decision,
         parent=None,
@@ -116,7 +119,9 @@ def measure_held_out(trained: Trained, data: TrainingData) -> Measured:
         outside = gather_candidates(strangers, [None] * len(strangers), far, groups, head)
     held_out = HeldOut(data, has_head=head is not None)
     metrics = held_out.measure(stored[valid_rows], stored[: len(data.train)], head)
-    return Measured(calibrate(inside, outside), {**metrics, "best_epoch": trained.best_epoch})
+    decision = calibrate(inside, outside)
+    metrics["ece"] = decision_metrics(inside, outside or stand_ins(inside), decision)["ece"]
+    return Measured(decision, {**metrics, "best_epoch": trained.best_epoch})
 
 
 def _probe_sentences(data: TrainingData) -> list[str]:

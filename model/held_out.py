@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.config import Objective
-from model.contract.bundle import Head, LabelHead
+from model.contract.head import Head, LabelHead
 from model.data import TrainingData
 from model.errors import ConfigError
-from model.metrics import accuracy, macro_f1, multi_label_metrics, retrieval_metrics, vote
+from model.label_metrics import label_head_metrics
+from model.metrics import accuracy, macro_f1, retrieval_metrics, vote
 from model.neighbours import nearest
 
 _MOST_VOTES = 5
@@ -30,14 +31,14 @@ class HeldOut:
         self.groups = [row.group or "" for row in data.valid]
         self._train_groups = [row.group or "" for row in data.train]
         self._multi_label = data.config.objective is Objective.MULTI_LABEL
-        self._targets = data.valid_targets if self._multi_label else None
+        self._rows = data.valid
         known = set(data.labels)
         self._closed = sum(group in known for group in self.groups) > len(self.groups) / 2
         self.monitor = self._choose_monitor(data.config.monitor, has_head=has_head) if data.valid else ""
 
     def _choose_monitor(self, wanted: str, *, has_head: bool) -> str:
         if self._multi_label:
-            names = ["micro_f1", "macro_f1", "exact_match"]
+            names = ["micro_f1", "macro_f1", "exact_match", "label_ranking_loss", "ece"]
         elif not self._closed:
             names = ["hit_rate@1", "hit_rate@5", "hit_rate@10", "mrr@10", "map@r"]
         else:
@@ -74,8 +75,8 @@ class HeldOut:
         label_head: LabelHead | None = None,
     ) -> dict[str, float]:
         """All metrics that apply."""
-        if self._targets is not None and label_head is not None:
-            return multi_label_metrics(label_head.confidences(valid) > 0.5, self._targets.holds, self._targets.known)
+        if label_head is not None:
+            return label_head_metrics(label_head, valid, self._rows, np.full(len(label_head.labels), 0.5))
         if not self._closed:
             return retrieval_metrics(valid, self.groups)
         of_head = head_metrics(head, valid, self.groups) if head else {}

@@ -21,11 +21,6 @@ class LabelTargets:
     values: NDArray[np.float32]
     known: NDArray[np.bool_]
 
-    @property
-    def holds(self) -> NDArray[np.bool_]:
-        """(n, n_labels) bool."""
-        return self.values > 0.5
-
 
 def label_targets(rows: Sequence[Row], labels: Sequence[str]) -> LabelTargets:
     """The labels of rows; names that are not among `labels` are left out."""
@@ -33,7 +28,8 @@ def label_targets(rows: Sequence[Row], labels: Sequence[str]) -> LabelTargets:
     values = np.zeros((len(rows), len(labels)), np.float32)
     known = np.ones(values.shape, np.bool_)
     for number, row in enumerate(rows):
-        for label in row.labels:
+        for label, weight in [*((label, 1.0) for label in row.labels), *row.label_weights.items()]:
             if label in positions:
-                values[number, positions[label]] = 1
+                values[number, positions[label]] = weight
+        known[number, [positions[label] for label in row.unknown_labels if label in positions]] = False
     return LabelTargets(values, known)

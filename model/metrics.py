@@ -81,3 +81,27 @@ def group_sizes(groups: Sequence[str]) -> NDArray[np.int64]:
     """(n,) size of each row's group."""
     _, codes, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
     return np.asarray(sizes[codes], np.int64)
+
+
+def auroc(positives: NDArray[np.float64], negatives: NDArray[np.float64]) -> float:
+    """Chance that a positive scores above a negative, ties counting half."""
+    ordered = np.sort(negatives)
+    below = np.searchsorted(ordered, positives, "left")
+    up_to = np.searchsorted(ordered, positives, "right")
+    return float((below + up_to).mean() / 2 / len(negatives))
+
+
+def expected_calibration_error(confidences: NDArray[np.floating], right: NDArray[np.bool_], n_bins: int = 15) -> float:
+    """How far confidence is from the share that is right, on average over bins of equally many entries.
+
+    Args:
+        confidences: (n,) in [0, 1]; equal ones are binned in the order given.
+        right: (n,) whether each answer was right.
+        n_bins: Of equal mass, as equal as n allows.
+
+    Source: Nguyen and O'Connor 2015, arXiv:1508.05154, for bins of equal mass.
+    """
+    order = np.argsort(confidences, kind="stable")
+    bins = [rows for rows in np.array_split(order, n_bins) if len(rows)]
+    gaps = [abs(float(confidences[rows].mean()) - float(right[rows].mean())) * len(rows) for rows in bins]
+    return sum(gaps) / max(1, len(confidences))

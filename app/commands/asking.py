@@ -1,6 +1,6 @@
 """`samesay search` and `samesay classify`: ask a running server."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
@@ -39,17 +39,24 @@ def classify(
     url: UrlOption = DEFAULT_URL,
     api_key: KeyOption = None,
 ) -> None:
-    """Decide which group a sentence belongs to, if any."""
+    """Decide which group a sentence belongs to, or which labels apply to it, if any."""
     with plain_errors(), Client(url, api_key) as client:
         body = {"text": text, "top_n": top_n}
         answer = client.post(f"/v1/collections/{quote(collection, safe='')}:classify", body)
     result = answer["results"][0]
     print(f"{result['decision']} (confidence {result['confidence']:.2f})")
-    table = Table("confidence", "group")
-    for group in result["groups"]:
-        table.add_row(f"{group['confidence']:.3f}", Text(group["group"]))
-    Console().print(table)
+    for name in ("label", "group"):
+        _print_confidences(name, result[f"{name}s"])
     _warn_if(result["truncated"])
+
+
+def _print_confidences(name: str, candidates: list[dict[str, Any]]) -> None:
+    """A table of labels or groups, if there are any."""
+    table = Table("confidence", name)
+    for candidate in candidates:
+        table.add_row(f"{candidate['confidence']:.3f}", Text(candidate[name]))
+    if candidates:
+        Console().print(table)
 
 
 def _warn_if(truncated: bool) -> None:

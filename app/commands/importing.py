@@ -75,8 +75,8 @@ def records_of(rows: Iterable[Row]) -> Iterator[tuple[int, dict[str, Any]]]:
         record: dict[str, Any] = {"id": row.id or content_id(row.text, row.group), "text": row.text, "source": "import"}
         if row.group is not None:
             record["group"] = row.group
-        if row.labels:
-            record["labels"] = list(row.labels)
+        if row.likely_labels:
+            record["labels"] = list(row.likely_labels)
         if row.role is not None:
             record["role"] = row.role
         if row.metadata:

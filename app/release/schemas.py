@@ -2,8 +2,11 @@
 
 from datetime import datetime
 
+from pydantic import Field
+
 from app.release.tables import ReleaseState
 from app.schemas import Answer
+from model.contract.evidence import OutOfScopeScore
 
 
 class ReleaseAnswer(Answer):
@@ -12,6 +15,7 @@ class ReleaseAnswer(Answer):
     number: int
     encoder: str
     state: ReleaseState
+    score: OutOfScopeScore = Field(description="what the threshold is on")
     threshold: float
     margin: float
     head_weight: float

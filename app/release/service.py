@@ -59,6 +59,7 @@ def _to_answer(release: Release) -> ReleaseAnswer:
         number=release.number,
         encoder=release.encoder_sha,
         state=ReleaseState(release.state),
+        score=release.decision["score"],
         threshold=release.decision["threshold"],
         margin=release.decision["margin"],
         head_weight=release.decision["head_weight"],

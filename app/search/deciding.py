@@ -1,75 +1,87 @@
-"""Which groups a sentence may belong to, and the decision among them by the release's thresholds."""
+"""What a release decides on sentences: by the groups of their neighbours and its head, or by the labels of its head."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.search.lookup import Found
 from app.serving.release import ServingRelease
-from model.contract.decision import Decision, best_by_group, decide, head_candidates
+from model.contract.decision import Decision, decide, decide_labels
+from model.contract.evidence import EvidenceGatherer, OutOfScopeScore
+from model.contract.prior import Prior
 
 
 @dataclass(frozen=True, slots=True)
-class _Head:
-    """The part of a head whose labels are groups of the collection."""
+class _Gatherer:
+    """Gathers for the part of a head whose labels are groups of the collection."""
 
     groups_version: int
-    labels: tuple[str, ...]
-    weights: NDArray[np.float32]
-    positions: dict[str, int]
+    gatherer: EvidenceGatherer
 
 
 class Decider:
     """Decides by neighbours and head; remembers, for each release, which labels of its head are groups."""
 
     def __init__(self) -> None:
-        self._heads: WeakKeyDictionary[ServingRelease, _Head] = WeakKeyDictionary()
+        self._gatherers: WeakKeyDictionary[ServingRelease, _Gatherer] = WeakKeyDictionary()
 
-    def decide(
-        self,
-        release: ServingRelease,
-        embedding: NDArray[np.float32],
-        record_ids: Sequence[int],
-        scores: Sequence[float],
-    ) -> Decision:
-        """Decide on one sentence.
+    def decide(self, release: ServingRelease, found: Found, prior: Prior | None = None) -> list[Decision]:
+        """Decide on sentences.
 
         Args:
             release: Whose catalogue, head and thresholds to use.
-            embedding: (dim,) float32.
-            record_ids: Its neighbours, best first.
-            scores: Their cosines.
+            found: Their embeddings and neighbours.
+            prior: How often each group is asked for, if the client knows.
+
+        Returns:
+            One a sentence.
         """
-        groups: list[str | None] = []
-        known: list[float] = []
-        for record_id, score in zip(record_ids, scores, strict=True):
-            entry = release.catalogue.find(record_id)
-            if entry is not None:
-                groups.append(entry.group)
-                known.append(score)
-        by_group = best_by_group(groups, known)
-        return decide(by_group, self._head_cosines(release, embedding, by_group), release.parameters)
+        decisions = self._by_groups(release, found, prior)
+        head = release.bundle.label_head
+        if head is None:
+            return decisions
+        thresholds = release.parameters.thresholds_of(head.labels)
+        return [
+            decide_labels(decision, confidences, head.labels, thresholds)
+            for decision, confidences in zip(decisions, head.confidences(found.embeddings), strict=True)
+        ]
 
-    def _head_cosines(
-        self, release: ServingRelease, embedding: NDArray[np.float32], by_group: dict[str, float]
-    ) -> dict[str, float]:
-        if release.bundle.head is None or release.parameters.head_weight == 0:
-            return {}
-        head = self._head(release)
-        return head_candidates(head.weights @ embedding, head.labels, head.positions, by_group)
+    def _by_groups(self, release: ServingRelease, found: Found, prior: Prior | None) -> list[Decision]:
+        parameters, gatherer = release.parameters, self._gatherer(release)
+        head = gatherer.head
+        log_weights = prior.of_labels(head.labels) if prior and head else None
+        tau = parameters.logit_adjustment_tau if prior is None else 1.0
+        shifts = gatherer.shifts(log_weights, parameters.scale, tau)
+        decisions = []
+        for row, embedding in enumerate(found.embeddings):
+            groups, scores = _neighbours(release, found.record_ids[row], found.scores[row])
+            # the same product for a sentence alone as among others: a matrix product may round differently
+            cosines: NDArray[np.float32] | None = None if head is None else head.weights @ embedding
+            decisions.append(decide(gatherer.gather(cosines, groups, scores, shifts), parameters, prior))
+        return decisions
 
-    def _head(self, release: ServingRelease) -> _Head:
-        head, version = self._heads.get(release), release.catalogue.groups_version
-        if head is None or head.groups_version != version:
-            head = self._heads[release] = _head_of(release, version)
-        return head
+    def _gatherer(self, release: ServingRelease) -> EvidenceGatherer:
+        known, version = self._gatherers.get(release), release.catalogue.groups_version
+        if known is None or known.groups_version != version:
+            known = self._gatherers[release] = _Gatherer(version, _make_gatherer(release))
+        return known.gatherer
 
 
-def _head_of(release: ServingRelease, version: int) -> _Head:
-    whole = release.bundle.head
-    assert whole is not None
-    kept = [row for row, label in enumerate(whole.labels) if release.catalogue.has_group(label)]
-    labels = tuple(whole.labels[row] for row in kept)
-    return _Head(version, labels, whole.weights[kept], {label: position for position, label in enumerate(labels)})
+def _make_gatherer(release: ServingRelease) -> EvidenceGatherer:
+    head = release.bundle.head
+    if head is None or not release.parameters.uses_head:
+        return EvidenceGatherer(None, with_energy=False)
+    kept = [row for row, label in enumerate(head.labels) if release.catalogue.has_group(label)]
+    with_energy = release.parameters.score is OutOfScopeScore.ENERGY
+    return EvidenceGatherer(head.keep(kept), with_energy=with_energy)
+
+
+def _neighbours(
+    release: ServingRelease, record_ids: list[int], scores: list[float]
+) -> tuple[list[str | None], list[float]]:
+    """Groups and cosines of the neighbours that are still in the catalogue."""
+    entries = [(release.catalogue.find(record_id), score) for record_id, score in zip(record_ids, scores, strict=True)]
+    known = [(entry.group, score) for entry, score in entries if entry is not None]
+    return [group for group, _ in known], [score for _, score in known]

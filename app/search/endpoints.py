@@ -41,10 +41,14 @@ async def search(request: Request, collection: CollectionName) -> Response:
     operation_id="classify",
     response_model=ClassifyAnswer,
     responses=problems(400, 404, 413),
-    openapi_extra=json_body(ClassifyRequest, one={"text": "I want my money back", "top_n": 3}),
+    openapi_extra=json_body(
+        ClassifyRequest,
+        one={"text": "I want my money back", "top_n": 3},
+        several={"texts": ["I want my money back", "我要退款"], "prior": {"refund": 120, "cancel": 40, "invoice": 3}},
+    ),
 )
 async def classify(request: Request, collection: CollectionName) -> Response:
-    """Decide which group a sentence belongs to, if any."""
+    """Decide which group a sentence belongs to, or which labels apply to it, if any."""
     wanted = await read_body(request, ClassifyRequest)
     body = await services(request).search.classify(collection, wanted, request.receive)
     return Response(body, media_type="application/json")

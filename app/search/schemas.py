@@ -3,15 +3,19 @@
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from app.schemas import Answer, Sentence, Strict
 from model.contract.decision import Outcome
+from model.contract.prior import Prior
 
 MOST_QUERIES = 256
 MOST_NEIGHBOURS = 1000
 MOST_ANSWERS = 20_000
 """Neighbours of all queries of a request together: one request must not hold the others up."""
+
+MOST_WEIGHTS = 10_000
+"""Groups that a prior may name."""
 
 
 class GroupBy(StrEnum):
@@ -49,6 +53,14 @@ class SearchRequest(Strict):
         return [self.query] if self.query is not None else self.queries or []
 
 
+def _is_prior(weights: dict[str, float]) -> dict[str, float]:
+    Prior.of(weights)
+    return weights
+
+
+Weight = Annotated[float, Field(ge=0)]
+
+
 class ClassifyRequest(Strict):
     """One sentence to decide on, or several."""
 
@@ -56,6 +68,11 @@ class ClassifyRequest(Strict):
     texts: Annotated[list[Sentence], Field(min_length=1, max_length=MOST_QUERIES)] | None = None
     top_n: Annotated[int, Field(ge=1, le=100, description="groups of each answer")] = 3
     release: Annotated[int, Field(ge=1)] | None = Field(default=None, description="refuse any other release")
+    prior: Annotated[dict[str, Weight], Field(max_length=MOST_WEIGHTS), AfterValidator(_is_prior)] | None = Field(
+        default=None,
+        description="how often each group is asked for here: counts or shares, 0 for never; a group that is not named "
+        "counts as much as the rarest named one that does occur",
+    )
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -118,9 +135,11 @@ class Classified(Answer):
     """What was decided on one sentence."""
 
     decision: Outcome
-    confidence: float
+    confidence: float = Field(description="the probability that the decision is right")
     groups: list[GroupAndConfidence]
-    labels: list[LabelAndConfidence]
+    labels: list[LabelAndConfidence] = Field(
+        description="those that apply, surest first, where the encoder learned labels; it is then they that decide"
+    )
     truncated: bool
 
 

@@ -1,6 +1,8 @@
 """Neighbours, decisions and similarity. No SQL on this path; the worker's one hop does the work."""
 
 import asyncio
+import difflib
+from itertools import islice
 from typing import Any, Final
 
 import orjson
@@ -10,7 +12,8 @@ from app.encoder.service import EncoderService
 from app.encoder.store import EncoderStore
 from app.encoding.batcher import MicroBatcher
 from app.encoding.patience import while_wanted
-from app.errors import NotFoundError
+from app.errors import FieldProblem, InvalidValueError, NotFoundError
+from app.http_errors import pointer
 from app.ids import IdSource
 from app.observability import Metrics
 from app.search.answers import best_of_each_group, neighbours
@@ -19,14 +22,22 @@ from app.search.lookup import Found, Lookup
 from app.search.schemas import ClassifyRequest, GroupBy, SearchRequest, SimilarityRequest
 from app.serving.release import ServingRelease
 from app.serving.serving import Serving
-from model.contract.decision import NEIGHBOURS_USED, Decision
+from model.contract.decision import Decision
+from model.contract.evidence import NEIGHBOURS_USED
+from model.contract.prior import Prior
 
 _OVERFETCH: Final = 4
 """Records looked at for each group wanted, at first; four times as many as long as groups are missing."""
 
-
 _MOST_LOOKED_AT: Final = 50_000
 """Records looked at for all queries of a grouped search together: groups that are farther are not found by it."""
+
+
+_MOST_COMPARED: Final = 1000
+"""Groups that a misspelt one is compared with: that takes time on the event loop."""
+
+_MOST_NAMED: Final = 3
+"""Misspelt groups that a problem names."""
 
 
 class SearchService:
@@ -78,10 +89,10 @@ class SearchService:
     async def classify(self, collection: str, request: ClassifyRequest, receive: Receive) -> bytes:
         """The decision on each text, as JSON."""
         release = await self._release(collection, request.release)
+        prior = _prior(release, request.prior)
         found = await self._look_up(release, request.sentences, NEIGHBOURS_USED, receive)
         results = []
-        for row, truncated in enumerate(found.truncated):
-            decision = self._decider.decide(release, found.embeddings[row], found.record_ids[row], found.scores[row])
+        for decision, truncated in zip(self._decider.decide(release, found, prior), found.truncated, strict=True):
             self._metrics.decided(decision.outcome)
             results.append({**_classified(decision, request.top_n), "truncated": truncated})
         body = {"release": release.key.number, "answer_ids": self._answer_ids(len(results)), "results": results}
@@ -132,6 +143,24 @@ class SearchService:
             fetched = min(fetched * _OVERFETCH, most)
 
 
+def _prior(release: ServingRelease, weights: dict[str, float] | None) -> Prior | None:
+    """The prior of a request, whose groups must all be there."""
+    if weights is None:
+        return None
+    unknown = [group for group in weights if not release.catalogue.has_group(group)]
+    if unknown:
+        named = unknown[:_MOST_NAMED]
+        problems = [FieldProblem(pointer(("prior", group)), _no_group(release, group)) for group in named]
+        raise InvalidValueError(f"{problems[0].pointer}: {problems[0].detail}", errors=problems)
+    return Prior.of(weights)
+
+
+def _no_group(release: ServingRelease, group: str) -> str:
+    known = list(islice(release.catalogue.groups, _MOST_COMPARED))
+    near = difflib.get_close_matches(group, known, n=1, cutoff=0.5)
+    return f"no record is in the group {group!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+
+
 def _is_below(scores: list[float], min_score: float | None) -> bool:
     """Whether the farthest neighbour is too far already, so that looking further is in vain."""
     return min_score is not None and scores[-1] < min_score
@@ -151,5 +180,5 @@ def _classified(decision: Decision, top_n: int) -> dict[str, Any]:
         "groups": [
             {"group": group.group, "confidence": round(group.confidence, 6)} for group in decision.groups[:top_n]
         ],
-        "labels": [],
+        "labels": [{"label": label.label, "confidence": round(label.confidence, 6)} for label in decision.labels],
     }

@@ -43,6 +43,11 @@ class Catalogue:
         """How many groups have searchable records."""
         return len(self._sizes)
 
+    @property
+    def groups(self) -> Iterable[str]:
+        """The groups that have searchable records."""
+        return tuple(self._sizes)
+
     def has_group(self, group: str) -> bool:
         """Whether any searchable record is in the group."""
         return group in self._sizes

@@ -7,7 +7,6 @@ from model.config.kinds import (
     ConstraintTarget,
     Device,
     FloodMode,
-    LabelThresholdRule,
     LogitAdjustment,
     Loss,
     MarginLoss,
@@ -22,7 +21,6 @@ from model.config.kinds import (
     ScheduleShape,
     Split,
     TableStart,
-    ThresholdRule,
     WeightConstraint,
 )
 from model.config.recipes import RECIPES, make_config
@@ -37,7 +35,6 @@ __all__ = [
     "ConstraintTarget",
     "Device",
     "FloodMode",
-    "LabelThresholdRule",
     "LogitAdjustment",
     "Loss",
     "MarginLoss",
@@ -53,7 +50,6 @@ __all__ = [
     "ScheduleShape",
     "Split",
     "TableStart",
-    "ThresholdRule",
     "WeightConstraint",
     "check_combinations",
     "make_config",

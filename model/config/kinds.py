@@ -172,21 +172,6 @@ class ScheduleShape(StrEnum):
     CONSTANT = "constant"
 
 
-class ThresholdRule(StrEnum):
-    """By which rule the threshold of "no match" is chosen."""
-
-    BALANCED = "balanced"
-    FALSE_ACCEPT_RATE = "false_accept_rate"
-
-
-class LabelThresholdRule(StrEnum):
-    """By which rule the confidence is chosen from which a label counts."""
-
-    ZERO = "zero"
-    GLOBAL = "global"
-    PER_LABEL = "per_label"
-
-
 class ProgressForm(StrEnum):
     """How a run tells where it stands."""
 

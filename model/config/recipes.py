@@ -78,6 +78,8 @@ def make_config(recipe: str, settings: Sequence[str] = ()) -> Config:
 
 def _parse(setting: str, value: str) -> Any:
     """JSON where it looks like an object or a list, the text itself otherwise (pydantic reads numbers from text)."""
+    if setting == "out_of_scope_score=none":
+        return None
     if not value.startswith(("{", "[")):
         return value
     try:

@@ -10,7 +10,6 @@ from model.config.kinds import (
     ConstraintTarget,
     Device,
     FloodMode,
-    LabelThresholdRule,
     LogitAdjustment,
     Loss,
     MarginLoss,
@@ -24,9 +23,11 @@ from model.config.kinds import (
     ScheduleShape,
     Split,
     TableStart,
-    ThresholdRule,
     WeightConstraint,
 )
+from model.contract.evidence import OutOfScopeScore
+from model.label_thresholds import LabelThresholdRule
+from model.thresholds import ThresholdRule
 
 SchedulePoints = list[tuple[float, float]]
 """(share of the run, value), joined by straight lines."""
@@ -201,9 +202,9 @@ class WatchSettings(Section):
 class DecisionSettings(Section):
     """Decision."""
 
-    out_of_scope_score: Literal["auto", "max_cosine", "knn", "both", "energy"] = Field(
-        default="auto",
-        description="Which score decides that nothing matches; auto takes what is best on held-out rows.",
+    out_of_scope_score: OutOfScopeScore | None = Field(
+        default=None,
+        description="Which score decides that nothing matches; none takes what is best on held-out rows.",
     )
     threshold_rule: ThresholdRule = Field(default=ThresholdRule.BALANCED, description="How the threshold is chosen.")
     false_accept_target: float = Field(

@@ -6,16 +6,18 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from model.contract import manifest as names
 from model.contract.errors import BundleDamagedError, BundleMissingError, BundleVersionError, SelfTestError
+from model.contract.head import Head as Head
+from model.contract.head import LabelHead as LabelHead
+from model.contract.head_files import head_files as head_files
+from model.contract.head_files import read_head
 from model.contract.manifest import FileEntry, Manifest
 from model.contract.onnx_encoder import OnnxEncoder
 from model.contract.text import TextContract
@@ -25,31 +27,15 @@ PROBE_TOLERANCE: Final = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """The class vectors of the groups that the encoder was trained on.
-
-    Attributes:
-        labels: Group ids, one a row.
-        weights: (n_labels, dim) float32, unit rows.
-    """
-
-    labels: tuple[str, ...]
-    weights: NDArray[np.float32]
-
-    def cosines(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n, dim) embeddings to (n, n_labels) cosines."""
-        return embeddings @ self.weights.T
-
-
-@dataclass(frozen=True, slots=True)
 class Bundle:
-    """A verified bundle, ready to encode."""
+    """A verified bundle, ready to encode; it has one kind of head at most."""
 
     path: Path
     sha: str
     manifest: Manifest
     encoder: OnnxEncoder
-    head: Head | None
+    head: Head | None = None
+    label_head: LabelHead | None = None
 
 
 def write_bundle(folder: Path, files: Mapping[str, bytes], manifest: Manifest) -> str:
@@ -103,7 +89,10 @@ def load_bundle(folder: Path, *, threads: int = 1) -> Bundle:
         raise BundleDamagedError(f"{folder}: encoder.onnx has dim {encoder.dim}, the manifest says {manifest.dim}")
     _self_test(folder, encoder, contents[names.PROBE_FILE])
     contract.warm_up()
-    return Bundle(folder, sha, manifest, encoder, _read_head(folder, manifest, contents))
+    head = _read_head(folder, manifest, contents)
+    if isinstance(head, LabelHead):
+        return Bundle(folder, sha, manifest, encoder, label_head=head)
+    return Bundle(folder, sha, manifest, encoder, head)
 
 
 def read_manifest(folder: Path) -> tuple[Manifest, str]:
@@ -135,16 +124,6 @@ def probe_json(encoder: OnnxEncoder, sentences: Sequence[str]) -> bytes:
     return json.dumps(entries, ensure_ascii=True).encode()
 
 
-def head_files(head: Head) -> dict[str, bytes]:
-    """The head's files: class vectors in float16, which moves a cosine by less than 1e-3, and the labels."""
-    buffer = BytesIO()
-    np.save(buffer, head.weights.astype(np.float16))
-    return {
-        names.HEAD_FILE: buffer.getvalue(),
-        names.LABELS_FILE: json.dumps(head.labels, ensure_ascii=False).encode(),
-    }
-
-
 def _read_verified(folder: Path, name: str, entry: FileEntry) -> bytes:
     if "/" in name or name.startswith("."):
         raise BundleDamagedError(f"{folder}: the manifest names {name!r}, which is not a plain file name")
@@ -173,19 +152,11 @@ def _self_test(folder: Path, encoder: OnnxEncoder, probe: bytes) -> None:
             raise SelfTestError(f"{folder}: a probe vector is off by {difference:.2e}, more than {PROBE_TOLERANCE}")
 
 
-def _read_head(folder: Path, manifest: Manifest, contents: Mapping[str, bytes]) -> Head | None:
-    if manifest.head is None:
-        return None
+def _read_head(folder: Path, manifest: Manifest, contents: Mapping[str, bytes]) -> Head | LabelHead | None:
     try:
-        weights = np.load(BytesIO(contents[names.HEAD_FILE]), allow_pickle=False).astype(np.float32)
-        labels = tuple(json.loads(contents[names.LABELS_FILE]))
-    except (KeyError, ValueError) as error:
-        raise BundleDamagedError(f"{folder}: the head cannot be read: {error!r}") from error
-    if weights.shape != (len(labels), manifest.dim):
-        raise BundleDamagedError(
-            f"{folder}: head of shape {weights.shape} for {len(labels)} labels and dim {manifest.dim}"
-        )
-    return Head(labels, weights / np.linalg.norm(weights, axis=1, keepdims=True))
+        return read_head(manifest, contents)
+    except BundleDamagedError as error:
+        raise BundleDamagedError(f"{folder}: {error}") from error
 
 
 def _write_durably(path: Path, content: bytes) -> None:

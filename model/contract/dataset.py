@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from model.contract.errors import DatasetError
+from model.contract.labels import parse_labels
 
 MOST_TEXT_BYTES: Final = 100_000
 _COLUMN_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -34,17 +35,26 @@ class Row:
         line: Line number in the file, the header being line 1.
         text: The sentence, verbatim.
         group: Its group, None where the file leaves it empty (out of scope, in a file of queries).
-        labels: Its tags; written with bars between in a table.
+        labels: Its tags that apply without doubt; model/contract/labels.py says how they are written.
+        label_weights: Soft tags, how far each applies, between 0 and 1.
+        unknown_labels: Tags of which nobody knows whether they apply.
     """
 
     line: int
     text: str
     group: str | None = None
     labels: tuple[str, ...] = ()
+    label_weights: Mapping[str, float] = field(default_factory=dict)
+    unknown_labels: tuple[str, ...] = ()
     title: str | None = None
     id: str | None = None
     role: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def likely_labels(self) -> tuple[str, ...]:
+        """The tags that apply more likely than not."""
+        return (*self.labels, *(label for label, weight in self.label_weights.items() if weight >= 0.5))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +67,17 @@ class BadRow:
 
 @dataclass(frozen=True, slots=True)
 class DatasetFile:
-    """What a file held."""
+    """What a file held.
+
+    Attributes:
+        columns: Those of our columns that any of its rows has, by our name for them.
+    """
 
     path: Path
     encoding: str
     rows: list[Row]
     bad_rows: list[BadRow]
+    columns: frozenset[str] = frozenset()
 
 
 def read_rows(path: Path, *, bad_rows_allowed: float = 0.01, need: Iterable[str] = ()) -> DatasetFile:
@@ -85,11 +100,14 @@ def read_rows(path: Path, *, bad_rows_allowed: float = 0.01, need: Iterable[str]
         raise DatasetError(f"{path}: unknown form {path.suffix!r}; name it .tsv, .csv, .ndjson or .jsonl")
     rows: list[Row] = []
     bad_rows: list[BadRow] = []
+    names: set[str] = set()
     for line, cells in parse(path, content):
+        names.update(() if isinstance(cells, str) else cells)
         checked = BadRow(line, cells) if isinstance(cells, str) else _to_row(path, line, cells, need)
         (bad_rows if isinstance(checked, BadRow) else rows).append(checked)  # type: ignore[arg-type]
     _check_budget(path, rows, bad_rows, bad_rows_allowed)
-    return DatasetFile(path, encoding, rows, bad_rows)
+    columns = frozenset(name for name, aliases in _COLUMN_NAMES.items() if names.intersection(aliases))
+    return DatasetFile(path, encoding, rows, bad_rows, columns)
 
 
 def text_key(text: str) -> str:
@@ -188,19 +206,33 @@ def _to_row(path: Path, line: int, cells: Mapping[str, Any], need: Iterable[str]
     for name, value in strings.items():
         if value is not None and not isinstance(value, str):
             return BadRow(line, f"{name} is {value!r}; a string is wanted")
-    labels = _cell(cells, "labels") or ()
-    metadata = _cell(cells, "metadata") or {}
-    if isinstance(labels, str):
-        labels = [label for label in labels.split("|") if label and label != "none"]
+    try:
+        labels = parse_labels(_cell(cells, "labels"))
+        metadata = _parse_metadata(_cell(cells, "metadata"))
+    except ValueError as error:
+        return BadRow(line, str(error))
+    filled = {name: (value.strip() or None) if value else None for name, value in strings.items()}
+    return Row(
+        line=line,
+        text=text,
+        labels=labels.hard,
+        label_weights=labels.weights,
+        unknown_labels=labels.unknown,
+        metadata=metadata,
+        **filled,
+    )
+
+
+def _parse_metadata(cell: Any) -> dict[str, Any]:
+    metadata = cell or {}
     if isinstance(metadata, str):
         try:
             metadata = json.loads(metadata)
         except ValueError:
-            return BadRow(line, "metadata is not JSON")
-    if not isinstance(metadata, dict) or not all(isinstance(label, str) for label in labels):
-        return BadRow(line, "metadata must be an object and labels a list of strings")
-    filled = {name: (value.strip() or None) if value else None for name, value in strings.items()}
-    return Row(line=line, text=text, labels=tuple(labels), metadata=metadata, **filled)
+            raise ValueError("metadata is not JSON") from None
+    if not isinstance(metadata, dict):
+        raise ValueError("metadata must be an object")
+    return metadata
 
 
 def _text_fault(text: object) -> str | None:

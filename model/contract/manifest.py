@@ -1,10 +1,12 @@
 """manifest.json: what a bundle holds, how it was made, and a checksum of each of its files."""
 
-from typing import Any, Final, Literal
+from enum import StrEnum
+from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from model.contract.decision import DecisionParameters
+from model.contract.evidence import OutOfScopeScore
 
 SCHEMA_VERSION: Final = 1
 MANIFEST_FILE: Final = "manifest.json"
@@ -14,7 +16,15 @@ ENCODER_FILE: Final = "encoder.onnx"
 PROBE_FILE: Final = "probe.json"
 HEAD_FILE: Final = "head.npy"
 LABELS_FILE: Final = "labels.json"
+PRIOR_FILE: Final = "prior.npy"
 REQUIRED_FILES: Final = (TEXT_FILE, VOCABULARY_FILE, ENCODER_FILE, PROBE_FILE)
+
+
+class HeadKind(StrEnum):
+    """What a head's scores are: one group of all, or any number of labels."""
+
+    SOFTMAX = "softmax"
+    SIGMOID = "sigmoid"
 
 
 class _Strict(BaseModel):
@@ -37,7 +47,11 @@ class DatasetSummary(_Strict):
 
 
 class Manifest(_Strict):
-    """The first file read of a bundle. The bundle's identity is the sha256 of this file."""
+    """The first file read of a bundle. The bundle's identity is the sha256 of this file.
+
+    Attributes:
+        head_scale: By which training multiplied a softmax head's cosines; the energy score and the prior need it.
+    """
 
     schema_version: int = SCHEMA_VERSION
     samesay_version: str
@@ -50,7 +64,8 @@ class Manifest(_Strict):
     storage: Literal["float32", "float16"]
     inputs: tuple[str, ...]
     languages: tuple[str, ...]
-    head: Literal["softmax", "sigmoid"] | None
+    head: HeadKind | None
+    head_scale: float | None = Field(default=None, gt=0)
     n_labels: int
     decision: DecisionParameters
     parent: str | None
@@ -59,3 +74,9 @@ class Manifest(_Strict):
     seed: int
     metrics: dict[str, float]
     files: dict[str, FileEntry]
+
+    @model_validator(mode="after")
+    def _energy_has_a_scale(self) -> Self:
+        if self.decision.score is OutOfScopeScore.ENERGY and self.head_scale is None:
+            raise ValueError("the decision goes by the energy score, which needs head_scale")
+        return self

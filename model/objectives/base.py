@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from model.batching import BatchPlan
 from model.config import Config, FloodMode
-from model.contract.bundle import Head, LabelHead
+from model.contract.head import Head, LabelHead
 from model.losses.flooding import flood, flooded_share, instance_flood
 from model.schedule import Hyperparameters
 

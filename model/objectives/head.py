@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from model.batching import BatchPlan, cap_groups, class_balanced_batches, length_batches, pk_batches
 from model.config import ClassWeight, Config, LogitAdjustment, Loss, MarginLoss, Sampler, ScaleMode
-from model.contract.bundle import Head
+from model.contract.head import Head
 from model.data import TrainingData
 from model.features import FeatureTable
 from model.heads.class_head import ClassHead

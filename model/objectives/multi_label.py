@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from model.batching import BatchPlan, length_batches
 from model.config import MultiLabelLoss
-from model.contract.bundle import LabelHead as StoredLabelHead
+from model.contract.head import LabelHead as StoredLabelHead
 from model.data import TrainingData
 from model.features import FeatureTable
 from model.heads.label_head import LabelHead

@@ -9,8 +9,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from model.contract.bundle import Head, head_files, probe_json, write_bundle
+from model.contract.bundle import probe_json, write_bundle
 from model.contract.decision import DecisionParameters
+from model.contract.head import Head, LabelHead
+from model.contract.head_files import head_files, head_kind
 from model.contract.manifest import DatasetSummary, Manifest
 from model.contract.onnx_encoder import OnnxEncoder
 from model.contract.text import SPECIAL_TOKENS, TextConfig, TextContract
@@ -25,13 +27,24 @@ def make_tiny_bundle(
     dim: int = 32,
     seed: int = 0,
     head_labels: Sequence[str] = (),
+    head_scale: float | None = None,
+    head_prior: Sequence[float] | None = None,
+    sigmoid_labels: Sequence[str] = (),
     decision: DecisionParameters | None = None,
 ) -> str:
-    """Write the bundle and return its sha256."""
+    """Write the bundle and return its sha256.
+
+    Args:
+        folder, dim, seed: Where, how wide, and of which random tables.
+        head_labels, head_scale, head_prior: Of a softmax head.
+        sigmoid_labels: Of a label head, instead.
+        decision: Its parameters.
+    """
     contract = TextContract(TextConfig(buckets=512, max_tokens=16, max_chars=200), ())
     graph = _graph(contract, dim, seed)
     encoder = OnnxEncoder(contract, graph)
-    head = _head(encoder, head_labels)
+    prior = None if head_prior is None else np.array(head_prior, np.float32)
+    head = _head(encoder, head_labels, head_scale, prior) or _label_head(encoder, sigmoid_labels)
     files = {
         "text.json": contract.to_json().encode(),
         "vocab.txt": contract.to_vocabulary_text().encode(),
@@ -42,9 +55,18 @@ def make_tiny_bundle(
     return write_bundle(folder, files, _manifest(dim, seed, head, decision or DecisionParameters()))
 
 
-def _head(encoder: OnnxEncoder, labels: Sequence[str]) -> Head | None:
+def _head(
+    encoder: OnnxEncoder, labels: Sequence[str], scale: float | None, prior: NDArray[np.float32] | None
+) -> Head | None:
     """A head whose class vectors are the embeddings of the labels' own names."""
-    return Head(tuple(labels), encoder.encode(list(labels))) if labels else None
+    return Head(tuple(labels), encoder.encode(list(labels)), scale, prior) if labels else None
+
+
+def _label_head(encoder: OnnxEncoder, labels: Sequence[str]) -> LabelHead | None:
+    """A head that gives a label where the cosine to the embedding of its own name is above 0.3."""
+    if not labels:
+        return None
+    return LabelHead(tuple(labels), 20 * encoder.encode(list(labels)), np.full(len(labels), -6, np.float32))
 
 
 def _graph(contract: TextContract, dim: int, seed: int) -> bytes:
@@ -80,7 +102,7 @@ def _constants(ids: NDArray[np.float32], grams: NDArray[np.float32]) -> list[Ten
     return [numpy_helper.from_array(array, name) for name, array in arrays.items()]
 
 
-def _manifest(dim: int, seed: int, head: Head | None, decision: DecisionParameters) -> Manifest:
+def _manifest(dim: int, seed: int, head: Head | LabelHead | None, decision: DecisionParameters) -> Manifest:
     return Manifest(
         samesay_version="0.1.0",
         dim=dim,
@@ -92,7 +114,8 @@ def _manifest(dim: int, seed: int, head: Head | None, decision: DecisionParamete
         storage="float32",
         inputs=("ids", "grams", "lengths"),
         languages=("en", "zh"),
-        head="softmax" if head else None,
+        head=head_kind(head),
+        head_scale=head.scale if isinstance(head, Head) else None,
         n_labels=len(head.labels) if head else 0,
         decision=decision,
         parent=None,

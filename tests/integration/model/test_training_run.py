@@ -12,6 +12,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from model.contract.bundle import load_bundle
+from tests.fakes.tiny_bundle import make_tiny_bundle
 
 LONGER = ("--recipe", "smoke", "--set", "epochs=6", "--set", "checkpoint_every_s=0.02")
 
@@ -85,23 +86,20 @@ def test_evaluate_counts_out_of_scope_sentences(small_data: Path, smoke_bundle: 
     bundle = load_bundle(smoke_bundle)
     rows = [line.split("\t") for line in small_data.read_text().splitlines()[1:]]
     stored, groups = bundle.encoder.encode([row[2] for row in rows]), [row[0] for row in rows]
-    weight, threshold = bundle.manifest.decision.head_weight, bundle.manifest.decision.threshold
-    assert bundle.head is not None
+    decision, head = bundle.manifest.decision, bundle.head
+    assert head is not None
 
     def score(text: str) -> float:
-        """The best of all groups: its class vector's cosine mixed with its nearest sentence's among the ten nearest."""
+        """The out-of-scope score by its definition; all groups of the samples are known to the head."""
         embedding = bundle.encoder.encode([text])[0]
-        nearest = sorted(zip(stored @ embedding, groups, strict=True), reverse=True)[:10]
-        best = dict(sorted(((group, cosine) for cosine, group in nearest), key=lambda pair: pair[1]))
-        of_head = bundle.head.weights @ embedding  # type: ignore[union-attr]
-        floor = nearest[-1][0]
-        mixed = [
-            weight * cosine + (1 - weight) * best.get(label, floor)
-            for label, cosine in zip(bundle.head.labels, of_head, strict=True)  # type: ignore[union-attr]
-        ]
-        return float(max(mixed))
+        cosines, nearest = (head.weights @ embedding).astype(np.float64), float((stored @ embedding).max())
+        scale = bundle.manifest.head_scale or 1.0
+        energy = np.log(np.exp(scale * cosines).sum()) / scale
+        return {
+            "max_cosine": cosines.max(), "knn": nearest, "both": (cosines.max() + nearest) / 2, "energy": energy,
+        }[decision.score]  # fmt: skip
 
-    refused = [score(text) < threshold for text in ("what is the weather", "今天天气如何")]
+    refused = [score(text) < decision.threshold for text in ("what is the weather", "今天天气如何")]
     assert metrics["oos_recall"] == np.mean(refused)
     assert metrics["n"] == len(groups)
 
@@ -110,6 +108,24 @@ def test_the_table_shows_the_baseline(small_data: Path, smoke_bundle: Path, trai
     shown = trainer("evaluate", smoke_bundle, small_data, "--against", small_data).stdout
     assert "TF-IDF baseline" in shown
     assert "head_accuracy" in shown
+
+
+def test_labels_are_evaluated_beside_their_baseline(trainer, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    make_tiny_bundle(tmp_path / "b", sigmoid_labels=("money back", "log in"))
+    rows = ["I want my money back\tmoney back", "I cannot log in\tlog in", "money back or log in\tmoney back|log in"]
+    (tmp_path / "a.tsv").write_text("\n".join(["text\tlabels", *rows, "good morning\tnone"]) + "\n")
+    shown = trainer("evaluate", tmp_path / "b", tmp_path / "a.tsv", "--against", tmp_path / "a.tsv").stdout
+    cells = [cell.strip() for line in shown.splitlines() if "exact_match" in line for cell in line.split("│")]
+    assert cells[3] == "1.0000"  # the baseline knows these sentences by heart
+    done = trainer("evaluate", tmp_path / "b", tmp_path / "a.tsv", "--json")
+    assert json.loads(done.stdout.splitlines()[-1])["n"] == 4
+
+
+def test_labels_need_a_bundle_that_learned_labels(smoke_bundle: Path, trainer, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "a.tsv").write_text("text\tlabels\nx\ta\n")
+    done = trainer("evaluate", smoke_bundle, tmp_path / "a.tsv", check=False)
+    assert done.returncode == 1
+    assert "labels need a bundle that learned labels" in " ".join(done.stderr.split())
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import pytest
 
 from app.search.deciding import Decider
+from app.search.lookup import Found
 from app.serving.catalogue import Catalogue, Entry
 from app.serving.release import ReleaseKey, ServingRelease
 from app.serving.roster import Roster
@@ -68,7 +68,7 @@ def test_a_release_that_is_loaded_again_is_decided_by_its_own_groups(
             catalogue=Catalogue(entries),
         )
 
-    embedding = bundle.encoder.encode(["login"])[0].astype(np.float32)
-    decider.decide(load(("refund",)), embedding, [], [])
-    decision = decider.decide(load(groups), embedding, [], [])
+    found = Found(bundle.encoder.encode(["login"]), [False], [[]], [[]])
+    decider.decide(load(("refund",)), found)
+    decision = decider.decide(load(groups), found)[0]
     assert {group.group for group in decision.groups} == set(groups)

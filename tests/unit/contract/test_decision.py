@@ -8,46 +8,63 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.contract.decision import (
+    Decision,
     DecisionParameters,
     Outcome,
-    best_by_group,
     combine_scores,
     decide,
-    head_candidates,
+    decide_labels,
+    match_score,
 )
+from model.contract.evidence import Evidence, OutOfScopeScore
+from model.contract.prior import Prior
 
 SCORES = st.dictionaries(st.sampled_from("abcdef"), st.floats(-1, 1), max_size=6)
 
 
+def near(**scores: float) -> Evidence:
+    return Evidence(neighbour_scores=scores)
+
+
 def test_confidence_is_the_softmax_with_no_match_as_one_more_group() -> None:
     parameters = DecisionParameters(threshold=0.6, scale=10)
-    decision = decide({"a": 0.9, "b": 0.7}, {}, parameters)
+    decision = decide(near(a=0.9, b=0.7), parameters)
     weights = {"a": math.exp(9), "b": math.exp(7), "none": math.exp(6)}
-    assert decision.outcome is Outcome.MATCHED
+    assert (decision.outcome, decision.score) == (Outcome.MATCHED, 0.9)
     assert decision.confidence == pytest.approx(weights["a"] / sum(weights.values()))
     assert [group.group for group in decision.groups] == ["a", "b"]
     assert decision.groups[1].confidence == pytest.approx(weights["b"] / sum(weights.values()))
 
 
 def test_below_the_threshold_is_no_match_and_keeps_its_candidates() -> None:
-    decision = decide({"a": 0.5}, {}, DecisionParameters(threshold=0.6, scale=10))
+    decision = decide(near(a=0.5), DecisionParameters(threshold=0.6, scale=10))
     assert decision.outcome is Outcome.NO_MATCH
     assert decision.confidence == pytest.approx(1 / (1 + math.exp(-1)))
     assert decision.groups[0].group == "a"
 
 
 def test_the_threshold_itself_matches() -> None:
-    assert decide({"a": 0.5}, {}, DecisionParameters(threshold=0.5)).outcome is Outcome.MATCHED
+    assert decide(near(a=0.5), DecisionParameters(threshold=0.5)).outcome is Outcome.MATCHED
 
 
 def test_a_near_runner_up_is_ambiguous() -> None:
     parameters = DecisionParameters(threshold=0.5, margin=0.05)
-    assert decide({"a": 0.9, "b": 0.86}, {}, parameters).outcome is Outcome.AMBIGUOUS
-    assert decide({"a": 0.9, "b": 0.8}, {}, parameters).outcome is Outcome.MATCHED
+    assert decide(near(a=0.9, b=0.86), parameters).outcome is Outcome.AMBIGUOUS
+    assert decide(near(a=0.9, b=0.8), parameters).outcome is Outcome.MATCHED
+
+
+def test_a_threshold_beside_the_break_even_leaves_the_confidence_honest() -> None:
+    """A strict threshold refuses a likely match, and the refusal is as unsure as the match was likely."""
+    strict = DecisionParameters(threshold=0.8, break_even=0.6, scale=10)
+    decision = decide(near(a=0.7), strict)
+    assert decision.outcome is Outcome.NO_MATCH
+    assert decision.confidence == pytest.approx(1 / (1 + math.exp(1)))
+    assert decision.groups[0].confidence == pytest.approx(1 / (1 + math.exp(-1)))
+    assert decide(near(a=0.8), strict).outcome is Outcome.MATCHED
 
 
 def test_nothing_stored_is_no_match() -> None:
-    decision = decide({}, {}, DecisionParameters())
+    decision = decide(Evidence(), DecisionParameters())
     assert (decision.outcome, decision.confidence, decision.groups) == (Outcome.NO_MATCH, 1.0, ())
 
 
@@ -58,35 +75,145 @@ def test_the_head_and_the_neighbours_share_the_score() -> None:
     assert combine_scores({"a": 0.8, "new": 0.9}, {"a": 0.6}, 1.0) == {"a": 0.6, "new": 0.9}
 
 
-def test_best_by_group_ignores_records_without_a_group() -> None:
-    assert best_by_group(["a", None, "b", "a"], [0.5, 0.9, 0.4, 0.7]) == {"a": 0.7, "b": 0.4}
+EVIDENCE = Evidence(
+    neighbour_scores={"a": 0.7, "b": 0.8}, head_cosines={"a": 0.6, "b": 0.5}, head_rest=0.1, head_scale=10.0
+)
 
 
-@given(SCORES, SCORES, st.floats(0, 1), st.floats(-1, 1), st.floats(0.1, 100))
+@pytest.mark.parametrize(
+    ("score", "expected"),
+    [
+        (OutOfScopeScore.MAX_COSINE, 0.6),
+        (OutOfScopeScore.KNN, 0.8),
+        (OutOfScopeScore.BOTH, 0.7),
+        (OutOfScopeScore.ENERGY, math.log(math.exp(6) + math.exp(5) + math.exp(1)) / 10),
+    ],
+)
+def test_one_score_ranks_and_another_refuses(score: OutOfScopeScore, expected: float) -> None:
+    """The head ranks a before b; whether any is answered is up to the out-of-scope score."""
+    parameters = DecisionParameters(head_weight=1, score=score, threshold=0.65, scale=10)
+    decision = decide(EVIDENCE, parameters)
+    assert decision.score == pytest.approx(expected)
+    assert decision.groups[0].group == "a"
+    assert decision.outcome is (Outcome.MATCHED if expected >= 0.65 else Outcome.NO_MATCH)
+    logits = {"none": 6.5, "a": 10 * expected, "b": 10 * (expected - 0.1)}
+    total = sum(map(math.exp, logits.values()))
+    answer = "a" if expected >= 0.65 else "none"
+    assert decision.confidence == pytest.approx(math.exp(logits[answer]) / total)
+
+
+def test_a_group_newer_than_the_head_is_judged_by_its_own_record() -> None:
+    evidence = Evidence(neighbour_scores={"new": 0.95, "a": 0.4}, head_cosines={"a": 0.3})
+    for score in (OutOfScopeScore.MAX_COSINE, OutOfScopeScore.BOTH, OutOfScopeScore.KNN):
+        assert match_score(evidence, "new", score) == 0.95
+        parameters = DecisionParameters(head_weight=0.5, score=score, threshold=0.6)
+        assert decide(evidence, parameters).outcome is Outcome.MATCHED
+
+
+def test_the_energy_without_a_scale_is_refused() -> None:
+    evidence = Evidence(neighbour_scores={"a": 0.5}, head_cosines={"a": 0.5})
+    with pytest.raises(ValueError, match="needs the head's scale"):
+        match_score(evidence, "a", OutOfScopeScore.ENERGY)
+
+
+@given(
+    SCORES, SCORES, st.floats(0, 1), st.floats(-1, 1), st.floats(0.1, 100), st.sampled_from(list(OutOfScopeScore)[:3])
+)
 def test_probabilities_sum_to_one_and_the_outcome_is_the_likelier_side(
-    neighbours: dict[str, float], head: dict[str, float], weight: float, threshold: float, scale: float
+    neighbours: dict[str, float],
+    head: dict[str, float],
+    weight: float,
+    threshold: float,
+    scale: float,
+    score: OutOfScopeScore,
 ) -> None:
-    parameters = DecisionParameters(head_weight=weight, threshold=threshold, scale=scale)
-    decision = decide(neighbours, head, parameters)
+    parameters = DecisionParameters(head_weight=weight, score=score, threshold=threshold, scale=scale)
+    decision = decide(Evidence(neighbour_scores=neighbours, head_cosines=head), parameters)
     total = sum(group.confidence for group in decision.groups)
     assert 0 <= decision.confidence <= 1
+    assert (decision.outcome is Outcome.NO_MATCH) == (not decision.groups or decision.score < threshold)
     if decision.outcome is Outcome.NO_MATCH:
         assert total + decision.confidence == pytest.approx(1)
-        assert all(group.score < threshold for group in decision.groups)
+        assert all(group.confidence <= decision.confidence for group in decision.groups)
     else:
-        assert total <= 1 + 1e-9
-        assert decision.groups[0].score >= threshold
+        assert 1 - total <= decision.confidence + 1e-9
         assert decision.confidence == max(group.confidence for group in decision.groups)
 
 
-def test_the_head_puts_forward_its_best_and_the_neighbours_groups() -> None:
-    labels = [f"g{number}" for number in range(15)]
-    positions = {label: number for number, label in enumerate(labels)}
-    cosines = np.linspace(0.9, 0.2, 15).astype(np.float32)
-    found = head_candidates(cosines, labels, positions, ["g14", "unknown", "g3"])
-    assert set(found) == {*labels[:10], "g14"}
-    assert found["g14"] == pytest.approx(0.2)
-    assert head_candidates(cosines[:3], labels[:3], {}, []) == pytest.approx(
-        dict(zip(labels[:3], cosines.tolist()[:3], strict=True))
+def test_a_prior_is_added_to_the_logits() -> None:
+    """f_y + log p_deploy(y), f being what the confidence is the softmax of."""
+    parameters = DecisionParameters(threshold=-1, scale=12)
+    evidence, prior = near(a=0.9, b=0.8, c=0.1), Prior.of({"a": 1, "b": 30, "c": 9})
+    decision = decide(evidence, parameters, prior)
+    logits = {
+        group: 12 * score + math.log(weight)
+        for (group, score), weight in zip(evidence.neighbour_scores.items(), (1 / 40, 30 / 40, 9 / 40), strict=True)
+    }
+    total = sum(map(math.exp, logits.values()))
+    found = {group.group: group.confidence for group in decision.groups}
+    assert [group.group for group in decision.groups] == ["b", "a", "c"]
+    for group, logit in logits.items():
+        assert found[group] / sum(found.values()) == pytest.approx(math.exp(logit) / total)
+
+
+def test_the_training_prior_is_taken_out_of_the_head_before_another_is_put_in() -> None:
+    """f_y - log p_train(y) + log p_deploy(y) for a head trained plainly; the decision's scale is the head's here."""
+    scale, train, deploy = 20.0, {"a": 0.9, "b": 0.1}, {"a": 0.3, "b": 0.7}
+    cosines = {"a": 0.62, "b": 0.60}
+    leans = {group: math.log(share) / scale for group, share in train.items()}
+    evidence = Evidence(head_cosines=cosines, head_leans=leans)
+    parameters = DecisionParameters(head_weight=1, score=OutOfScopeScore.MAX_COSINE, threshold=0.1, scale=scale)
+    assert decide(evidence, parameters).groups[0].group == "a"
+    decision = decide(evidence, parameters, Prior.of(deploy))
+    logits = {g: scale * cosines[g] - math.log(train[g]) + math.log(deploy[g]) for g in cosines}
+    odds = decision.groups[0].confidence / decision.groups[1].confidence
+    assert decision.groups[0].group == "b"
+    assert odds == pytest.approx(math.exp(logits["b"] - logits["a"]))
+    assert decision.score == 0.62  # what is in scope does not depend on a prior
+
+
+@pytest.mark.parametrize("tau", [0.0, 0.5, 1.0])
+def test_post_hoc_logit_adjustment_subtracts_its_share_of_the_training_prior(tau: float) -> None:
+    leans = {"a": math.log(0.9) / 20, "b": math.log(0.1) / 20}
+    evidence = Evidence(head_cosines={"a": 0.62, "b": 0.60}, head_leans=leans)
+    parameters = DecisionParameters(
+        head_weight=1, score=OutOfScopeScore.MAX_COSINE, threshold=0.1, logit_adjustment_tau=tau
     )
-    assert head_candidates(cosines[:0], [], {}, ["g1"]) == {}
+    scores = {group.group: group.score for group in decide(evidence, parameters).groups}
+    assert scores == pytest.approx({"a": 0.62 - tau * math.log(0.9) / 20, "b": 0.60 - tau * math.log(0.1) / 20})
+
+
+def test_a_group_of_weight_0_is_as_if_it_were_not_there() -> None:
+    evidence = Evidence(neighbour_scores={"a": 0.9, "b": 0.5}, head_cosines={"a": 0.9, "b": 0.4})
+    parameters = DecisionParameters(head_weight=0.5, score=OutOfScopeScore.BOTH, threshold=0.6)
+    decision = decide(evidence, parameters, Prior.of({"a": 0, "b": 1}))
+    alone = decide(Evidence(neighbour_scores={"b": 0.5}, head_cosines={"b": 0.4}), parameters)
+    assert decision.outcome is Outcome.NO_MATCH
+    assert decision == alone
+
+
+def test_an_even_prior_changes_nothing() -> None:
+    parameters = DecisionParameters(threshold=0.6)
+    plain, even = (decide(near(a=0.9, b=0.7), parameters, prior) for prior in (None, Prior.of({"a": 7, "b": 7})))
+    assert even.outcome is plain.outcome
+    assert [g.confidence for g in even.groups] == pytest.approx([g.confidence for g in plain.groups])
+
+
+def test_labels_that_pass_decide_best_first_and_ties_by_name() -> None:
+    by_groups = Decision(outcome=Outcome.MATCHED, confidence=0.8, score=0.9, groups=())
+    labels, confidences = ("x", "b", "a", "y"), np.array([0.2, 0.7, 0.7, 0.9], np.float32)
+    parameters = DecisionParameters(label_threshold=0.6, label_thresholds={"y": 0.95, "x": 0.2})
+    thresholds = parameters.thresholds_of(labels)
+    assert thresholds.tolist() == [0.2, 0.6, 0.6, 0.95]
+    decision = decide_labels(by_groups, confidences, labels, np.array([0.1, 0.6, 0.6, 0.95]))
+    assert [(label.label, round(label.confidence, 6)) for label in decision.labels] == [
+        ("a", 0.7), ("b", 0.7), ("x", 0.2),
+    ]  # fmt: skip
+    assert (decision.outcome, decision.confidence) == (Outcome.MATCHED, pytest.approx(0.7))
+
+
+def test_no_label_that_passes_is_no_match_as_sure_as_the_likeliest_is_unlikely() -> None:
+    by_groups = Decision(outcome=Outcome.MATCHED, confidence=0.8, score=0.9, groups=())
+    decision = decide_labels(by_groups, np.array([0.2, 0.45], np.float32), ("a", "b"), np.array([0.5, 0.5]))
+    assert (decision.outcome, decision.labels) == (Outcome.NO_MATCH, ())
+    assert decision.confidence == pytest.approx(0.55)

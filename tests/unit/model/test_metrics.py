@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, roc_auc_score
 
-from model.evaluate import auroc
-from model.metrics import accuracy, macro_f1, retrieval_metrics, vote
+from model.metrics import accuracy, auroc, macro_f1, retrieval_metrics, vote
 from model.neighbours import Nearest, nearest
 
 

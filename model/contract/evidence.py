@@ -1,0 +1,168 @@
+"""What a decision about one sentence is made from, gathered the same way in calibration, evaluation and serving."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.contract.head import Head
+
+NEIGHBOURS_USED: Final = 10
+"""Neighbours that calibration and serving both look at."""
+
+HEAD_CANDIDATES: Final = 10
+"""Groups that the head alone can put forward."""
+
+
+class OutOfScopeScore(StrEnum):
+    """What says whether a sentence belongs to any group; higher is surer.
+
+    Source: Hendrycks and Gimpel 2017, arXiv:1610.02136, for the head's best; Liu et al. 2020, arXiv:2010.03759, for the
+    energy; Sun et al. 2022, arXiv:2204.06507, for the nearest record.
+    """
+
+    MAX_COSINE = "max_cosine"
+    """The head's best cosine."""
+    KNN = "knn"
+    """The cosine of the nearest record."""
+    BOTH = "both"
+    """The mean of these two."""
+    ENERGY = "energy"
+    """log sum exp(s cosine) / s over all labels of the head: the soft form of its best cosine, which it may exceed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What speaks for the groups that a sentence may belong to.
+
+    Attributes:
+        neighbour_scores: Best cosine of each group among the sentence's nearest records.
+        head_cosines: Cosine to the class vector of each candidate group that the head knows; empty without a head.
+        head_leans: What the training prior added to these, a cosine difference; empty where it added nothing.
+        head_rest: The energy of the labels that are no candidates, in cosine units.
+        head_scale: s of the energy; None where there is no energy.
+    """
+
+    neighbour_scores: Mapping[str, float] = field(default_factory=dict)
+    head_cosines: Mapping[str, float] = field(default_factory=dict)
+    head_leans: Mapping[str, float] = field(default_factory=dict)
+    head_rest: float = -math.inf
+    head_scale: float | None = None
+
+    def only(self, allows: Callable[[str], bool]) -> "Evidence":
+        """The evidence for some of the groups."""
+        return replace(
+            self,
+            neighbour_scores={group: score for group, score in self.neighbour_scores.items() if allows(group)},
+            head_cosines={group: cosine for group, cosine in self.head_cosines.items() if allows(group)},
+        )
+
+    def energy(self) -> float:
+        """log sum exp(s cosine) / s over the candidates and the rest."""
+        if self.head_scale is None:
+            raise ValueError("the energy score needs the head's scale")
+        values = self.head_scale * np.array([*self.head_cosines.values(), self.head_rest])
+        return _log_sum_exp(values) / self.head_scale
+
+
+class EvidenceGatherer:
+    """Gathers evidence for the groups of one head and of the neighbours.
+
+    Args:
+        head: Its labels are the groups that it can put forward; None without a head.
+        with_energy: Whether to sum up the labels that are no candidates, which looks at every label.
+    """
+
+    def __init__(self, head: Head | None, *, with_energy: bool) -> None:
+        self.head = head
+        self._positions = {label: position for position, label in enumerate(head.labels)} if head else {}
+        self._leans = head.leans() if head else None
+        self._energy_scale = head.scale if head and with_energy else None
+
+    def shifts(self, log_weights: NDArray[np.float64] | None, scale: float, tau: float) -> NDArray[np.float64] | None:
+        """What is added to the head's cosines before it puts groups forward.
+
+        Args:
+            log_weights: (n_labels,) log of how often each group is expected, -inf for never; None without.
+            scale: Of the decision: log weights are divided by it.
+            tau: Share of the training prior's lean that is taken away, in [0, 1].
+
+        Returns:
+            (n_labels,) in cosine units; None where nothing is to be added.
+        """
+        leans = None if self._leans is None or tau == 0 else -tau * self._leans.astype(np.float64)
+        if log_weights is None:
+            return leans
+        return log_weights / scale + (0.0 if leans is None else leans)
+
+    def gather(
+        self,
+        cosines: NDArray[np.float32] | None,
+        neighbour_groups: Sequence[str | None],
+        neighbour_scores: Sequence[float],
+        shifts: NDArray[np.float64] | None = None,
+    ) -> Evidence:
+        """The evidence on one sentence.
+
+        Args:
+            cosines: (n_labels,) of the head; None without a head.
+            neighbour_groups: Groups of the nearest records, None for a record without one.
+            neighbour_scores: Their cosines.
+            shifts: Added to the cosines for choosing candidates only; -inf keeps a label out altogether.
+        """
+        by_group = best_by_group(neighbour_groups, neighbour_scores)
+        if self.head is None or cosines is None:
+            return Evidence(neighbour_scores=by_group)
+        wanted = self._candidates(cosines, by_group, shifts)
+        labels = self.head.labels
+        leans = {} if self._leans is None else {labels[row]: float(self._leans[row]) for row in wanted}
+        return Evidence(
+            neighbour_scores=by_group,
+            head_cosines={labels[row]: float(cosines[row]) for row in wanted},
+            head_leans=leans,
+            head_rest=self._rest(cosines, wanted, shifts),
+            head_scale=self._energy_scale,
+        )
+
+    def _candidates(
+        self, cosines: NDArray[np.float32], by_group: Iterable[str], shifts: NDArray[np.float64] | None
+    ) -> list[int]:
+        """The head's best with and without the shifts, and the neighbours' groups."""
+        wanted = {self._positions[group] for group in by_group if group in self._positions}
+        if shifts is None:
+            return sorted(wanted | _best(cosines))
+        allowed = np.where(np.isneginf(shifts), -np.inf, cosines)
+        wanted |= _best(allowed) | _best(cosines + shifts)
+        return sorted(row for row in wanted if not np.isneginf(shifts[row]))
+
+    def _rest(self, cosines: NDArray[np.float32], candidates: list[int], shifts: NDArray[np.float64] | None) -> float:
+        if self._energy_scale is None:
+            return -math.inf
+        values = self._energy_scale * cosines.astype(np.float64)
+        values[candidates] = -np.inf
+        if shifts is not None:
+            values[np.isneginf(shifts)] = -np.inf
+        return _log_sum_exp(values) / self._energy_scale
+
+
+def best_by_group(groups: Sequence[str | None], scores: Sequence[float]) -> dict[str, float]:
+    """The best score of each group among the neighbours; records without a group count for none."""
+    best: dict[str, float] = {}
+    for group, score in zip(groups, scores, strict=True):
+        if group is not None and score > best.get(group, -math.inf):
+            best[group] = score
+    return best
+
+
+def _log_sum_exp(values: NDArray[np.float64]) -> float:
+    most = float(values.max(initial=-np.inf))
+    return most + math.log(np.exp(values - most).sum()) if most > -math.inf else -math.inf
+
+
+def _best(values: NDArray[np.floating]) -> set[int]:
+    n_best = min(HEAD_CANDIDATES, len(values))
+    return set(np.argpartition(-values, n_best - 1)[:n_best].tolist()) if n_best else set()

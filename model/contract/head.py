@@ -1,0 +1,67 @@
+"""What a trainer learned beside the encoder: class vectors of groups, or a weight vector and a bias for each label."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The class vectors of the groups that the encoder was trained on.
+
+    Attributes:
+        labels: Group ids, one a row.
+        weights: (n_labels, dim) float32, unit rows.
+        scale: s, by which training multiplied the cosines to get logits; None where that means nothing.
+        prior: (n_labels,) float32, how often training showed each group, as shares above 0, where its loss let the
+            scores lean to the frequent ones; None where they do not (logit adjustment in the loss, balanced batches).
+    """
+
+    labels: tuple[str, ...]
+    weights: NDArray[np.float32]
+    scale: float | None = None
+    prior: NDArray[np.float32] | None = None
+
+    def cosines(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, dim) embeddings to (n, n_labels) cosines."""
+        return embeddings @ self.weights.T
+
+    def leans(self) -> NDArray[np.float32] | None:
+        """How far the training prior moved each cosine, (n_labels,) in cosine units; 0 for a share that is the mean.
+
+        A softmax trained on scale * cosine learns log p(x | y) + log p(y) up to a constant, so that log p(y) / scale is
+        in the cosine.
+
+        Source: Menon et al. 2021, arXiv:2007.07314.
+        """
+        if self.prior is None or self.scale is None or not self.labels:
+            return None
+        return np.asarray(np.log(self.prior / self.prior.mean()) / self.scale, np.float32)
+
+    def keep(self, rows: Sequence[int]) -> "Head":
+        """The head of some of its labels alone."""
+        prior = None if self.prior is None else self.prior[list(rows)]
+        labels = tuple(self.labels[row] for row in rows)
+        return replace(self, labels=labels, weights=self.weights[list(rows)], prior=prior)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelHead:
+    """Linear scores of labels of which several may apply.
+
+    Attributes:
+        labels: One a row.
+        weights: (n_labels, dim) float32; of a ZLPR training twice what it learned, whose probability is sigmoid(2 s).
+        bias: (n_labels,) float32, twice as well.
+    """
+
+    labels: tuple[str, ...]
+    weights: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+    def confidences(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, dim) embeddings to (n, n_labels) float32 probabilities that each label applies."""
+        scores = embeddings @ self.weights.T + self.bias
+        return np.asarray(0.5 * (1 + np.tanh(scores / 2)), np.float32)  # the sigmoid, which so cannot overflow

@@ -1,0 +1,73 @@
+"""The head of a bundle as files: head.npy, labels.json and, where the scores lean to frequent groups, prior.npy."""
+
+import json
+from collections.abc import Mapping
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.contract import manifest as names
+from model.contract.errors import BundleDamagedError
+from model.contract.head import Head, LabelHead
+from model.contract.manifest import HeadKind, Manifest
+
+
+def head_kind(head: Head | LabelHead | None) -> HeadKind | None:
+    """What the manifest calls it."""
+    if head is None:
+        return None
+    return HeadKind.SIGMOID if isinstance(head, LabelHead) else HeadKind.SOFTMAX
+
+
+def head_files(head: Head | LabelHead) -> dict[str, bytes]:
+    """The head's files.
+
+    Class vectors are kept in float16, which moves a cosine by less than 1e-3; a label head's rows, which are not of
+    unit length, in float32 with the bias as last column.
+    """
+    if isinstance(head, LabelHead):
+        array: NDArray[np.generic] = np.column_stack([head.weights, head.bias]).astype(np.float32)
+    else:
+        array = head.weights.astype(np.float16)
+    files = {
+        names.HEAD_FILE: _npy(array),
+        names.LABELS_FILE: json.dumps(head.labels, ensure_ascii=False).encode(),
+    }
+    if isinstance(head, Head) and head.prior is not None:
+        files[names.PRIOR_FILE] = _npy(head.prior.astype(np.float32))
+    return files
+
+
+def read_head(manifest: Manifest, contents: Mapping[str, bytes]) -> Head | LabelHead | None:
+    """The head from the verified contents of its files.
+
+    Raises:
+        BundleDamagedError: A file is missing or unreadable, or the shapes contradict one another.
+    """
+    if manifest.head is None:
+        return None
+    try:
+        array = _array(contents[names.HEAD_FILE])
+        labels = tuple(json.loads(contents[names.LABELS_FILE]))
+        prior = _array(contents[names.PRIOR_FILE]) if names.PRIOR_FILE in contents else None
+    except (KeyError, ValueError) as error:
+        raise BundleDamagedError(f"the head cannot be read: {error!r}") from error
+    has_bias = manifest.head is HeadKind.SIGMOID
+    if array.shape != (len(labels), manifest.dim + has_bias):
+        raise BundleDamagedError(f"head of shape {array.shape} for {len(labels)} labels and dim {manifest.dim}")
+    if prior is not None and not (prior.shape == (len(labels),) and (prior > 0).all()):
+        raise BundleDamagedError(f"{names.PRIOR_FILE} of shape {prior.shape} must hold a share above 0 for each label")
+    if has_bias:
+        return LabelHead(labels, np.ascontiguousarray(array[:, :-1]), array[:, -1].copy())
+    return Head(labels, array / np.linalg.norm(array, axis=1, keepdims=True), manifest.head_scale, prior)
+
+
+def _npy(array: NDArray[np.generic]) -> bytes:
+    buffer = BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def _array(content: bytes) -> NDArray[np.float32]:
+    return np.asarray(np.load(BytesIO(content), allow_pickle=False), np.float32)

@@ -1,0 +1,196 @@
+"""POST :classify over a real socket: groups, labels, priors, and how it refuses."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from model.contract.bundle import load_bundle
+from model.contract.decision import DecisionParameters
+from model.contract.evidence import OutOfScopeScore
+from tests.conftest import add_encoder, make_collection
+from tests.fakes.problems import assert_problem
+from tests.fakes.running import Running, make_settings, running
+from tests.fakes.spawned import samesay
+from tests.fakes.tiny_bundle import make_tiny_bundle
+
+LABELS = ("money back", "log in", "weather")
+GROUPS = ("refund", "login")
+
+BUNDLES: dict[str, dict[str, Any]] = {
+    "labels": {
+        "sigmoid_labels": LABELS,
+        "decision": DecisionParameters(label_thresholds={"weather": 0.2}),
+    },
+    "energy": {
+        "head_labels": GROUPS,
+        "head_scale": 20.0,
+        "decision": DecisionParameters(head_weight=0.5, score=OutOfScopeScore.ENERGY, threshold=0.6, scale=15.0),
+    },
+    "leaning": {
+        "head_labels": GROUPS,
+        "head_scale": 20.0,
+        "head_prior": (0.9, 0.1),
+        "decision": DecisionParameters(
+            head_weight=1.0, score=OutOfScopeScore.MAX_COSINE, threshold=-1.0, scale=15.0, logit_adjustment_tau=0.5
+        ),
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("classify")
+    for name, options in BUNDLES.items():
+        make_tiny_bundle(made / name, **options)
+    return made
+
+
+@pytest.fixture(scope="module")
+def service(folder: Path, tiny_bundle: Path) -> Iterator[Running]:
+    settings = make_settings(folder / "data")
+    for name in BUNDLES:
+        add_encoder(settings, folder / name, name)
+    add_encoder(settings, tiny_bundle)
+    with running(settings) as started:
+        yield started
+
+
+def filled(service: Running, encoder: str) -> str:
+    """A collection with a record in each of three groups, the third unknown to every head."""
+    place = f"/v1/collections/{make_collection(service, encoder)}"
+    texts = {"refund": "I want my money back", "login": "I cannot log in", "invoice": "where is my invoice"}
+    upsert = [{"id": group, "text": text, "group": group} for group, text in texts.items()]
+    assert service.client.post(f"{place}/records:batch?wait=visible", json={"upsert": upsert}).json()["visible"]
+    return place
+
+
+def classify(service: Running, place: str, **body: Any) -> list[dict[str, Any]]:
+    answer = service.client.post(f"{place}:classify", json=body)
+    assert answer.status_code == 200, answer.text
+    return list(answer.json()["results"])
+
+
+def cosines(bundle: Path, text: str, others: tuple[str, ...]) -> list[float]:
+    encoder = load_bundle(bundle).encoder
+    return (encoder.encode(list(others)) @ encoder.encode([text])[0]).astype(float).tolist()
+
+
+def sigmoid(value: float) -> float:
+    return float(1 / (1 + np.exp(-value)))
+
+
+def test_a_label_head_answers_every_label_that_passes_best_first(service: Running, folder: Path) -> None:
+    place, text = filled(service, "labels"), "log in and money back, whatever the weather"
+    result = classify(service, place, text=text)[0]
+    confidences = [sigmoid(20 * cosine - 6) for cosine in cosines(folder / "labels", text, LABELS)]
+    passing = [(c, label) for c, label, least in zip(confidences, LABELS, (0.5, 0.5, 0.2), strict=True) if c >= least]
+    expected = sorted(passing, reverse=True)
+    assert [label["label"] for label in result["labels"]] == [label for _, label in expected]
+    assert [label["confidence"] for label in result["labels"]] == pytest.approx([c for c, _ in expected], abs=1e-5)
+    assert len(expected) >= 2
+    assert (result["decision"], result["confidence"]) == ("matched", result["labels"][0]["confidence"])
+    assert {group["group"] for group in result["groups"]} == {"refund", "login", "invoice"}
+
+
+def test_no_label_is_no_match_even_where_a_record_is_near(service: Running) -> None:
+    place = filled(service, "labels")
+    found, near = classify(service, place, texts=["qqq xyzzy", "where is my invoice"])
+    assert (found["decision"], found["labels"]) == ("no_match", [])
+    assert (near["decision"], near["labels"]) == ("no_match", [])
+    assert near["groups"][0]["group"] == "invoice"
+    assert near["confidence"] > 0.5
+
+
+def test_a_group_head_has_no_labels(service: Running) -> None:
+    assert classify(service, filled(service, "tiny"), text="money back")[0]["labels"] == []
+
+
+def test_the_energy_decides_over_the_labels_that_are_groups(service: Running, folder: Path) -> None:
+    place = filled(service, "energy")
+    texts = ["refund", "refund login", "qqq xyzzy", "where is my invoice"]
+    for text, result in zip(texts, classify(service, place, texts=texts), strict=True):
+        energy = np.logaddexp.reduce([20 * c for c in cosines(folder / "energy", text, GROUPS)]) / 20
+        expected = text == "where is my invoice" or energy >= 0.6  # newer than the head: by its record alone
+        assert result["decision"] == ("matched" if expected else "no_match"), text
+    assert {r["decision"] for r in classify(service, place, texts=texts)} == {"matched", "no_match"}
+
+
+def odds(result: dict[str, Any], first: str, second: str) -> float:
+    confidences = {group["group"]: group["confidence"] for group in result["groups"]}
+    return float(confidences[first] / confidences[second])
+
+
+def test_a_prior_multiplies_the_odds(service: Running) -> None:
+    place, text = filled(service, "energy"), "login refund"
+    plain = classify(service, place, text=text)[0]
+    weighted = classify(service, place, text=text, prior={"refund": 6, "login": 2})[0]
+    assert odds(weighted, "refund", "login") == pytest.approx(3 * odds(plain, "refund", "login"), rel=1e-3)
+    assert odds(weighted, "login", "invoice") == pytest.approx(odds(plain, "login", "invoice"), rel=0.05)
+    assert weighted["decision"] == plain["decision"]
+
+
+def test_a_prior_takes_the_training_prior_out(service: Running, folder: Path) -> None:
+    """f_y - log p_train(y) + log p_deploy(y), in the units of the head and of the decision."""
+    place, text = filled(service, "leaning"), "login refund"
+    at_refund, at_login = cosines(folder / "leaning", text, GROUPS)
+    lean = np.log(0.9 / 0.1) / 20
+    half = classify(service, place, text=text)[0]
+    assert odds(half, "refund", "login") == pytest.approx(np.exp(15 * (at_refund - at_login - lean / 2)), rel=1e-2)
+    prior = {"refund": 0.25, "login": 0.75}
+    given = classify(service, place, text=text, prior=prior)[0]
+    expected = np.exp(15 * (at_refund - at_login - lean) + np.log(0.25 / 0.75))
+    assert odds(given, "refund", "login") == pytest.approx(expected, rel=1e-2)
+
+
+def test_a_group_of_weight_0_is_never_answered(service: Running) -> None:
+    place = filled(service, "tiny")
+    body = {"texts": ["I want my money back", "I cannot log in"], "prior": {"refund": 0, "login": 1}}
+    first, second = classify(service, place, **body)
+    assert first["decision"] == "no_match"
+    assert "refund" not in {group["group"] for group in first["groups"]}
+    assert (second["decision"], second["groups"][0]["group"]) == ("matched", "login")
+
+
+@pytest.mark.parametrize(
+    ("prior", "pointer", "detail"),
+    [
+        ({"refund": -1, "login": 1}, "/prior/refund", "greater than or equal to 0"),
+        ({"refund": "often", "login": 1}, "/prior/refund", "valid number"),
+        ({"refund": 0, "login": 0}, "/prior", "all weights are 0"),
+        ({"refund": 3}, "/prior", "only 'refund' is named"),
+        ({}, "/prior", "no group is named"),
+        ({"refunds": 3, "login": 1}, "/prior/refunds", "no record is in the group 'refunds'; did you mean 'refund'?"),
+        ({"a/b~": 3, "login": 1}, "/prior/a~1b~0", "no record is in the group 'a/b~'"),
+        ([1, 2], "/prior", "should be an object"),
+    ],
+)
+def test_a_bad_prior_is_named(service: Running, prior: Any, pointer: str, detail: str) -> None:
+    place = filled(service, "tiny")
+    answer = service.client.post(f"{place}:classify", json={"text": "money", "prior": prior})
+    problem = assert_problem(answer, 422, "invalid_value")
+    assert problem["errors"][0]["pointer"] == pointer
+    assert detail in problem["errors"][0]["detail"]
+
+
+def test_a_weight_beyond_all_numbers_is_refused(service: Running) -> None:
+    place = filled(service, "tiny")
+    endless = '{"text": "money", "prior": {"refund": 1e999, "login": 1}}'
+    assert_problem(service.client.post(f"{place}:classify", content=endless.encode()), 422, "invalid_value")
+
+
+def test_labels_are_imported_and_printed(service: Running, tmp_path: Path) -> None:
+    name = make_collection(service, "labels")
+    file = tmp_path / "labelled.tsv"
+    file.write_text("text\tlabels\nI want my money back\tmoney|refund=0.8|angry=0.1|?late\nlog in\tnone\n")
+    imported: subprocess.CompletedProcess[str] = samesay("import", name, str(file), "--url", service.url)
+    assert imported.stdout.startswith("2 records are searchable, 0 lines left out"), imported.stderr
+    records = service.client.get(f"/v1/collections/{name}/records").json()["items"]
+    assert [record["labels"] for record in records] == [["money", "refund"], []]
+    decided = samesay("classify", name, "money back", "--url", service.url)
+    assert decided.stdout.startswith("matched (confidence ")
+    assert "money back" in decided.stdout
+    assert "group" not in decided.stdout  # no record has one

@@ -1,0 +1,87 @@
+"""Evaluation of a bundle on labels and on groups, recomputed from its own embeddings with scikit-learn."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+from model.baseline import multi_label_baseline
+from model.contract.bundle import Bundle, load_bundle
+from model.contract.dataset import read_rows
+from model.contract.decision import DecisionParameters
+from model.evaluate import LabelledSentences, evaluate
+from tests.fakes.tiny_bundle import make_tiny_bundle
+
+LABELLED = """text\tlabels
+I want my money back\tmoney back
+money back, and I cannot log in\tmoney back|log in|angry
+please log in\tlog in
+money money log log\t?log in|money back=0.6
+what is the weather\tnone
+"""
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    decision = DecisionParameters(label_thresholds={"log in": 0.2})
+    make_tiny_bundle(tmp_path / "b", sigmoid_labels=("money back", "log in"), decision=decision)
+    return load_bundle(tmp_path / "b")
+
+
+def write(path: Path, content: str) -> Path:
+    path.write_text(content)
+    return path
+
+
+def test_labels_are_measured_over_those_of_head_and_file(bundle: Bundle, tmp_path: Path) -> None:
+    data = LabelledSentences.read(write(tmp_path / "a.tsv", LABELLED))
+    found = evaluate(bundle, data, None)
+    assert bundle.label_head is not None
+    confidences = bundle.label_head.confidences(bundle.encoder.encode(data.sentences))
+    predicted = np.column_stack([confidences >= [0.5, 0.2], np.zeros(5, bool)])
+    applies = np.array([[1, 0, 0], [1, 1, 1], [0, 1, 0], [1, 0, 0], [0, 0, 0]], bool)
+    known = np.ones_like(applies)
+    known[3, 1] = False
+    per_label = [f1_score(applies[k, c], predicted[k, c], zero_division=0) for c, k in enumerate(known.T)]
+    assert found["n"] == 5
+    assert found["macro_f1"] == pytest.approx(np.mean(per_label))
+    assert found["micro_f1"] == pytest.approx(f1_score(applies[known], predicted[known]))
+    assert 0.2 < found["macro_f1"] < 0.7  # nobody gives the label angry
+    assert {"exact_match", "label_ranking_loss", "label_ranking_average_precision", "ece"} <= found.keys()
+
+
+def test_a_file_with_groups_and_labels_is_measured_on_both(bundle: Bundle, tmp_path: Path) -> None:
+    content = "group\ttext\tlabels\nrefund\tmoney back\tmoney back\nlogin\tlog in\tlog in\n"
+    data = LabelledSentences.read(write(tmp_path / "a.tsv", content))
+    found = evaluate(bundle, data, data)
+    assert (found["n"], found["knn1"], found["micro_f1"]) == (2, 1.0, 1.0)
+    assert "in_scope_accuracy" not in found  # the labels decide
+
+
+def test_groups_need_no_labels_column(tiny_bundle: Path, tmp_path: Path) -> None:
+    content = "group\ttext\nrefund\tmoney back\nrefund\tmoney\nlogin\tlog in\nlogin\tlog\n\tweather\n"
+    data = LabelledSentences.read(write(tmp_path / "a.tsv", content))
+    assert data.rows == ()
+    found = evaluate(load_bundle(tiny_bundle), data, data)
+    assert {"n", "head_accuracy", "knn1", "oos_auroc", "in_scope_accuracy", "oos_recall", "ece"} <= found.keys()
+    assert found["n"] == 4
+    assert 0 <= found["ece"] <= 1
+
+
+def test_the_baseline_learns_labels_that_words_tell_apart(tmp_path: Path) -> None:
+    lines = ["text\tlabels"]
+    for number in range(30):
+        lines += [
+            f"refund {number}\tmoney|always",
+            f"password {number}\tlogin|always",
+            f"both refund password {number}\tmoney|login|always",
+        ]
+    train = read_rows(write(tmp_path / "train.tsv", "\n".join(lines))).rows
+    test = "text\tlabels\na refund\tmoney|always\nmy password\tlogin|always\nrefund my password\tmoney|login|always\n"
+    found = multi_label_baseline(train, read_rows(write(tmp_path / "test.tsv", test)).rows)
+    assert (found["micro_f1"], found["macro_f1"], found["exact_match"]) == (1.0, 1.0, 1.0)
+    unseen = read_rows(write(tmp_path / "more.tsv", test.replace("money", "never seen"))).rows
+    found = multi_label_baseline(train, unseen)
+    # always and login are right, money is given where it is not true, never seen is not given
+    assert found["macro_f1"] == pytest.approx((1 + 1 + 0 + 0) / 4)
