@@ -67,7 +67,7 @@ def calibrate(in_scope: Sequence[Candidates], out_of_scope: Sequence[Candidates]
     Where there are no out-of-scope sentences, each in-scope one stands in for one with its own group taken away: what
     would have been answered had nobody written its group yet.
     """
-    strangers = out_of_scope or [_without_own_group(candidates) for candidates in in_scope]
+    strangers = out_of_scope or [without_own_group(candidates) for candidates in in_scope]
     best_value, chosen = -1.0, DecisionParameters()
     has_head = any(candidates.head_cosines for candidates in in_scope)
     for head_weight in _HEAD_WEIGHTS if has_head else (0.0,):
@@ -81,18 +81,20 @@ def calibrate(in_scope: Sequence[Candidates], out_of_scope: Sequence[Candidates]
     return chosen.model_copy(update={"scale": _fit_scale(in_scope, strangers, chosen)})
 
 
+def without_own_group(candidates: Candidates) -> Candidates:
+    """What would be looked at had nobody written its group yet: the stand-in for an out-of-scope sentence."""
+
+    def others(scores: dict[str, float]) -> dict[str, float]:
+        return {group: score for group, score in scores.items() if group != candidates.true_group}
+
+    return Candidates(None, others(candidates.neighbour_scores), others(candidates.head_cosines))
+
+
 def find_nearest(
     embeddings: NDArray[np.float32], stored: NDArray[np.float32], exclude: NDArray[np.int64] | None
 ) -> Nearest:
     """The neighbours that a decision looks at."""
     return nearest(embeddings, stored, min(NEIGHBOURS_USED, len(stored) - 1), exclude)
-
-
-def _without_own_group(candidates: Candidates) -> Candidates:
-    def others(scores: dict[str, float]) -> dict[str, float]:
-        return {group: score for group, score in scores.items() if group != candidates.true_group}
-
-    return Candidates(None, others(candidates.neighbour_scores), others(candidates.head_cosines))
 
 
 def _best(candidates: Candidates, head_weight: float) -> tuple[str | None, float]:

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from model.calibrate import calibrate, find_nearest, gather_candidates
+from model.calibrate import calibrate, find_nearest, gather_candidates, without_own_group
 from model.config import Config
 from model.contract import manifest as names
 from model.contract.bundle import Bundle, head_files, load_bundle, probe_json, write_bundle
-from model.contract.decision import DecisionParameters
+from model.contract.decision import DecisionParameters, decide
 from model.contract.manifest import DatasetSummary, Manifest
 from model.contract.normalise import CJK, WORD, normalise, script_runs
 from model.contract.onnx_encoder import OnnxEncoder
 from model.data import TrainingData
 from model.graph import OPSET, build_graph
-from model.held_out import HeldOut
+from model.held_out import HeldOut, HeldOutAnswers
 from model.parity import check_parity
 from model.train import Trained
 
@@ -37,10 +37,11 @@ _PROBE_SIZE = 32
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Thresholds and figures from the held-out rows."""
+    """Thresholds and figures from the held-out rows, and the answers behind them."""
 
     decision: DecisionParameters
     metrics: dict[str, float]
+    answers: HeldOutAnswers | None = None
 
 
 def export(trained: Trained, measured: Measured, data: TrainingData, seed: int, folder: Path) -> Bundle:
@@ -116,7 +117,17 @@ def measure_held_out(trained: Trained, data: TrainingData) -> Measured:
         outside = gather_candidates(strangers, [None] * len(strangers), far, groups, head)
     held_out = HeldOut(data, has_head=head is not None)
     metrics = held_out.measure(stored[valid_rows], stored[: len(data.train)], head)
-    return Measured(calibrate(inside, outside), {**metrics, "best_epoch": trained.best_epoch})
+    decision = calibrate(inside, outside)
+    not_ours = outside or [without_own_group(candidates) for candidates in inside]
+    answers = HeldOutAnswers(
+        watched=held_out.watched,
+        embeddings=stored,
+        decisions=tuple(decide(c.neighbour_scores, c.head_cosines, decision) for c in inside),
+        strangers=tuple(decide(c.neighbour_scores, c.head_cosines, decision) for c in not_ours),
+        head_labels=head.labels if head else (),
+        head_cosines=head.cosines(stored[valid_rows]) if head else None,
+    )
+    return Measured(decision, {**metrics, "best_epoch": trained.best_epoch}, answers)
 
 
 def _probe_sentences(data: TrainingData) -> list[str]:
