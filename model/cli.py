@@ -38,7 +38,7 @@ def train_command(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in OUT.")] = False,
 ) -> None:
     """Train an encoder on groups of sentences that mean the same, and export its bundle."""
-    from model.run import prepare_folder, run_training  # torch takes two seconds to import: not for --help
+    from model.run import REPORT_FILE, prepare_folder, run_training  # torch takes two seconds to import: not for --help
 
     started = time.monotonic()
     config = make_config(recipe, settings or [])
@@ -51,13 +51,17 @@ def train_command(
         say(finding)
     (out / CONFIG_FILE).write_text(loaded.config.model_dump_json(indent=2) + "\n")
     try:
-        bundle = run_training(loaded, seed, out, resume=resume)
+        finished = run_training(loaded, seed, out, resume=resume)
     except KeyboardInterrupt:
         say(f"stopped: the same command with --resume goes on from the last checkpoint in {out}")
         raise typer.Exit(130) from None
+    bundle = finished.bundle
     result = {"seconds": round(time.monotonic() - started, 1), "bundle": bundle.sha, **bundle.manifest.metrics}
     (out / RESULT_FILE).write_text(json.dumps(result, indent=2) + "\n")
     _report_training(bundle, out, time.monotonic() - started)
+    for advice in finished.advice:
+        say(f"to try: {advice}")
+    say(f"report: {out / REPORT_FILE}")
 
 
 @application.command("evaluate")

@@ -1,5 +1,7 @@
-"""A whole run: train, measure on the held-out rows, train again on all rows if so set, export."""
+"""A whole run: train, measure on the held-out rows, train again on all rows if so set, export, report."""
 
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from model.contract.bundle import Bundle
@@ -7,9 +9,22 @@ from model.data import TrainingData
 from model.errors import RunFolderError
 from model.export import export, measure_held_out
 from model.progress import say
+from model.report.advice import advise
+from model.report.curves import read_epochs
+from model.report.gather import gather
+from model.report.page import write_report
 from model.train import CHECKPOINT_FILE, METRICS_FILE, train
 
 REFIT_FOLDER = "refit"
+REPORT_FILE = "report.html"
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What a run ends with: its bundle, and what its report advises to try next."""
+
+    bundle: Bundle
+    advice: list[str]
 
 
 def prepare_folder(out: Path, *, resume: bool) -> None:
@@ -26,8 +41,8 @@ def prepare_folder(out: Path, *, resume: bool) -> None:
     out.mkdir(parents=True, exist_ok=True)
 
 
-def run_training(data: TrainingData, seed: int, out: Path, *, resume: bool) -> Bundle:
-    """Train and export to OUT/bundle.
+def run_training(data: TrainingData, seed: int, out: Path, *, resume: bool) -> Finished:
+    """Train, export to OUT/bundle and report in OUT/report.html.
 
     The held-out rows choose the checkpoint, the thresholds and the figures of the manifest. A refit then learns from
     them too, with the same settings for the whole schedule: the encoder that is exported has seen every row, and is
@@ -39,14 +54,35 @@ def run_training(data: TrainingData, seed: int, out: Path, *, resume: bool) -> B
         out: The run folder; it exists.
         resume: Go on from what is there.
     """
+    clock = _Clock()
     trained = train(data, seed, out, resume=resume)
+    clock.lap("training")
     held = measure_held_out(trained, data)
+    clock.lap("measuring")
     say(_describe_threshold(data))
     if data.config.refit and data.valid:
         say(f"refit: once more on all {len(data.train) + len(data.valid)} sentences")
         (out / REFIT_FOLDER).mkdir(exist_ok=True)
         trained = train(data.with_held_out(), seed, out / REFIT_FOLDER, resume=resume)
-    return export(trained, held, data, seed, out / "bundle")
+        clock.lap("refit")
+    bundle = export(trained, held, data, seed, out / "bundle")
+    clock.lap("export")
+    epochs = read_epochs(out / METRICS_FILE)
+    report = gather(data, held.answers, epochs=epochs, decision=held.decision, metrics=held.metrics, seconds=clock.laps)
+    write_report(out / REPORT_FILE, report)
+    return Finished(bundle, advise(report))
+
+
+class _Clock:
+    """Seconds between one lap and the next, by name."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, name: str) -> None:
+        now = time.monotonic()
+        self.laps[name], self._last = now - self._last, now
 
 
 def _describe_threshold(data: TrainingData) -> str:
