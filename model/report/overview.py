@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from model.report.advice import advise
 from model.report.axes import captioned
 from model.report.charts import draw_curve
-from model.report.data import ReportData
+from model.report.data import ReportData, Sizes
 from model.report.markup import Html, element, table, with_options
 from model.report.section import Section
 from model.report.wording import count, figure
@@ -15,19 +15,13 @@ _MOST_EPOCH_ROWS = 100
 
 def summary(report: ReportData) -> Section:
     """The metrics, what to try next, and what was chosen and why."""
-    sizes = report.sizes
     tiles = [_tile(name, value, report) for name, value in report.metrics.items()]
     if report.best_epoch is not None:
         tiles.append(element("li", element("b", str(report.best_epoch)), element("span", "epoch chosen")))
-    groups = f"{count(sizes.n_groups, 'group')} of {sizes.smallest} to {sizes.largest:,}, median {figure(sizes.median)}"
-    facts = (
-        f"{count(sizes.n_train, 'training sentence')} and {sizes.n_held_out:,} held out, in {groups}; "
-        f"{sizes.n_out_of_scope:,} out of scope."
-    )
     return Section(
         "summary",
         "Summary",
-        element("p", facts),
+        element("p", _describe(report.sizes)),
         element("ul", *tiles, class_="tiles") if tiles else element("p", "Nothing was held out: nothing is measured."),
         *_listed("What to try next", "ol", advise(report)),
         *_listed("What was chosen, and why", "ul", report.findings),
@@ -54,6 +48,15 @@ def times(report: ReportData) -> Section | None:
     if not report.seconds:
         return None
     return Section("times", "Times", _pairs({name: f"{value:,.1f} s" for name, value in report.seconds.items()}))
+
+
+def _describe(sizes: Sizes) -> str:
+    training = count(sizes.n_train, "training sentence")
+    facts = f"{training}, {sizes.n_held_out:,} held out, {sizes.n_out_of_scope:,} out of scope"
+    if not sizes.n_groups:
+        return facts + "."
+    span = f"{sizes.smallest:,} to {sizes.largest:,}, median {figure(sizes.median)}"
+    return f"{facts}; {count(sizes.n_groups, 'group')}, of {span} sentences."
 
 
 def _tile(name: str, value: float, report: ReportData) -> Html:
