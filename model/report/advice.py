@@ -33,7 +33,9 @@ def remedy(confusion: Confusion) -> str:
         return "confused both ways: merge them if they mean the same, else add variants that tell them apart"
     if confusion.first_size < confusion.second_size / 2:
         return f"add variants to {confusion.first}: it has {confusion.first_size} against {confusion.second_size}"
-    return f"move these if they belong to {confusion.second}, else add variants like them to {confusion.first}"
+    return (
+        f"move these sentences of {confusion.first} if they belong to {confusion.second}, else add variants like them"
+    )
 
 
 def _baseline_wins(report: ReportData) -> str | None:

@@ -33,7 +33,9 @@ def draw_curve(curve: Curve, best_epoch: int | None) -> Html:
     name = element("text", curve.name, x=4, y=12, class_="name")
     title = f"{curve.name} by epoch, from {figure(curve.values[0])} to {figure(curve.values[-1])}"
     frame = Frame(x, y, "epoch").draw()
-    return drawing(320, 162, title, name, frame, mark, line, element("g", *dots, class_="fill0"))
+    picture = drawing(320, 162, title, name, frame, mark, line, element("g", *dots, class_="fill0"))
+    first, last = (f"{figure(curve.values[at])} at epoch {curve.epochs[at]}" for at in (0, -1))
+    return captioned(first if first == last else f"{first}, {last}", picture)
 
 
 def draw_reliability(calibration: Calibration) -> Html:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 from model.report.advice import advise
-from model.report.axes import captioned
 from model.report.charts import draw_curve
 from model.report.data import ReportData, Sizes
 from model.report.markup import Html, element, table, with_options
@@ -32,7 +31,7 @@ def curves(report: ReportData) -> Section | None:
     """Every scalar by epoch."""
     if not report.curves:
         return None
-    pictures = [captioned("", draw_curve(curve, report.best_epoch)) for curve in report.curves]
+    pictures = [draw_curve(curve, report.best_epoch) for curve in report.curves]
     note = "The dashed line is the epoch that was chosen." if report.best_epoch else "The last epoch was kept."
     grid = element("div", *pictures, class_="grid")
     return Section("curves", "Curves", element("p", note, class_="soft"), grid, _epoch_table(report))

@@ -150,7 +150,7 @@ def test_weak_signs_give_no_advice(report: ReportData) -> None:
         (confusion(4, 3, shared=2), "2 sentences in both"),
         (confusion(4, 3), "merge them if they mean the same"),
         (confusion(4, 0, sizes=(4, 30)), "add variants to A: it has 4 against 30"),
-        (confusion(4, 0), "move these if they belong to B"),
+        (confusion(4, 0), "move these sentences of A if they belong to B"),
     ],
 )
 def test_the_remedy_follows_what_the_two_groups_look_like(pair: Confusion, wanted: str) -> None:
