@@ -22,7 +22,7 @@ class LabelAnswers:
     Attributes:
         names: The labels.
         confidences: (n_valid, n_labels) in [0, 1].
-        thresholds: (n_labels,) or (1,): from here on a label is given.
+        thresholds: (n_labels,) or (1,): a label is given above it.
     """
 
     names: tuple[str, ...]

@@ -15,6 +15,8 @@ _CLEAR_STEP = 0.01
 _LOSS_GAP = 2.0
 """A held-out loss this many times the training loss has been learnt by heart."""
 
+_ACCURACY_GAP = 0.2
+
 _FEW_HELD_OUT = 200
 _LARGE_ECE = 0.05
 _LONG_TAIL = 10
@@ -89,7 +91,7 @@ def _no_strangers(report: ReportData) -> str | None:
 
 
 def _more_epochs(report: ReportData) -> str | None:
-    watched = report.curve(report.watched)
+    watched = _watched(report)
     if watched is None or len(watched.values) < 2 or report.best_epoch != watched.epochs[-1]:
         return None
     before = max(watched.values[:-1])
@@ -102,7 +104,7 @@ def _more_epochs(report: ReportData) -> str | None:
 
 
 def _learnt_by_heart(report: ReportData) -> str | None:
-    gap = _loss_gap(report) or _metric_fell(report)
+    gap = _loss_gap(report) or _accuracy_gap(report) or _metric_fell(report)
     return f"{gap}: try more dropout, R-Drop, or fewer epochs." if gap else None
 
 
@@ -113,14 +115,26 @@ def _loss_gap(report: ReportData) -> str | None:
     return f"The training loss ended at {training.values[-1]:.3f}, the held-out loss at {held_out.values[-1]:.3f}"
 
 
+def _accuracy_gap(report: ReportData) -> str | None:
+    training, held_out = report.curve("train_accuracy"), report.metrics.get("head_accuracy")
+    if training is None or held_out is None or training.values[-1] - held_out < _ACCURACY_GAP:
+        return None
+    return f"At the end {training.values[-1]:.1%} of the training sentences were right, of the held-out {held_out:.1%}"
+
+
 def _metric_fell(report: ReportData) -> str | None:
-    watched = report.curve(report.watched)
+    watched = _watched(report)
     if watched is None or report.best_epoch is None or _best(watched) - watched.values[-1] < 2 * _CLEAR_STEP:
         return None
     return (
         f"After epoch {report.best_epoch} {report.watched} fell from {_best(watched):.3f} to {watched.values[-1]:.3f} "
         f"at epoch {watched.epochs[-1]}"
     )
+
+
+def _watched(report: ReportData) -> Curve | None:
+    """The curve of the watched metric; a run that watches its loss has none, since there less is better."""
+    return report.curve(report.watched) if report.watched in report.metrics else None
 
 
 def _best(curve: Curve) -> float:

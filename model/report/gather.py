@@ -68,7 +68,7 @@ def gather(
 
 def label_figures(answers: LabelAnswers, rows: Sequence[Row]) -> tuple[Figures, ...]:
     """Figures of each label that a held-out sentence has or was given, lowest F1 first, at most some hundreds."""
-    given = answers.confidences >= answers.thresholds  # (n_held_out, n_labels)
+    given = answers.confidences > answers.thresholds  # (n_held_out, n_labels)
     true = np.array([[label in row.labels for label in answers.names] for row in rows]).reshape(given.shape)
     figures = [
         Figures(name=shorten_name(name), n_true=n_true, n_answered=n_given, n_right=n_right)

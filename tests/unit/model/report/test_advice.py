@@ -87,6 +87,13 @@ CASES: list[tuple[str, Change, tuple[str, ...]]] = [
         ("0.900", "2.400", "R-Drop"),
     ),
     (
+        "accuracy gap",
+        lambda r: replace(
+            r, baseline={}, metrics={"head_accuracy": 0.62}, curves=(curve("train_accuracy", 0.5, 0.97),)
+        ),
+        ("97.0%", "62.0%", "R-Drop"),
+    ),
+    (
         "metric fell",
         lambda r: replace(r, curves=(curve("head_accuracy", 0.7, 0.8, 0.9, 0.85),)),
         ("After epoch 3", "0.900 to 0.850", "dropout"),
@@ -120,7 +127,7 @@ def test_each_sign_gives_one_sentence_with_its_figures(change: Change, evidence:
 
 def test_at_most_five_and_the_data_before_the_settings() -> None:
     everything = WELL
-    for _, change, _ in CASES:
+    for _, change, _ in reversed(CASES):
         everything = change(everything)
     advice = advise(everything)
     assert len(advice) == MOST_ADVICE < len(CASES)
@@ -136,9 +143,10 @@ def test_at_most_five_and_the_data_before_the_settings() -> None:
         replace(WELL, confusions=(confusion(1, 0),)),  # once is chance
         replace(WELL, calibration=Calibration(bins=(), ece=0.12, chance=0.1)),  # few decisions make that by chance
         replace(WELL, best_epoch=4, curves=(curve("head_accuracy", 0.7, 0.9, 0.9, 0.9),)),  # flat: more is no better
+        replace(WELL, watched="loss", best_epoch=4, curves=(curve("loss", 3, 2, 1, 4),)),  # less is better
         replace(WELL, sizes=replace(SIZES, largest=2000)),  # long tail, but the rare groups do as well
     ],
-    ids=["nothing held out", "one mistake", "chance", "flat", "fair tail"],
+    ids=["nothing held out", "one mistake", "chance", "flat", "loss watched", "fair tail"],
 )
 def test_weak_signs_give_no_advice(report: ReportData) -> None:
     assert advise(report) == []

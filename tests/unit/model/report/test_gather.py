@@ -72,7 +72,7 @@ def test_label_figures_are_those_of_scikit_learn() -> None:
     ]
     thresholds = np.array([0.5, 0.6, 0.55, 0.5], np.float32)
     found = label_figures(LabelAnswers(names, confidences.astype(np.float32), thresholds), rows)
-    given = confidences.astype(np.float32) >= thresholds
+    given = confidences.astype(np.float32) > thresholds
     precision, recall, f1, support = precision_recall_fscore_support(true, given, zero_division=0)
     assert [figures.f1 for figures in found] == pytest.approx(sorted(f1[:3]))
     for figures in found:
