@@ -4,18 +4,21 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from model.config import RECIPES, SECTIONS, ProgressForm, make_config
-from model.contract.bundle import Bundle, load_bundle
+from model.contract.bundle import load_bundle
 from model.contract.errors import SamesayError
 from model.data import Files, load_training_data
 from model.evaluate import LabelledSentences, evaluate
 from model.progress import say
+
+if TYPE_CHECKING:
+    from model.run import Finished
 
 CONFIG_FILE = "config.json"
 RESULT_FILE = "result.json"
@@ -64,14 +67,12 @@ def train_command(
         callbacks = [load_callback(name) for name in callback or []]
         options = RunOptions(seed, resume, progress, callbacks, world)
         try:
-            bundle = run_training(loaded, out, options)
+            finished = run_training(loaded, out, options)
         except KeyboardInterrupt:
             say(f"stopped: the same command with --resume goes on from the last checkpoint in {out}")
             raise typer.Exit(130) from None
-    if bundle is not None:
-        result = {"seconds": round(time.monotonic() - started, 1), "bundle": bundle.sha, **bundle.manifest.metrics}
-        (out / RESULT_FILE).write_text(json.dumps(result, indent=2) + "\n")
-        _report_training(bundle, out, time.monotonic() - started)
+    if finished is not None:
+        _report_training(finished, out, time.monotonic() - started)
 
 
 @application.command("evaluate")
@@ -126,12 +127,20 @@ def _fail(message: str) -> None:
     say(f"error: {message}")
 
 
-def _report_training(bundle: Bundle, out: Path, seconds: float) -> None:
-    quality = ", ".join(
-        f"{name} {value:.4f}" for name, value in bundle.manifest.metrics.items() if name != "parity_difference"
-    )
-    say(f"held-out rows: {quality}")
+def _report_training(finished: "Finished", out: Path, seconds: float) -> None:
+    bundle = finished.bundle
+    metrics = bundle.manifest.metrics
+    result = {"seconds": round(seconds, 1), "bundle": bundle.sha, **metrics}
+    (out / RESULT_FILE).write_text(json.dumps(result, indent=2) + "\n")
+    shown = [
+        f"{name} {value:.4f}" for name, value in metrics.items() if name not in ("parity_difference", "best_epoch")
+    ]
+    if shown:
+        say(f"held-out rows: {', '.join(shown)}")
     say(f"bundle {bundle.sha[:12]} in {out / 'bundle'} after {seconds:.0f} s")
+    for advice in finished.advice:
+        say(f"to try: {advice}")
+    say(f"report: {out / 'report.html'}")
     say(f"next: samesay encoders add {out / 'bundle'} --name NAME")
 
 

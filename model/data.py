@@ -118,7 +118,9 @@ def load_training_data(files: Files, config: Config, seed: int) -> TrainingData:
 def index_labels(rows: Sequence[Row], objective: Objective = Objective.HEAD) -> tuple[list[str], NDArray[np.int64]]:
     """The groups (or labels) in order of name, and the (n,) int64 index of each row's group."""
     if not objective.has_groups:
-        return sorted({label for row in rows for label in (*row.labels, *row.label_weights)}), np.zeros(len(rows), np.int64)
+        return sorted({label for row in rows for label in (*row.labels, *row.label_weights)}), np.zeros(
+            len(rows), np.int64
+        )
     labels = sorted({row.group for row in rows if row.group})
     index_of = {label: index for index, label in enumerate(labels)}
     return labels, np.array([index_of[row.group or ""] for row in rows], np.int64)

@@ -2,25 +2,17 @@
 
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-
-from model.calibrate import calibrate, find_nearest, gather_candidates, stand_ins
-from model.config import Config
 from model.contract import manifest as names
 from model.contract.bundle import Bundle, head_files, load_bundle, probe_json, write_bundle
-from model.contract.decision import DecisionParameters
 from model.contract.head_files import head_kind
 from model.contract.manifest import DatasetSummary, Manifest
 from model.contract.normalise import CJK, WORD, normalise, script_runs
-from model.contract.onnx_encoder import OnnxEncoder
 from model.data import TrainingData
-from model.decision_metrics import decision_metrics
-from model.graph import OPSET, build_graph
-from model.held_out import HeldOut
+from model.graph import OPSET, to_onnx
+from model.measure import Measured
 from model.parity import check_parity
 from model.train import Trained
 
@@ -37,14 +29,6 @@ _PROBE_ODDITIES = (
 _PROBE_SIZE = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """Thresholds and figures from the held-out rows."""
-
-    decision: DecisionParameters
-    metrics: dict[str, float]
-
-
 def export(trained: Trained, measured: Measured, data: TrainingData, seed: int, folder: Path) -> Bundle:
     """Write and load back the bundle of a finished run.
 
@@ -52,15 +36,16 @@ def export(trained: Trained, measured: Measured, data: TrainingData, seed: int, 
         ParityError: The graph does not answer like the trained encoder; nothing is written.
     """
     config = data.config
-    graph, exported = _to_onnx(trained, config)
+    graph, exported = to_onnx(trained.encoder, trained.contract, config.storage)
     worst = check_parity(trained.encoder, exported)
     head = trained.objective.head()
+    any_head = head or trained.objective.label_head()
     files = {
         names.ENCODER_FILE: graph,
         names.TEXT_FILE: trained.contract.to_json().encode(),
         names.VOCABULARY_FILE: trained.contract.to_vocabulary_text().encode(),
         names.PROBE_FILE: probe_json(exported, _probe_sentences(data)),
-        **(head_files(head) if head else {}),
+        **(head_files(any_head) if any_head else {}),
     }
     manifest = Manifest(
         samesay_version=version("samesay"),
@@ -73,15 +58,15 @@ def export(trained: Trained, measured: Measured, data: TrainingData, seed: int, 
         storage=config.storage,
         inputs=("ids", "lengths", "grams") if config.buckets else ("ids", "lengths"),
         languages=_languages(row.text for row in data.train),
-        head=head_kind(head),
+        head=head_kind(any_head),
         head_scale=head.scale if head else None,
-        n_labels=len(head.labels) if head else 0,
+        n_labels=len(any_head.labels) if any_head else 0,
         decision=measured.decision,
         parent=None,
         dataset=DatasetSummary(
             fingerprint=data.fingerprint,
             n_sentences=len(data.train) + len(data.valid),
-            n_groups=len(head.labels) if head else len(data.labels),
+            n_groups=len(any_head.labels) if any_head else len(data.labels),
         ),
         config=config.model_dump(mode="json"),
         seed=seed,
@@ -90,38 +75,6 @@ def export(trained: Trained, measured: Measured, data: TrainingData, seed: int, 
     )
     write_bundle(folder, files, manifest)
     return load_bundle(folder)
-
-
-def _to_onnx(trained: Trained, config: Config) -> tuple[bytes, OnnxEncoder]:
-    if config.storage == "float16":
-        trained.encoder.half().float()  # round as the file will, so that parity compares like with like
-    graph = build_graph(trained.encoder, config.storage)
-    return graph, OnnxEncoder(trained.contract, graph)
-
-
-def measure_held_out(trained: Trained, data: TrainingData) -> Measured:
-    """Thresholds and metrics from the held-out rows, looked up among all rows, each one without itself."""
-    if not data.valid:
-        return Measured(DecisionParameters(), {})
-    _, exported = _to_onnx(trained, data.config)
-    head = trained.objective.head()
-    rows = [*data.train, *data.valid]
-    groups = [row.group or "" for row in rows]
-    stored = exported.encode([row.text for row in rows])
-    valid_rows = np.arange(len(data.train), len(rows))
-    found = find_nearest(stored[valid_rows], stored, exclude=valid_rows)
-    true_groups = [groups[row] for row in valid_rows]
-    inside = gather_candidates(stored[valid_rows], true_groups, found, groups, head)
-    outside = []
-    if data.out_of_scope:
-        strangers = exported.encode(data.out_of_scope)
-        far = find_nearest(strangers, stored, exclude=None)
-        outside = gather_candidates(strangers, [None] * len(strangers), far, groups, head)
-    held_out = HeldOut(data, has_head=head is not None)
-    metrics = held_out.measure(stored[valid_rows], stored[: len(data.train)], head)
-    decision = calibrate(inside, outside)
-    metrics["ece"] = decision_metrics(inside, outside or stand_ins(inside), decision)["ece"]
-    return Measured(decision, {**metrics, "best_epoch": trained.best_epoch})
 
 
 def _probe_sentences(data: TrainingData) -> list[str]:

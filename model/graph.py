@@ -10,6 +10,8 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from model.config import Pooling
+from model.contract.onnx_encoder import OnnxEncoder
+from model.contract.text import TextContract
 from model.encoder import SentenceEncoder
 
 OPSET: Final = 17
@@ -50,6 +52,17 @@ class _GraphBuilder:
         name = f"stored_{len(self.initialisers)}"
         self.initialisers.append(numpy_helper.from_array(values, name))
         return name
+
+
+def to_onnx(encoder: SentenceEncoder, contract: TextContract, storage: Storage) -> tuple[bytes, OnnxEncoder]:
+    """The graph of an encoder, and an encoder that runs it.
+
+    With float16 storage the encoder's own weights are rounded as the file's are: parity then compares like with like.
+    """
+    if storage == "float16":
+        encoder.half().float()
+    graph = build_graph(encoder, storage)
+    return graph, OnnxEncoder(contract, graph)
 
 
 def build_graph(encoder: SentenceEncoder, storage: Storage) -> bytes:

@@ -1,11 +1,13 @@
 """What the held-out rows can tell: known groups are classified, unseen ones are retrieved among themselves."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.config import Objective
+from model.contract.decision import Decision
 from model.contract.head import Head, LabelHead
 from model.data import TrainingData
 from model.errors import ConfigError
@@ -15,6 +17,43 @@ from model.neighbours import nearest
 
 _MOST_VOTES = 5
 _KNN = ("knn1", "knn5")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelAnswers:
+    """Confidence of every label in every held-out sentence, of a run with several labels a sentence.
+
+    Attributes:
+        names: The labels.
+        confidences: (n_valid, n_labels) in [0, 1].
+        thresholds: (n_labels,) or (1,): a label is given from it on.
+    """
+
+    names: tuple[str, ...]
+    confidences: NDArray[np.float32]
+    thresholds: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldOutAnswers:
+    """What the encoder answered to sentences it did not learn from.
+
+    Attributes:
+        monitor: The metric that chose the checkpoint.
+        embeddings: (n_train + n_valid, dim) float32 unit rows, the training rows first.
+        decisions: Of each held-out row, looked up among all the others; empty where rows have no groups.
+        strangers: Of each out-of-scope sentence; where none was given, of each held-out row without its own group.
+        head_labels, head_cosines: The head's groups and (n_valid, n_labels) float32; empty and None without a head.
+        labels: Of a run with several labels a sentence.
+    """
+
+    monitor: str
+    embeddings: NDArray[np.float32]
+    decisions: tuple[Decision, ...] = ()
+    strangers: tuple[Decision, ...] = ()
+    head_labels: tuple[str, ...] = ()
+    head_cosines: NDArray[np.float32] | None = None
+    labels: LabelAnswers | None = None
 
 
 class HeldOut:

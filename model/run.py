@@ -1,22 +1,29 @@
-"""A whole run: train, measure on the held-out rows, train again on all rows if so set, export."""
+"""A whole run: train, measure on the held-out rows, train again on all rows if so set, export, report."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from model.callbacks.interface import Callback
 from model.callbacks.progress import METRICS_FILE, ProgressReporter
-from model.config import ProgressForm
+from model.config import Objective, ProgressForm
 from model.contract.bundle import Bundle
 from model.data import TrainingData
 from model.distributed import World
 from model.errors import RunFolderError
-from model.export import export, measure_held_out
+from model.export import export
+from model.measure import measure_held_out
 from model.progress import make_narrator, say
+from model.report.advice import advise
+from model.report.curves import read_epochs
+from model.report.gather import gather
+from model.report.page import write_report
 from model.start import CHECKPOINT_FILE
 from model.train import Trained, train
 
 REFIT_FOLDER = "refit"
+REPORT_FILE = "report.html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,14 @@ class RunOptions:
     world: World = field(default_factory=World)
 
 
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What a run ends with: its bundle, and what its report advises to try next."""
+
+    bundle: Bundle
+    advice: list[str]
+
+
 def prepare_folder(out: Path, *, resume: bool) -> None:
     """Make the run folder, or see that it holds what is to be resumed.
 
@@ -52,8 +67,8 @@ def prepare_folder(out: Path, *, resume: bool) -> None:
     out.mkdir(parents=True, exist_ok=True)
 
 
-def run_training(data: TrainingData, out: Path, options: RunOptions) -> Bundle | None:
-    """Train and export to OUT/bundle.
+def run_training(data: TrainingData, out: Path, options: RunOptions) -> Finished | None:
+    """Train, export to OUT/bundle and report in OUT/report.html.
 
     The held-out rows choose the checkpoint, the thresholds and the figures of the manifest. A refit then learns from
     them too, with the same settings for the whole schedule: the encoder that is exported has seen every row, and is
@@ -65,18 +80,29 @@ def run_training(data: TrainingData, out: Path, options: RunOptions) -> Bundle |
         options: How.
 
     Returns:
-        The bundle; None at the processes beside the main one.
+        What came of it; None at the processes beside the main one.
     """
+    clock = _Clock()
     trained = _train(data, out, options)
+    clock.lap("training")
     held = measure_held_out(trained, data) if options.world.is_main else None
-    if options.world.is_main:
+    clock.lap("measuring")
+    if held is not None:
         say(_describe_threshold(data))
     if data.config.refit and data.valid:
         if options.world.is_main:
             say(f"refit: once more on all {len(data.train) + len(data.valid)} sentences")
-        (out / REFIT_FOLDER).mkdir(exist_ok=True)
+            (out / REFIT_FOLDER).mkdir(exist_ok=True)
         trained = _train(data.with_held_out(), out / REFIT_FOLDER, options)
-    return export(trained, held, data, options.seed, out / "bundle") if held is not None else None
+        clock.lap("refit")
+    if held is None:
+        return None
+    bundle = export(trained, held, data, options.seed, out / "bundle")
+    clock.lap("export")
+    epochs = read_epochs(out / METRICS_FILE)
+    report = gather(data, held.answers, epochs=epochs, decision=held.decision, metrics=held.metrics, seconds=clock.laps)
+    write_report(out / REPORT_FILE, report)
+    return Finished(bundle, advise(report))
 
 
 def _train(data: TrainingData, folder: Path, options: RunOptions) -> Trained:
@@ -85,7 +111,21 @@ def _train(data: TrainingData, folder: Path, options: RunOptions) -> Trained:
     return train(data, options.seed, folder, resume=options.resume, callbacks=callbacks, world=options.world)
 
 
+class _Clock:
+    """Seconds between one lap and the next, by name."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, name: str) -> None:
+        now = time.monotonic()
+        self.laps[name], self._last = now - self._last, now
+
+
 def _describe_threshold(data: TrainingData) -> str:
+    if data.config.objective is Objective.MULTI_LABEL or not data.valid:
+        return f"measured on {len(data.valid)} held-out sentences"
     strangers = len(data.out_of_scope)
     stand_in = f"{strangers} of no group" if strangers else "none of no group: --out-of-scope FILE would make it better"
     return f"threshold chosen on {len(data.valid)} held-out sentences, {stand_in}"

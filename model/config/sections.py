@@ -257,3 +257,8 @@ class Config(
 
     Those "chosen from the data", unless somebody set them, are filled in by model/choices.py.
     """
+
+    @property
+    def posthoc_tau(self) -> float:
+        """Share of the training prior to be taken out of the scores once training is over."""
+        return self.logit_adjustment_tau if self.logit_adjustment is LogitAdjustment.POSTHOC else 0.0

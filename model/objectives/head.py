@@ -72,6 +72,7 @@ class HeadObjective(TrainingObjective):
         self.register_buffer("_class_weights", _class_weights(counts, config), persistent=False)
         adjust = config.logit_adjustment is LogitAdjustment.LOSS
         prior = log_prior(_seen(counts, config), tau=config.logit_adjustment_tau) if adjust else None
+        self._prior = _left_prior(counts, config)
         self.register_buffer("_log_prior", prior, persistent=False)
         several = config.sub_centers > 1
         self.register_buffer("_assigned", torch.zeros(len(data.labels), config.sub_centers) if several else None)
@@ -103,7 +104,7 @@ class HeadObjective(TrainingObjective):
         layer = self.layer
         vectors = layer.class_vectors(self._assigned) if isinstance(layer, ClassHead) else layer.class_vectors()
         weights: NDArray[np.float32] = vectors.cpu().numpy()
-        return Head(tuple(self._labels), weights.astype(np.float16).astype(np.float32))
+        return Head(tuple(self._labels), weights.astype(np.float16).astype(np.float32), self._last_scale(), self._prior)
 
     def sparse_parameters(self) -> list[nn.Parameter]:
         return list(self.layer.parameters()) if isinstance(self.layer, SampledHead) else []
@@ -113,6 +114,12 @@ class HeadObjective(TrainingObjective):
 
     def constrainable(self) -> nn.Module:
         return self.layer
+
+    def _last_scale(self) -> float:
+        points = self.config.hyperparameter_schedules.get("scale")
+        if self.adacos is not None:
+            return float(self.adacos.value())
+        return points[-1][1] if points else self.config.scale
 
     def _scale(self, scored: Scored, hyper: Hyperparameters) -> float | Tensor:
         if self.adacos is None:
@@ -166,3 +173,13 @@ def _class_weights(counts: NDArray[np.int64], config: Config) -> Tensor | None:
 def _seen(counts: NDArray[np.int64], config: Config) -> NDArray[np.int64]:
     """How often an epoch shows each group: what a prior has to be taken from."""
     return np.minimum(counts, config.max_per_group) if config.max_per_group else counts
+
+
+def _left_prior(counts: NDArray[np.int64], config: Config) -> NDArray[np.float32] | None:
+    """The shares of the groups to which the learnt scores lean; None where training evened them out."""
+    if config.sampler is not Sampler.UNIFORM or config.class_weight is ClassWeight.BALANCED:
+        return None
+    shares = _seen(counts, config) / _seen(counts, config).sum()
+    if config.logit_adjustment is LogitAdjustment.LOSS:
+        shares = shares ** max(0.0, 1 - config.logit_adjustment_tau)
+    return None if np.ptp(shares) == 0 else np.asarray(shares / shares.sum(), np.float32)

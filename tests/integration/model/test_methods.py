@@ -63,9 +63,9 @@ def train(files: Files, out: Path, *settings: str, callbacks: tuple[Callback, ..
     config = make_config("smoke", ["refit=false", *settings])
     prepare_folder(out, resume=False)
     options = RunOptions(progress=ProgressForm.PLAIN, callbacks=callbacks)
-    bundle = run_training(load_training_data(files, config, 0), out, options)
-    assert bundle is not None
-    return bundle
+    finished = run_training(load_training_data(files, config, 0), out, options)
+    assert finished is not None
+    return finished.bundle
 
 
 def epochs_of(out: Path) -> list[dict[str, float]]:

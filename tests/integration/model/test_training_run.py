@@ -63,7 +63,18 @@ def test_the_run_folder_holds_what_it_promises(small_data: Path, trainer, tmp_pa
     assert epochs[1]["loss"] < epochs[0]["loss"]
     assert json.loads((tmp_path / "r/config.json").read_text())["hidden_size"] == 16
     assert json.loads((tmp_path / "r/result.json").read_text())["bundle"] == load_bundle(tmp_path / "r/bundle").sha
-    for said in ("objective joint", "held out", "epoch 2: loss", "next: samesay encoders add"):
+    page = (tmp_path / "r/report.html").read_text()
+    accuracy = json.loads((tmp_path / "r/result.json").read_text())["head_accuracy"]
+    assert f"<b>{accuracy:.3f}</b><span>head_accuracy (watched)</span>" in page
+    assert f"<title>epoch 2: {epochs[1]['loss']:.4g}</title>" in page
+    for said in (
+        "objective joint",
+        "held out",
+        "epoch 2: loss",
+        "next: samesay encoders add",
+        "to try: ",
+        "report.html",
+    ):
         assert said in done.stderr
 
 

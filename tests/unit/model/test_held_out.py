@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from model.config import Config, Objective
-from model.contract.bundle import Head, LabelHead
 from model.contract.dataset import Row
+from model.contract.head import Head, LabelHead
 from model.data import TrainingData
 from model.errors import ConfigError
 from model.held_out import HeldOut

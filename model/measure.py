@@ -1,0 +1,105 @@
+"""What the held-out rows say of a finished encoder: metrics, thresholds, and the answers behind them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.calibrate import Candidates, calibrate, find_nearest, gather_candidates, stand_ins
+from model.config import Objective
+from model.contract.decision import DecisionParameters, decide
+from model.contract.head import Head, LabelHead
+from model.contract.onnx_encoder import OnnxEncoder
+from model.data import TrainingData
+from model.decision_metrics import decision_metrics
+from model.graph import to_onnx
+from model.held_out import HeldOut, HeldOutAnswers, LabelAnswers
+from model.label_metrics import LabelTruth, label_head_metrics
+from model.label_thresholds import calibrate_labels
+from model.train import Trained
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Thresholds and figures from the held-out rows, and the answers behind them."""
+
+    decision: DecisionParameters
+    metrics: dict[str, float]
+    answers: HeldOutAnswers | None = None
+
+
+def measure_held_out(trained: Trained, data: TrainingData) -> Measured:
+    """Thresholds and metrics from the held-out rows, looked up among all rows, each one without itself."""
+    if not data.valid:
+        return Measured(DecisionParameters(), {})
+    _, exported = to_onnx(trained.encoder, trained.contract, data.config.storage)
+    stored = exported.encode([row.text for row in [*data.train, *data.valid]])
+    label_head = trained.objective.label_head()
+    measured = (
+        _measure_labels(label_head, stored, trained.monitor, data)
+        if label_head is not None
+        else _measure_groups(exported, trained.objective.head(), stored, trained.monitor, data)
+    )
+    measured.metrics["best_epoch"] = trained.best_epoch
+    return measured
+
+
+def _measure_labels(head: LabelHead, stored: NDArray[np.float32], monitor: str, data: TrainingData) -> Measured:
+    valid = stored[len(data.train) :]
+    confidences = head.confidences(valid)
+    truth = LabelTruth.of(data.valid, head.labels)
+    known = slice(0, len(head.labels))  # labels that only the held-out rows have come after those of the head
+    threshold, single = calibrate_labels(
+        confidences,
+        truth.applies[:, known],
+        head.labels,
+        data.config.label_threshold_rule,
+        known=truth.known[:, known],
+    )
+    decision = DecisionParameters(label_threshold=threshold, label_thresholds=single)
+    thresholds = decision.thresholds_of(head.labels)
+    answers = LabelAnswers(head.labels, confidences, thresholds.astype(np.float32))
+    metrics = label_head_metrics(head, valid, data.valid, thresholds)
+    return Measured(decision, metrics, HeldOutAnswers(monitor=monitor, embeddings=stored, labels=answers))
+
+
+def _measure_groups(
+    exported: OnnxEncoder, head: Head | None, stored: NDArray[np.float32], monitor: str, data: TrainingData
+) -> Measured:
+    groups = [row.group or "" for row in [*data.train, *data.valid]]
+    if data.config.objective is Objective.SIM_CSE:
+        groups = [*[""] * len(data.train), *groups[len(data.train) :]]
+    valid_rows = np.arange(len(data.train), len(stored))
+    valid = stored[valid_rows]
+    found = find_nearest(valid, stored, exclude=valid_rows)
+    inside = gather_candidates(valid, [groups[row] for row in valid_rows], found, groups, head)
+    outside: list[Candidates] = []
+    if data.out_of_scope:
+        strangers = exported.encode(data.out_of_scope)
+        far = find_nearest(strangers, stored, exclude=None)
+        outside = gather_candidates(strangers, [None] * len(strangers), far, groups, head)
+    decision = _choose_decision(inside, outside, data)
+    outside = outside or stand_ins(inside)
+    answers = HeldOutAnswers(
+        monitor=monitor,
+        embeddings=stored,
+        decisions=tuple(decide(candidates.evidence, decision) for candidates in inside),
+        strangers=tuple(decide(candidates.evidence, decision) for candidates in outside),
+        head_labels=head.labels if head else (),
+        head_cosines=head.cosines(valid) if head else None,
+    )
+    metrics = HeldOut(data, has_head=head is not None).measure(valid, stored[: len(data.train)], head)
+    metrics["ece"] = decision_metrics(inside, outside, decision)["ece"]
+    return Measured(decision, metrics, answers)
+
+
+def _choose_decision(inside: list[Candidates], outside: list[Candidates], data: TrainingData) -> DecisionParameters:
+    config = data.config
+    return calibrate(
+        inside,
+        outside,
+        threshold_rule=config.threshold_rule,
+        false_accept_target=config.false_accept_target,
+        out_of_scope_score=config.out_of_scope_score,
+        logit_adjustment_tau=config.posthoc_tau,
+    )
