@@ -171,7 +171,7 @@ class TrainingObjective(nn.Module, ABC):
         embeddings = encode(np.concatenate([np.tile(rows, n_views), *extra_rows]))
         sizes = [n_views * len(rows), *map(len, extra_rows)]
         own, *extras = torch.split(embeddings, sizes)
-        batch = EncodedBatch(rows, own.unflatten(0, (n_views, len(rows))))
+        batch = EncodedBatch(rows, own.view(n_views, len(rows), -1))
         outputs = self.outputs(batch, hyper)
         total, scalars = self._flooded(outputs.parts, hyper["flood_level"])
         for term, extra in zip(terms, extras, strict=True):

@@ -89,11 +89,12 @@ def test_a_column_of_labels_makes_it_multi_label(tmp_path: Path) -> None:
         load_training_data(Files(write(tmp_path, BODY, "b.tsv")), Config(objective=Objective.MULTI_LABEL), seed=0)
 
 
-def test_a_label_that_training_never_saw_is_left_out_of_the_held_out_rows(tmp_path: Path) -> None:
-    train = write(tmp_path, "text\tlabels\n" + "".join(f"t {n}\t{'a|b' if n % 2 else 'c'}\n" for n in range(40)))
-    valid = write(tmp_path, "text\tlabels\nx\ta|never\n", "v.tsv")
-    data = load_training_data(Files(train, valid), Config(), seed=0)
-    np.testing.assert_array_equal(data.valid_targets.values, [[1, 0, 0]])
+def test_soft_and_unknown_labels_become_numbers(tmp_path: Path) -> None:
+    body = "".join(f"t {n}\t{'a|b' if n % 2 else 'c'}\n" for n in range(40)) + "soft\ta=0.7|?c\n"
+    path, valid = write(tmp_path, "text\tlabels\n" + body), write(tmp_path, "text\tlabels\nx\ta\n", "v.tsv")
+    data = load_training_data(Files(path, valid), Config(), seed=0)
+    np.testing.assert_allclose(data.label_targets.values[-1], [0.7, 0, 0])
+    np.testing.assert_array_equal(data.label_targets.known[-1], [True, True, False])
 
 
 def test_held_out_groups_that_training_never_saw_are_said(tmp_path: Path) -> None:
