@@ -51,9 +51,8 @@ class Decider:
     def _by_groups(self, release: ServingRelease, found: Found, prior: Prior | None) -> list[Decision]:
         parameters, gatherer = release.parameters, self._gatherer(release)
         head = gatherer.head
-        log_weights = prior.of_labels(head.labels) if prior and head else None
         tau = parameters.logit_adjustment_tau if prior is None else 1.0
-        shifts = gatherer.shifts(log_weights, parameters.scale, tau)
+        shifts = gatherer.shifts(prior, parameters.scale, tau)
         decisions = []
         for row, embedding in enumerate(found.embeddings):
             groups, scores = _neighbours(release, found.record_ids[row], found.scores[row])

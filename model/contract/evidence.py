@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.contract.head import Head
+from model.contract.prior import Prior
 
 NEIGHBOURS_USED: Final = 10
 """Neighbours that calibration and serving both look at."""
@@ -83,21 +84,25 @@ class EvidenceGatherer:
         self._leans = head.leans() if head else None
         self._energy_scale = head.scale if head and with_energy else None
 
-    def shifts(self, log_weights: NDArray[np.float64] | None, scale: float, tau: float) -> NDArray[np.float64] | None:
+    def shifts(self, prior: Prior | None, scale: float, tau: float) -> NDArray[np.float64] | None:
         """What is added to the head's cosines before it puts groups forward.
 
         Args:
-            log_weights: (n_labels,) log of how often each group is expected, -inf for never; None without.
-            scale: Of the decision: log weights are divided by it.
+            prior: How often each group is asked for.
+            scale: Of the decision: the logarithm of the prior is divided by it.
             tau: Share of the training prior's lean that is taken away, in [0, 1].
 
         Returns:
-            (n_labels,) in cosine units; None where nothing is to be added.
+            (n_labels,) in cosine units, -inf for a group that never occurs; None where nothing is to be added.
         """
-        leans = None if self._leans is None or tau == 0 else -tau * self._leans.astype(np.float64)
-        if log_weights is None:
-            return leans
-        return log_weights / scale + (0.0 if leans is None else leans)
+        if self.head is None or (prior is None and (self._leans is None or tau == 0)):
+            return None
+        shifts = np.full(len(self.head.labels), prior.log_unnamed if prior else 0.0)
+        for group, log_weight in prior.log_weights.items() if prior else ():
+            if group in self._positions:
+                shifts[self._positions[group]] = log_weight
+        shifts /= scale
+        return shifts if self._leans is None else shifts - tau * self._leans
 
     def gather(
         self,

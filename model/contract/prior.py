@@ -1,11 +1,8 @@
 """How often each group is asked for where the answers are used: the prior that a client may give."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +47,3 @@ class Prior:
     def allows(self, group: str) -> bool:
         """Whether the group occurs at all."""
         return self.log_weight(group) > -math.inf
-
-    def of_labels(self, labels: Sequence[str]) -> NDArray[np.float64]:
-        """(n_labels,) the log weight of each label."""
-        return np.array([self.log_weight(label) for label in labels])

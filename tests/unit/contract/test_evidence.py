@@ -71,7 +71,8 @@ def test_leans_are_the_log_of_the_training_shares() -> None:
 def test_shifts_put_forward_what_they_lift_and_keep_out_what_never_occurs() -> None:
     prior = Prior.of({"g14": 1000, "g0": 0, "g1": 1})
     gatherer = EvidenceGatherer(head(5.0), with_energy=True)
-    shifts = gatherer.shifts(prior.of_labels(LABELS), 5.0, tau=1.0)
+    shifts = gatherer.shifts(prior, 5.0, tau=1.0)
+    assert shifts == pytest.approx(np.array([-np.inf, *[0.0] * 13, math.log(1000) / 5]))
     found = gatherer.gather(COSINES, ["g0"], [0.9], shifts)
     assert set(found.head_cosines) == {*LABELS[1:11], "g14"}  # g14: 0.2 + ln(1000) / 5
     assert found.head_cosines["g14"] == pytest.approx(0.2)

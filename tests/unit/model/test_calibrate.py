@@ -116,7 +116,7 @@ def test_a_named_score_is_used_whatever_the_others_could() -> None:
 def test_stand_ins_are_no_ground_to_choose_a_score_by() -> None:
     """The head alone would tell these apart best, but it was trained to push them from each other's groups."""
     inside = [with_head("a", 0.8, 0.8), with_head("a", 0.4, 0.9)]
-    assert calibrate(inside, [with_head(None, 0.8, 0.3)]).score is OutOfScopeScore.MAX_COSINE
+    assert calibrate(inside, [with_head(None, 0.95, 0.5)]).score is OutOfScopeScore.MAX_COSINE
     assert calibrate(inside, []).score is OutOfScopeScore.BOTH
     assert calibrate([near("a", a=0.9)], []).score is OutOfScopeScore.KNN
 
