@@ -28,7 +28,7 @@ class Decider:
         self._gatherers: WeakKeyDictionary[ServingRelease, _Gatherer] = WeakKeyDictionary()
 
     def decide(self, release: ServingRelease, found: Found, prior: Prior | None = None) -> list[Decision]:
-        """Decide on sentences.
+        """Decide on sentences, each by products of its own: a product over many at once may round differently.
 
         Args:
             release: Whose catalogue, head and thresholds to use.
@@ -44,8 +44,8 @@ class Decider:
             return decisions
         thresholds = release.parameters.thresholds_of(head.labels)
         return [
-            decide_labels(decision, confidences, head.labels, thresholds)
-            for decision, confidences in zip(decisions, head.confidences(found.embeddings), strict=True)
+            decide_labels(decision, head.confidences(embedding[None])[0], head.labels, thresholds)
+            for decision, embedding in zip(decisions, found.embeddings, strict=True)
         ]
 
     def _by_groups(self, release: ServingRelease, found: Found, prior: Prior | None) -> list[Decision]:
@@ -56,7 +56,6 @@ class Decider:
         decisions = []
         for row, embedding in enumerate(found.embeddings):
             groups, scores = _neighbours(release, found.record_ids[row], found.scores[row])
-            # the same product for a sentence alone as among others: a matrix product may round differently
             cosines: NDArray[np.float32] | None = None if head is None else head.weights @ embedding
             decisions.append(decide(gatherer.gather(cosines, groups, scores, shifts), parameters, prior))
         return decisions

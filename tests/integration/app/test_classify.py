@@ -105,6 +105,13 @@ def test_no_label_is_no_match_even_where_a_record_is_near(service: Running) -> N
     assert near["confidence"] > 0.5
 
 
+@pytest.mark.parametrize("encoder", list(BUNDLES))
+def test_a_sentence_is_decided_alone_as_among_others(service: Running, encoder: str) -> None:
+    place, texts = filled(service, encoder), ["money back", "log in or log out", "weather", "我要退款", "invoice"]
+    together = classify(service, place, texts=texts)
+    assert together == [classify(service, place, text=text)[0] for text in texts]
+
+
 def test_a_group_head_has_no_labels(service: Running) -> None:
     assert classify(service, filled(service, "tiny"), text="money back")[0]["labels"] == []
 
