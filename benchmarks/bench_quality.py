@@ -13,8 +13,8 @@ from pathlib import Path
 from statistics import mean
 
 from benchmarks.data import data_folder
-from model.baseline import retrieval_baseline, svm_baseline
-from model.evaluate import LabelledSentences
+from model.evaluation.baseline import retrieval_baseline, svm_baseline
+from model.evaluation.evaluate import LabelledSentences
 
 
 @dataclass(frozen=True, slots=True)

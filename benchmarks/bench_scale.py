@@ -20,13 +20,13 @@ from torch import nn
 
 from benchmarks.data import data_folder
 from benchmarks.texts import read_texts
-from model.batching import length_batches
 from model.config import Config
+from model.data.batching import length_batches
+from model.data.features import FeatureTable
+from model.data.vocabulary import build_contract
 from model.encoder import SentenceEncoder
-from model.features import FeatureTable
 from model.heads.sampled_head import SampledHead
 from model.losses.am_softmax import am_softmax
-from model.vocabulary import build_contract
 
 SENTENCES_PER_GROUP = 4
 WORDS_PER_SENTENCE = 8

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from model.batching import BatchPlan
+from model.data.batching import BatchPlan
 from model.errors import RunFolderError
 
 

@@ -13,8 +13,8 @@ from rich.table import Table
 from model.config import RECIPES, SECTIONS, ProgressForm, make_config
 from model.contract.bundle import load_bundle
 from model.contract.errors import SamesayError
-from model.data import Files, load_training_data
-from model.evaluate import LabelledSentences, evaluate
+from model.data.training_data import Files, load_training_data
+from model.evaluation.evaluate import LabelledSentences, evaluate
 from model.progress import say
 
 if TYPE_CHECKING:
@@ -51,9 +51,9 @@ def train_command(
     Under torchrun several processes share the work: torchrun --nproc-per-node 2 -m model train ...
     """
     from model.callbacks.loading import load_callback  # torch takes two seconds to import: not for --help
-    from model.distributed import joined_world
     from model.run import RunOptions, prepare_folder, run_training
-    from model.start import choose_device
+    from model.training.distributed import joined_world
+    from model.training.start import choose_device
 
     started = time.monotonic()
     config = make_config(recipe, settings or [])
@@ -146,7 +146,7 @@ def _report_training(finished: "Finished", out: Path, seconds: float) -> None:
 
 def _baseline(data: LabelledSentences, against: LabelledSentences | None, *, of_labels: bool) -> dict[str, float]:
     # scikit-learn takes a second to import
-    from model.baseline import multi_label_baseline, retrieval_baseline, svm_baseline
+    from model.evaluation.baseline import multi_label_baseline, retrieval_baseline, svm_baseline
 
     if of_labels and data.rows:
         return multi_label_baseline(against.rows, data.rows) if against and against.rows else {}

@@ -7,7 +7,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from model.config import Config, Pooling
 from model.contract.text import PAD_ID
-from model.features import Batch
+from model.data.features import Batch
 
 
 class SentenceEncoder(nn.Module):

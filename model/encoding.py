@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from model.data.features import FeatureTable
 from model.encoder import SentenceEncoder
-from model.features import FeatureTable
 
 
 @torch.no_grad()

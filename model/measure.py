@@ -1,31 +1,20 @@
 """What the held-out rows say of a finished encoder: metrics, thresholds, and the answers behind them."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
-from model.calibrate import Candidates, calibrate, find_nearest, gather_candidates, stand_ins
 from model.config import Objective
 from model.contract.decision import DecisionParameters, decide
 from model.contract.head import Head, LabelHead
 from model.contract.onnx_encoder import OnnxEncoder
-from model.data import TrainingData
-from model.decision_metrics import decision_metrics
-from model.graph import to_onnx
-from model.held_out import HeldOut, HeldOutAnswers, LabelAnswers
-from model.label_metrics import LabelTruth, label_head_metrics
-from model.label_thresholds import calibrate_labels
-from model.train import Trained
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """Thresholds and figures from the held-out rows, and the answers behind them."""
-
-    decision: DecisionParameters
-    metrics: dict[str, float]
-    answers: HeldOutAnswers | None = None
+from model.data.training_data import TrainingData
+from model.evaluation.calibrate import Candidates, calibrate, find_nearest, gather_candidates, stand_ins
+from model.evaluation.decision_metrics import decision_metrics
+from model.evaluation.held_out import HeldOut, HeldOutAnswers, LabelAnswers, Measured
+from model.evaluation.label_metrics import LabelTruth, label_head_metrics
+from model.evaluation.label_thresholds import calibrate_labels
+from model.export.graph import to_onnx
+from model.training.loop import Trained
 
 
 def measure_held_out(trained: Trained, data: TrainingData) -> Measured:

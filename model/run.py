@@ -9,18 +9,18 @@ from model.callbacks.interface import Callback
 from model.callbacks.progress import METRICS_FILE, ProgressReporter
 from model.config import Objective, ProgressForm
 from model.contract.bundle import Bundle
-from model.data import TrainingData
-from model.distributed import World
+from model.data.training_data import TrainingData
 from model.errors import RunFolderError
-from model.export import export
+from model.export.bundle import export
 from model.measure import measure_held_out
 from model.progress import make_narrator, say
 from model.report.advice import advise
 from model.report.curves import read_epochs
 from model.report.gather import gather
 from model.report.page import write_report
-from model.start import CHECKPOINT_FILE
-from model.train import Trained, train
+from model.training.distributed import World
+from model.training.loop import Trained, train
+from model.training.start import CHECKPOINT_FILE
 
 REFIT_FOLDER = "refit"
 REPORT_FILE = "report.html"

@@ -7,6 +7,7 @@ from model.config.kinds import (
     ConstraintTarget,
     Device,
     FloodMode,
+    LabelThresholdRule,
     LogitAdjustment,
     Loss,
     MarginLoss,
@@ -21,6 +22,7 @@ from model.config.kinds import (
     ScheduleShape,
     Split,
     TableStart,
+    ThresholdRule,
     WeightConstraint,
 )
 from model.config.recipes import RECIPES, make_config
@@ -35,6 +37,7 @@ __all__ = [
     "ConstraintTarget",
     "Device",
     "FloodMode",
+    "LabelThresholdRule",
     "LogitAdjustment",
     "Loss",
     "MarginLoss",
@@ -50,6 +53,7 @@ __all__ = [
     "ScheduleShape",
     "Split",
     "TableStart",
+    "ThresholdRule",
     "WeightConstraint",
     "check_combinations",
     "make_config",

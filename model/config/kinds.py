@@ -172,6 +172,24 @@ class ScheduleShape(StrEnum):
     CONSTANT = "constant"
 
 
+class ThresholdRule(StrEnum):
+    """What the threshold of "no match" is chosen for."""
+
+    BALANCED = "balanced"
+    FALSE_ACCEPT_RATE = "false_accept_rate"
+
+
+class LabelThresholdRule(StrEnum):
+    """How the least confidence of a label is chosen."""
+
+    ZERO = "zero"
+    """The score 0, confidence 0.5: what the losses train for."""
+    GLOBAL = "global"
+    """One for all, of the highest micro-F1; for small sets."""
+    PER_LABEL = "per_label"
+    """One for each label with enough sentences, of its highest F1; the global one for the others; for large sets."""
+
+
 class ProgressForm(StrEnum):
     """How a run tells where it stands."""
 

@@ -10,6 +10,7 @@ from model.config.kinds import (
     ConstraintTarget,
     Device,
     FloodMode,
+    LabelThresholdRule,
     LogitAdjustment,
     Loss,
     MarginLoss,
@@ -23,11 +24,10 @@ from model.config.kinds import (
     ScheduleShape,
     Split,
     TableStart,
+    ThresholdRule,
     WeightConstraint,
 )
 from model.contract.evidence import OutOfScopeScore
-from model.label_thresholds import LabelThresholdRule
-from model.thresholds import ThresholdRule
 
 SchedulePoints = list[tuple[float, float]]
 """(share of the run, value), joined by straight lines."""
@@ -255,7 +255,7 @@ class Config(
 ):
     """All settings of a run; `--set name=value` changes one, `samesay settings` lists them.
 
-    Those "chosen from the data", unless somebody set them, are filled in by model/choices.py.
+    Those "chosen from the data", unless somebody set them, are filled in by model/data/choices.py.
     """
 
     @property

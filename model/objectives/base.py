@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model.batching import BatchPlan
 from model.config import Config, FloodMode
+from model.config.schedule import Hyperparameters
 from model.contract.head import Head, LabelHead
+from model.data.batching import BatchPlan
 from model.losses.flooding import flood, flooded_share, instance_flood
-from model.schedule import Hyperparameters
 
 
 class EncodeTraining(Protocol):

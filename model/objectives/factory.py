@@ -1,8 +1,8 @@
 """Which objective a run minimises."""
 
 from model.config import Objective
-from model.data import TrainingData
-from model.features import FeatureTable
+from model.data.features import FeatureTable
+from model.data.training_data import TrainingData
 from model.objectives.base import TrainingObjective
 from model.objectives.head import HeadObjective
 from model.objectives.in_batch import InBatchObjective, JointObjective, SimCSEObjective

@@ -5,11 +5,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model.batching import BatchPlan, cap_groups, class_balanced_batches, length_batches, pk_batches
 from model.config import ClassWeight, Config, LogitAdjustment, Loss, MarginLoss, Sampler, ScaleMode
+from model.config.schedule import MARGIN_STRENGTH, Hyperparameters
 from model.contract.head import Head
-from model.data import TrainingData
-from model.features import FeatureTable
+from model.data.batching import BatchPlan, cap_groups, class_balanced_batches, length_batches, pk_batches
+from model.data.features import FeatureTable
+from model.data.training_data import TrainingData
 from model.heads.class_head import ClassHead
 from model.heads.sampled_head import SampledHead
 from model.heads.scored import Scored
@@ -26,7 +27,6 @@ from model.losses.normalised_softmax import normalised_softmax_logits
 from model.losses.simpler_a_softmax import simpler_a_softmax_logits
 from model.losses.truncation import hard_truncated_cross_entropy, softened_truncated_cross_entropy
 from model.objectives.base import EncodedBatch, EncodeTraining, LossPart, Outputs, Regulariser, TrainingObjective
-from model.schedule import MARGIN_STRENGTH, Hyperparameters
 
 _MARGIN_LOGITS = {
     MarginLoss.AM_SOFTMAX: am_softmax_logits,

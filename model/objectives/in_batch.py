@@ -4,15 +4,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.batching import BatchPlan, cap_groups, draw_pairs, gather_neighbours, length_batches, pair_batches
+from model.config.schedule import Hyperparameters
 from model.contract.dataset import text_key
-from model.data import TrainingData
-from model.features import FeatureTable
+from model.data.batching import BatchPlan, cap_groups, draw_pairs, gather_neighbours, length_batches, pair_batches
+from model.data.features import FeatureTable
+from model.data.training_data import TrainingData
 from model.losses.in_batch_margin_softmax import in_batch_margin_softmax
 from model.losses.sim_cse import sim_cse
 from model.objectives.base import EncodedBatch, EncodeTraining, LossPart, Outputs, Regulariser, TrainingObjective
 from model.objectives.head import HeadObjective
-from model.schedule import Hyperparameters
 
 
 class PairPlanner:

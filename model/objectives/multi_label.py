@@ -4,17 +4,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.batching import BatchPlan, length_batches
 from model.config import MultiLabelLoss
+from model.config.schedule import Hyperparameters
 from model.contract.head import LabelHead as StoredLabelHead
-from model.data import TrainingData
-from model.features import FeatureTable
+from model.data.batching import BatchPlan, length_batches
+from model.data.features import FeatureTable
+from model.data.training_data import TrainingData
 from model.heads.label_head import LabelHead
 from model.losses.binary_cross_entropy import binary_cross_entropy
 from model.losses.soft_f1 import soft_f1_loss, soft_f1_weights
 from model.losses.zlpr import zlpr
 from model.objectives.base import EncodedBatch, EncodeTraining, LossPart, Outputs, Regulariser, TrainingObjective
-from model.schedule import Hyperparameters
 
 
 class MultiLabelObjective(TrainingObjective):

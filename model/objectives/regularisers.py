@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.config import Objective, RDropOn
-from model.data import TrainingData
+from model.data.training_data import TrainingData
 from model.losses.center_loss import CenterLoss
 from model.losses.outlier_exposure import outlier_exposure
 from model.losses.r_drop import embedding_consistency, multi_label_kl, symmetric_kl

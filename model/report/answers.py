@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.contract.dataset import text_key
-from model.held_out import HeldOutAnswers
-from model.neighbours import nearest
+from model.evaluation.held_out import HeldOutAnswers
+from model.evaluation.neighbours import nearest
 from model.report.data import Answer, Confusion, Figures, HardGroup, Near
 from model.report.wording import shorten, shorten_name
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from model.contract.dataset import Row, cross_group_duplicates
 from model.contract.decision import DecisionParameters
-from model.data import TrainingData
-from model.held_out import HeldOutAnswers, LabelAnswers
+from model.data.training_data import TrainingData
+from model.evaluation.held_out import HeldOutAnswers, LabelAnswers
 from model.report.answers import Answered, answer_held_out, find_confusions, find_hard_groups
 from model.report.calibration import calibrate_report, spread_scores
 from model.report.curves import draw_curves

@@ -11,7 +11,7 @@ import pytest
 from model.callbacks.interface import Callback, TrainingRun
 from model.config import ProgressForm, make_config
 from model.contract.bundle import Bundle
-from model.data import Files, load_training_data
+from model.data.training_data import Files, load_training_data
 from model.run import RunOptions, prepare_folder, run_training
 
 METHODS = {

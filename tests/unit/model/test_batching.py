@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.batching import (
+from model.data.batching import (
     cap_groups,
     class_balanced_batches,
     class_balanced_frequencies,

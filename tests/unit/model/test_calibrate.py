@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from model.calibrate import Candidates, calibrate, find_nearest, gather_candidates
+from model.config import ThresholdRule
 from model.contract.decision import DecisionParameters, Outcome, decide
 from model.contract.evidence import Evidence, OutOfScopeScore
 from model.contract.head import Head
 from model.contract.prior import Prior
-from model.decision_metrics import decision_metrics
 from model.errors import ConfigError
-from model.thresholds import ThresholdRule
+from model.evaluation.calibrate import Candidates, calibrate, find_nearest, gather_candidates
+from model.evaluation.decision_metrics import decision_metrics
 
 
 def near(true: str | None, **scores: float) -> Candidates:

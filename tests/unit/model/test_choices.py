@@ -2,8 +2,8 @@
 
 import pytest
 
-from model.choices import Kind, Shape, settle
 from model.config import Config, Objective, make_config
+from model.data.choices import Kind, Shape, settle
 
 
 def groups(sizes: list[int]) -> Shape:

@@ -8,7 +8,7 @@ import pytest
 from model.config import Config, Objective, Split, make_config
 from model.contract.dataset import Row
 from model.contract.errors import DatasetError
-from model.data import Files, load_training_data, split
+from model.data.training_data import Files, load_training_data, split
 from model.errors import ConfigError, TrainingError
 
 

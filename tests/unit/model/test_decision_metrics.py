@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from model.calibrate import Candidates
 from model.contract.decision import DecisionParameters, Outcome, decide
 from model.contract.evidence import Evidence
-from model.decision_metrics import decision_metrics
-from model.metrics import expected_calibration_error
+from model.evaluation.calibrate import Candidates
+from model.evaluation.decision_metrics import decision_metrics
+from model.evaluation.metrics import expected_calibration_error
 
 
 def naive_ece(confidences: list[float], right: list[bool], n_bins: int) -> float:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from model.baseline import multi_label_baseline
 from model.contract.bundle import Bundle, load_bundle
 from model.contract.dataset import read_rows
 from model.contract.decision import DecisionParameters
-from model.evaluate import LabelledSentences, evaluate
+from model.evaluation.baseline import multi_label_baseline
+from model.evaluation.evaluate import LabelledSentences, evaluate
 from tests.fakes.tiny_bundle import make_tiny_bundle
 
 LABELLED = """text\tlabels

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.contract.text import PAD_ID, Tokens
-from model.features import FeatureTable
+from model.data.features import FeatureTable
 
 TOKEN = st.tuples(st.integers(1, 9), st.lists(st.integers(1, 5), max_size=3))
 SENTENCES = st.lists(st.lists(TOKEN, min_size=1, max_size=6), min_size=1, max_size=8)

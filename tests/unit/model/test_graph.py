@@ -9,11 +9,11 @@ import torch
 from model.config import Config, Pooling
 from model.contract.onnx_encoder import OnnxEncoder
 from model.contract.text import TextConfig, TextContract, Tokens, pad
+from model.data.features import FeatureTable
 from model.encoder import SentenceEncoder
 from model.errors import ParityError
-from model.features import FeatureTable
-from model.graph import build_graph
-from model.parity import check_parity
+from model.export.graph import build_graph
+from model.export.parity import check_parity
 
 VOCABULARY = [f"w{number}" for number in range(50)]
 SHAPES = list(itertools.product(Pooling, (1, 2), (False, True), (0, 64), (0.0, 0.7)))

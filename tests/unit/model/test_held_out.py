@@ -8,10 +8,10 @@ import pytest
 from model.config import Config, Objective
 from model.contract.dataset import Row
 from model.contract.head import Head, LabelHead
-from model.data import TrainingData
+from model.data.training_data import TrainingData
 from model.errors import ConfigError
-from model.held_out import HeldOut
-from model.metrics import retrieval_metrics
+from model.evaluation.held_out import HeldOut
+from model.evaluation.metrics import retrieval_metrics
 
 
 def data_of(train: list[str], valid: list[str]) -> TrainingData:

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score, label_ranking_average_precision_score, label_ranking_loss
 
 from model.contract.dataset import Row
-from model.label_metrics import LabelTruth, label_metrics
+from model.evaluation.label_metrics import LabelTruth, label_metrics
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
-from model.label_thresholds import FEWEST_POSITIVES, LabelThresholdRule, best_f1_threshold, calibrate_labels
+from model.config import LabelThresholdRule
+from model.evaluation.label_thresholds import FEWEST_POSITIVES, best_f1_threshold, calibrate_labels
 
 ENTRIES = st.lists(st.tuples(st.integers(0, 10).map(lambda n: n / 10), st.booleans()), min_size=1, max_size=40)
 

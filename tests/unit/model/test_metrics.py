@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, roc_auc_score
 
-from model.metrics import accuracy, auroc, macro_f1, retrieval_metrics, vote
-from model.neighbours import Nearest, nearest
+from model.evaluation.metrics import accuracy, auroc, macro_f1, retrieval_metrics, vote
+from model.evaluation.neighbours import Nearest, nearest
 
 
 def unit(rng: np.random.Generator, *shape: int) -> np.ndarray:

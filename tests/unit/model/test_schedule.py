@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from model.config import Config, ScheduleShape, make_config
-from model.schedule import MARGIN_STRENGTH, hyperparameters, learning_rate_factor
+from model.config.schedule import MARGIN_STRENGTH, hyperparameters, learning_rate_factor
 
 
 def test_the_learning_rate_warms_up_and_falls_to_zero() -> None:

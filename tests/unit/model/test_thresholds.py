@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.config import ThresholdRule
 from model.errors import ConfigError
-from model.thresholds import ThresholdRule, balanced_threshold, choose_threshold, false_accept_threshold
+from model.evaluation.thresholds import balanced_threshold, choose_threshold, false_accept_threshold
 
 SCORES = st.lists(st.integers(-8, 8).map(lambda n: n / 8), min_size=1, max_size=30)
 

@@ -1,7 +1,7 @@
 """Which tokens get a row of their own."""
 
 from model.config import Config
-from model.vocabulary import build_contract
+from model.data.vocabulary import build_contract
 
 
 def test_the_vocabulary_is_by_frequency_and_per_script() -> None:

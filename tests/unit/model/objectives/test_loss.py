@@ -6,12 +6,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.batching import BatchPlan
 from model.config import Config, FloodMode, RDropOn
+from model.config.schedule import Hyperparameters, hyperparameters
+from model.data.batching import BatchPlan
 from model.losses.cross_entropy import cross_entropy
 from model.objectives.base import EncodedBatch, EncodeTraining, LossPart, Outputs, Regulariser, TrainingObjective
 from model.objectives.regularisers import Divergence, OutlierExposure, RDrop, UnlabelledRDrop
-from model.schedule import Hyperparameters, hyperparameters
 
 RNG = np.random.default_rng(0)
 

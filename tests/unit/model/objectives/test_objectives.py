@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.config import Config, Objective, make_config
+from model.config.schedule import hyperparameters
 from model.contract.dataset import Row
 from model.contract.text import TextConfig, TextContract
-from model.data import TrainingData
-from model.features import FeatureTable
+from model.data.features import FeatureTable
+from model.data.training_data import TrainingData
 from model.objectives.factory import make_objective
 from model.objectives.head import HeadObjective
 from model.objectives.multi_label import MultiLabelObjective
-from model.schedule import hyperparameters
 
 DIM = 8
 GROUPS = ["a"] * 6 + ["b"] * 3 + ["c"]

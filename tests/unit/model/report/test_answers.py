@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from model.held_out import HeldOutAnswers
+from model.evaluation.held_out import HeldOutAnswers
 from model.report.answers import (
     BY_HEAD,
     BY_NEIGHBOUR,

@@ -9,7 +9,7 @@ from sklearn.metrics import precision_recall_fscore_support
 from model.contract.bundle import Head
 from model.contract.dataset import Row
 from model.contract.decision import DecisionParameters
-from model.held_out import HeldOutAnswers, LabelAnswers, head_metrics
+from model.evaluation.held_out import HeldOutAnswers, LabelAnswers, head_metrics
 from model.report.data import ReportData
 from model.report.gather import gather, label_figures
 from tests.fakes.finished_run import make_answers, make_data

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from model.contract.decision import DecisionParameters
-from model.data import TrainingData
+from model.data.training_data import TrainingData
 from model.report.data import ReportData
 from model.report.gather import gather
 from model.report.page import render, write_report

@@ -1,18 +1,10 @@
 """The rules that choose a threshold on the out-of-scope score."""
 
-from enum import StrEnum
-
 import numpy as np
 from numpy.typing import NDArray
 
+from model.config import ThresholdRule
 from model.errors import ConfigError
-
-
-class ThresholdRule(StrEnum):
-    """What a threshold is chosen for."""
-
-    BALANCED = "balanced"
-    FALSE_ACCEPT_RATE = "false_accept_rate"
 
 
 def choose_threshold(

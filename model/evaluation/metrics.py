@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from model.neighbours import Nearest, nearest
+from model.evaluation.neighbours import Nearest, nearest
 
 
 def accuracy(predicted: Sequence[str], true: Sequence[str]) -> float:

@@ -1,25 +1,15 @@
 """The least confidences of labels: left at 0.5, or chosen on held-out sentences."""
 
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model.config import LabelThresholdRule
+
 FEWEST_POSITIVES: Final = 20
 """Held-out sentences that a label needs for a threshold of its own; below, one sentence moves its F1 by points."""
-
-
-class LabelThresholdRule(StrEnum):
-    """How the thresholds of labels are chosen."""
-
-    ZERO = "zero"
-    """The score 0, confidence 0.5: what the losses train for."""
-    GLOBAL = "global"
-    """One for all, of the highest micro-F1; for small sets."""
-    PER_LABEL = "per_label"
-    """One for each label with enough sentences, of its highest F1; the global one for the others; for large sets."""
 
 
 def calibrate_labels(

@@ -15,16 +15,16 @@ from torch import Tensor
 from model.callbacks.best_checkpoint import BEST_FILE
 from model.callbacks.interface import Callback
 from model.checkpoint import Position, load_weights, save_checkpoint
+from model.config.schedule import hyperparameters, learning_rate_factor
 from model.constraints import remove
 from model.contract.text import TextContract
-from model.data import TrainingData
-from model.distributed import World
+from model.data.training_data import TrainingData
 from model.encoder import SentenceEncoder
 from model.encoding import encode_all
 from model.errors import DivergedError
 from model.objectives.base import EncodeRows, TrainingObjective
-from model.schedule import hyperparameters, learning_rate_factor
-from model.start import CHECKPOINT_FILE, Started, start
+from model.training.distributed import World
+from model.training.start import CHECKPOINT_FILE, Started, start
 
 
 @dataclass(frozen=True, slots=True)

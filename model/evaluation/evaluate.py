@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model.calibrate import Candidates, find_nearest, gather_candidates
 from model.contract.bundle import Bundle
 from model.contract.dataset import Row, read_rows
 from model.contract.errors import DatasetError
-from model.decision_metrics import decision_metrics
-from model.held_out import head_metrics
-from model.label_metrics import label_head_metrics
-from model.metrics import accuracy, retrieval_metrics, vote
+from model.evaluation.calibrate import Candidates, find_nearest, gather_candidates
+from model.evaluation.decision_metrics import decision_metrics
+from model.evaluation.held_out import head_metrics
+from model.evaluation.label_metrics import label_head_metrics
+from model.evaluation.metrics import accuracy, retrieval_metrics, vote
 
 
 @dataclass(frozen=True, slots=True)

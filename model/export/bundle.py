@@ -10,11 +10,11 @@ from model.contract.bundle import Bundle, head_files, load_bundle, probe_json, w
 from model.contract.head_files import head_kind
 from model.contract.manifest import DatasetSummary, Manifest
 from model.contract.normalise import CJK, WORD, normalise, script_runs
-from model.data import TrainingData
-from model.graph import OPSET, to_onnx
-from model.measure import Measured
-from model.parity import check_parity
-from model.train import Trained
+from model.data.training_data import TrainingData
+from model.evaluation.held_out import Measured
+from model.export.graph import OPSET, to_onnx
+from model.export.parity import check_parity
+from model.training.loop import Trained
 
 _PROBE_ODDITIES = (
     "",

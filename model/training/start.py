@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from model.batching import BatchPlan
 from model.callbacks.average import WeightAverage
 from model.callbacks.best_checkpoint import BestCheckpoint
 from model.callbacks.early_stopping import EarlyStopping
@@ -21,18 +20,19 @@ from model.checkpoint import RunState, Stateful, load_checkpoint
 from model.config import Config, ConstraintBy, ConstraintTarget, Device, Precision, TableStart, WeightConstraint
 from model.constraints import constrain
 from model.contract.text import TextContract
-from model.data import TrainingData
-from model.distributed import World
+from model.data.batching import BatchPlan
+from model.data.features import FeatureTable
+from model.data.training_data import TrainingData
+from model.data.vocabulary import build_contract
 from model.encoder import SentenceEncoder
 from model.encoding import encode_all
 from model.errors import ConfigError
-from model.features import FeatureTable
-from model.held_out import HeldOut
+from model.evaluation.held_out import HeldOut
 from model.lexical_start import start_from_words
 from model.objectives.base import TrainingObjective
 from model.objectives.factory import make_objective
-from model.optimisation import Optimisation
-from model.vocabulary import build_contract
+from model.training.distributed import World
+from model.training.optimisation import Optimisation
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 

@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.config import Objective
-from model.contract.decision import Decision
+from model.contract.decision import Decision, DecisionParameters
 from model.contract.head import Head, LabelHead
-from model.data import TrainingData
+from model.data.training_data import TrainingData
 from model.errors import ConfigError
-from model.label_metrics import label_head_metrics
-from model.metrics import accuracy, macro_f1, retrieval_metrics, vote
-from model.neighbours import nearest
+from model.evaluation.label_metrics import label_head_metrics
+from model.evaluation.metrics import accuracy, macro_f1, retrieval_metrics, vote
+from model.evaluation.neighbours import nearest
 
 _MOST_VOTES = 5
 _KNN = ("knn1", "knn5")
@@ -54,6 +54,15 @@ class HeldOutAnswers:
     head_labels: tuple[str, ...] = ()
     head_cosines: NDArray[np.float32] | None = None
     labels: LabelAnswers | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Thresholds and figures from the held-out rows, and the answers behind them."""
+
+    decision: DecisionParameters
+    metrics: dict[str, float]
+    answers: HeldOutAnswers | None = None
 
 
 class HeldOut:

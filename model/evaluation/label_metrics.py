@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from model.contract.dataset import Row
 from model.contract.head import LabelHead
-from model.metrics import expected_calibration_error
+from model.evaluation.metrics import expected_calibration_error
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ import torch
 
 from model.contract.onnx_encoder import OnnxEncoder
 from model.contract.text import EMPTY_ID, Features, Tokens, pad
+from model.data.features import FeatureTable
 from model.encoder import SentenceEncoder
 from model.errors import ParityError
-from model.features import FeatureTable
 
 TORCH_TOLERANCE: Final = 1e-5
 """torch and ONNX Runtime sum in another order."""

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from model.config import ThresholdRule
 from model.contract.decision import DecisionParameters, match_score, score_groups
 from model.contract.evidence import NEIGHBOURS_USED, Evidence, EvidenceGatherer, OutOfScopeScore
 from model.contract.head import Head
 from model.errors import ConfigError
-from model.neighbours import Nearest, nearest
-from model.thresholds import ThresholdRule, balanced_threshold, choose_threshold
+from model.evaluation.neighbours import Nearest, nearest
+from model.evaluation.thresholds import balanced_threshold, choose_threshold
 
 _HEAD_WEIGHTS = (0.0, 0.5, 1.0)
 _SCALES = np.geomspace(2.0, 200.0, 60)

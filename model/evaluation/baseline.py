@@ -10,8 +10,8 @@ from sklearn.svm import LinearSVC
 
 from model.contract.dataset import Row
 from model.contract.normalise import CJK, normalise, script_runs
-from model.label_metrics import LabelTruth, label_metrics
-from model.metrics import accuracy, group_sizes, macro_f1, ranking_metrics
+from model.evaluation.label_metrics import LabelTruth, label_metrics
+from model.evaluation.metrics import accuracy, group_sizes, macro_f1, ranking_metrics
 
 _BLOCK = 512
 

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from model.config import Config, Precision
-from model.distributed import World
 from model.encoder import SentenceEncoder
 from model.objectives.base import TrainingObjective
+from model.training.distributed import World
 
 
 class Optimisation:

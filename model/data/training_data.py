@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model.choices import Kind, Shape, settle
+from model.data.choices import Kind, Shape, settle
 from model.config import Config, Objective, Split, check_combinations, warnings_of
 from model.contract.dataset import DatasetFile, Row, count_groups, cross_group_duplicates, read_rows
 from model.errors import ConfigError, TrainingError
-from model.label_targets import LabelTargets, label_targets
+from model.data.label_targets import LabelTargets, label_targets
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from model.calibrate import Candidates
 from model.contract.decision import Decision, DecisionParameters, Outcome, decide
-from model.metrics import auroc, expected_calibration_error
+from model.evaluation.calibrate import Candidates
+from model.evaluation.metrics import auroc, expected_calibration_error
 
 
 def decision_metrics(

@@ -1,0 +1,1 @@
+"""A run: its start, its loop, its steps and its checkpoints."""
