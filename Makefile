@@ -9,7 +9,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check
 TORCH_OPTION := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-fast check format bench openapi clean
+.PHONY: help setup demo serve test test-fast check format bench bench-train openapi clean
 
 help:  ## List these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -61,6 +61,9 @@ format: $(STAMPS)/test  ## Put the code in shape
 
 bench: $(STAMPS)/test  ## Measure speed and quality (SAMESAY_BENCH_DATA: folder of public data sets)
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-train: $(STAMPS)/test  ## Measure what the trainer reaches on public data (an hour or two; ARGS='--only banking77 --seeds 1')
+	@$(BIN)/python -m benchmarks train $(ARGS)
 
 openapi: $(STAMPS)/test  ## Write docs/openapi.json anew
 	@$(BIN)/samesay openapi --out docs/openapi.json

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.data import data_folder
 
-NAMES = ("quality", "encode", "index", "http", "import", "scale")
+NAMES = ("train", "speed", "scale", "methods", "encode", "index", "http", "import")
 
 
 def main() -> None:
@@ -21,12 +21,11 @@ def main() -> None:
         bundle = train(data, Path(folder))
         texts = ["--bundle", str(bundle), "--texts", str(data / "train.tsv")]
         codes = [
-            run("quality", []),
+            run("train", []),
             run("encode", ["--bundle", str(bundle)]),
             run("index", []),
             run("http", texts),
             run("import", texts),
-            run("scale", []),
         ]
     sys.exit(max(codes))
 

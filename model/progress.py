@@ -124,7 +124,7 @@ def make_narrator(form: ProgressForm) -> Narrator:
     return PlainNarrator()
 
 
-_QUIET = ("epoch", "step", "learning_rate")
+_QUIET = ("epoch", "step", "learning_rate", "label_ranking_loss", "label_ranking_average_precision", "ece")
 
 
 def _describe(values: Mapping[str, float]) -> str:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from model.callbacks.interface import Callback
 from model.callbacks.progress import METRICS_FILE, ProgressReporter
-from model.config import Objective, ProgressForm
+from model.config import LastLayer, Objective, ProgressForm
 from model.contract.bundle import Bundle
 from model.data.training_data import TrainingData
 from model.errors import RunFolderError
 from model.export.bundle import export
+from model.last_layer import fit_last_layer
 from model.measure import measure_held_out
 from model.progress import make_narrator, say
 from model.report.advice import advise
@@ -84,6 +85,7 @@ def run_training(data: TrainingData, out: Path, options: RunOptions) -> Finished
     """
     clock = _Clock()
     trained = _train(data, out, options)
+    scale = fit_last_layer(trained, data) if data.config.last_layer is LastLayer.SVM else None
     clock.lap("training")
     held = measure_held_out(trained, data) if options.world.is_main else None
     clock.lap("measuring")
@@ -93,7 +95,10 @@ def run_training(data: TrainingData, out: Path, options: RunOptions) -> Finished
         if options.world.is_main:
             say(f"refit: once more on all {len(data.train) + len(data.valid)} sentences")
             (out / REFIT_FOLDER).mkdir(exist_ok=True)
-        trained = _train(data.with_held_out(), out / REFIT_FOLDER, options)
+        everything = data.with_held_out()
+        trained = _train(everything, out / REFIT_FOLDER, options)
+        if scale is not None:
+            fit_last_layer(trained, everything, scale)
         clock.lap("refit")
     if held is None:
         return None

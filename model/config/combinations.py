@@ -267,6 +267,7 @@ _MATTERS: Final[dict[str, Callable[[Config], bool]]] = {
     "pair_weight": _is(Objective.JOINT),
     "hard_batches": _PAIRS,
     "multi_label_loss": _is(Objective.MULTI_LABEL),
+    "last_layer": _is(Objective.MULTI_LABEL),
     "positive_weight": lambda c: c.objective is Objective.MULTI_LABEL and c.multi_label_loss is MultiLabelLoss.BCE,
     "loss": _HEAD,
     "focal_gamma": lambda c: _HEAD(c) and c.loss is Loss.FOCAL,

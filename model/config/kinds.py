@@ -86,6 +86,13 @@ class MultiLabelLoss(StrEnum):
     F1_WEIGHTED_BCE = "f1_weighted_bce"
 
 
+class LastLayer(StrEnum):
+    """Where the scores of several labels come from."""
+
+    TRAINED = "trained"
+    SVM = "svm"
+
+
 class ClassWeight(StrEnum):
     """How much a sentence counts, by the size of its group."""
 

@@ -11,6 +11,7 @@ from model.config.kinds import (
     Device,
     FloodMode,
     LabelThresholdRule,
+    LastLayer,
     LogitAdjustment,
     Loss,
     MarginLoss,
@@ -110,6 +111,11 @@ class ObjectiveSettings(Section):
     )
     hard_batches: bool = Field(default=False, description="Fill in-batch batches with neighbouring groups.")
     multi_label_loss: MultiLabelLoss = Field(default=MultiLabelLoss.ZLPR, description="Loss of several labels.")
+    last_layer: LastLayer = Field(
+        default=LastLayer.TRAINED,
+        description="Scores of several labels as trained, or fitted anew (svm) on the finished encoder. "
+        "Chosen from the data.",
+    )
     positive_weight: float = Field(default=1.0, gt=0, description="Weight of the labels that hold, in bce.")
 
 

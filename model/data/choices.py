@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from model.config import Config, Objective, Split, TableStart
+from model.config import Config, LastLayer, MultiLabelLoss, Objective, Split, TableStart
 
 _SMALL_GROUP = 8
 """Below this median size, and with many groups, a class vector a group has too little to learn from (docs/log.md)."""
@@ -80,6 +80,10 @@ def settle(config: Config, shape: Shape, *, has_valid: bool) -> tuple[Config, st
     }
     if many:
         chosen["sampled_negatives"] = _SAMPLED
+    if objective is Objective.MULTI_LABEL and few:
+        # few sentences a label: what measured best on nlupp_banking (docs/log.md)
+        chosen |= {"multi_label_loss": MultiLabelLoss.BCE, "positive_weight": 3.0, "rdrop_alpha": 1.0}
+        chosen["last_layer"] = LastLayer.SVM
     left_open = {name: value for name, value in chosen.items() if name not in config.model_fields_set}
     settled = config.model_copy(update={"objective": objective, **left_open})
     return settled, f"{why}; " + ", ".join(f"{name} {getattr(settled, name)}" for name in chosen)

@@ -29,6 +29,7 @@ class MultiLabelObjective(TrainingObjective):
     def __init__(self, data: TrainingData, table: FeatureTable, dim: int, regularisers: list[Regulariser]) -> None:
         super().__init__(data.config, regularisers)
         self._names = data.labels
+        self._replaced: StoredLabelHead | None = None
         self._lengths = table.lengths[: len(data.train)]
         self.layer = LabelHead(len(data.labels), dim)
         self.register_buffer("_targets", torch.from_numpy(data.label_targets.values), persistent=False)
@@ -46,11 +47,17 @@ class MultiLabelObjective(TrainingObjective):
 
     def label_head(self) -> StoredLabelHead:
         """As stored, the logistic function of a score is its confidence; ZLPR's is that of twice the score."""
+        if self._replaced is not None:
+            return self._replaced
         doubled = 2 if self.config.multi_label_loss is MultiLabelLoss.ZLPR else 1
         factor = doubled * self.config.scale
         weights = (factor * self.layer.weights()).cpu().numpy().astype(np.float16).astype(np.float32)
         bias = (factor * self.layer.bias()).cpu().numpy().astype(np.float16).astype(np.float32)
         return StoredLabelHead(tuple(self._names), weights, bias)
+
+    def set_label_head(self, head: StoredLabelHead) -> None:
+        """Hand over this one from now on, in place of what was trained."""
+        self._replaced = head
 
     def head_parameters(self) -> list[nn.Parameter]:
         return list(self.layer.parameters())
