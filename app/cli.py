@@ -24,6 +24,7 @@ app.command("search")(asking.search)
 app.command("classify")(asking.classify)
 app.command("train", context_settings=training.PASS_EVERYTHING)(training.train)
 app.command("evaluate", context_settings=training.PASS_EVERYTHING)(training.evaluate)
+app.command("settings", context_settings=training.PASS_EVERYTHING)(training.settings)
 app.add_typer(database.app, name="db")
 app.command("openapi")(document.openapi)
 

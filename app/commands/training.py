@@ -1,4 +1,4 @@
-"""`samesay train` and `samesay evaluate`: the trainer, as a child process, so that torch is never in this one."""
+"""`samesay train`, `evaluate` and `settings`: the trainer, as a child process, so that torch is never in this one."""
 
 import subprocess
 import sys
@@ -17,6 +17,11 @@ def train(context: typer.Context) -> None:
 def evaluate(context: typer.Context) -> None:
     """Measure an encoder: samesay evaluate BUNDLE DATA; all options: samesay evaluate --help."""
     _run("evaluate", context.args)
+
+
+def settings(context: typer.Context) -> None:
+    """List every setting of a training run with its value and meaning."""
+    _run("settings", context.args)
 
 
 def _run(command: str, arguments: list[str]) -> None:

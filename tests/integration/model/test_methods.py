@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -169,10 +171,33 @@ def test_callbacks_see_every_moment_in_order_and_may_stop_the_run(small_data: Pa
     assert watching.moments == ["train", "epoch 0", *epoch, *rest, "epoch 1", *epoch, *rest, "end"]
 
 
+def test_the_callback_of_the_documentation_works(small_data: Path, tmp_path: Path, trainer) -> None:  # type: ignore[no-untyped-def]
+    page = (Path(__file__).parents[3] / "docs" / "methods.md").read_text()
+    code = page.split("```python\n")[1].split("```")[0]
+    (tmp_path / "mine.py").write_text(code.replace(">= 0.9", ">= 0.0"))
+    command = [
+        sys.executable,
+        "-m",
+        "model",
+        "train",
+        str(small_data),
+        "--out",
+        str(tmp_path / "r"),
+        "--recipe",
+        "smoke",
+    ]
+    command += ["--set", "epochs=4", "--set", "refit=false", "--callback", "mine:StopWhenGood", "--progress", "json"]
+    paths = [str(Path(__file__).parents[3]), str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(epochs_of(tmp_path / "r")) == 1
+    events = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    assert [event["epoch"] for event in events if event["event"] == "epoch"] == [1]
+
+
 def test_two_processes_learn_what_one_does(small_data: Path, tmp_path: Path, trainer) -> None:  # type: ignore[no-untyped-def]
     """Without dropout the loss curve is the same: negatives, means and the flooding's sign are of the whole batch."""
-    import subprocess
-
     settings = ["refit=false", "embedding_dropout=0", "objective=joint", "flood_level=60", "epochs=3", "ema_decay=0.9"]
     options = [part for setting in settings for part in ("--set", setting)]
     trainer("train", small_data, "--out", tmp_path / "one", "--recipe", "smoke", *options)

@@ -29,9 +29,22 @@ def train_and_kill(data: Path, out: Path, seconds: float, *extra: str) -> None:
     assert process.wait() in (-signal.SIGKILL, 0)
 
 
-@pytest.mark.parametrize("objective", ["in_batch", "joint"])
-def test_kill_9_and_resume_gives_the_same_bits(small_data: Path, trainer, tmp_path: Path, objective: str) -> None:  # type: ignore[no-untyped-def]
-    setting = ("--set", f"objective={objective}")
+EVERYTHING = (
+    "objective=head",
+    "sampled_negatives=15",
+    "ema_decay=0.9",
+    "rdrop_alpha=1",
+    "gradient_accumulation_steps=2",
+    "batch_size=16",
+    "center_loss_weight=0.1",
+)
+
+
+@pytest.mark.parametrize(
+    "settings", [("objective=in_batch",), ("objective=joint",), EVERYTHING], ids=lambda s: s[0][10:]
+)
+def test_kill_9_and_resume_gives_the_same_bits(small_data: Path, trainer, tmp_path: Path, settings) -> None:  # type: ignore[no-untyped-def]
+    setting = tuple(part for setting in settings for part in ("--set", setting))
     trainer("train", small_data, "--out", tmp_path / "whole", *LONGER, *setting)
     killed = tmp_path / "killed"
     train_and_kill(small_data, killed, 0.1, *setting)
@@ -189,6 +202,8 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(small_data: Pat
     )
     assert done.returncode == 1
     assert "the loss is nan at epoch" in " ".join(done.stderr.split())
+    assert (tmp_path / "r" / "checkpoint.safetensors").exists()
+    assert not (tmp_path / "r" / "bundle").exists()
 
 
 def test_a_full_disk_is_an_error_and_the_run_resumes(small_data: Path, trainer, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -1,0 +1,88 @@
+"""Several labels a sentence, from a file to a bundle."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+from model.contract.bundle import load_bundle
+from model.data.label_targets import LabelTargets
+from model.last_layer import fit_svms
+
+WORDS = {"refund": "money back please", "card": "my card number", "late": "parcel is late", "angry": "this is awful"}
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Sentences made of the phrases of their labels, some labels soft or unknown; a training and a test file."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path_factory.mktemp("labels")
+    names = list(WORDS)
+    lines = []
+    for number in range(400):
+        chosen = [name for name in names if rng.random() < 0.35]
+        text = " and ".join(rng.permutation([WORDS[name] for name in chosen])) or f"hello number {number}"
+        written = [name if rng.random() < 0.9 else f"{name}=0.9" for name in chosen]
+        if number % 20 == 0:
+            missing = [name for name in names if name not in chosen][:1]
+            written += [f"?{name}" for name in missing]
+        lines.append(f"{text} {number}\t{'|'.join(written) or 'none'}")
+    train, test = folder / "train.tsv", folder / "test.tsv"
+    train.write_text("text\tlabels\n" + "\n".join(lines[:300]) + "\n")
+    test.write_text("text\tlabels\n" + "\n".join(lines[300:]) + "\n")
+    return train, test
+
+
+@pytest.mark.parametrize(
+    ("loss", "last_layer"),
+    [("zlpr", "trained"), ("bce", "trained"), ("soft_f1", "trained"), ("f1_weighted_bce", "trained"), ("bce", "svm")],
+)
+def test_labels_are_learnt_and_measured(labelled, trainer, tmp_path: Path, loss: str, last_layer: str) -> None:  # type: ignore[no-untyped-def]
+    train, test = labelled
+    settings = [f"multi_label_loss={loss}", f"last_layer={last_layer}", "epochs=6", "batch_size=64", "rdrop_alpha=1"]
+    options = [part for setting in settings for part in ("--set", setting)]
+    trainer("train", train, "--out", tmp_path / "r", "--recipe", "smoke", *options)
+    printed = trainer("evaluate", tmp_path / "r" / "bundle", test, "--json").stdout
+    metrics = json.loads(printed.splitlines()[-1])
+    bundle = load_bundle(tmp_path / "r" / "bundle")
+    assert bundle.head is None
+    assert bundle.label_head is not None
+    assert bundle.label_head.labels == tuple(sorted(WORDS))
+    rows = [line.split("\t") for line in test.read_text().splitlines()[1:]]
+    given = bundle.label_head.confidences(bundle.encoder.encode([text for text, _ in rows])) >= 0.5
+    pieces = [labels.split("|") for _, labels in rows]
+    true = np.array([[any(p.split("=")[0] == name for p in piece) for name in sorted(WORDS)] for piece in pieces])
+    known = np.array([[f"?{name}" not in piece for name in sorted(WORDS)] for piece in pieces])
+    assert metrics["micro_f1"] == pytest.approx(f1_score(true[known], given[known]))
+    assert metrics["micro_f1"] > (0.95 if last_layer == "svm" else 0.6)
+
+
+def test_the_last_layer_is_the_svm_of_each_label() -> None:
+    """The hinge's optimality: no step in any direction makes the weighted squared hinge with its penalty smaller."""
+    rng = np.random.default_rng(1)
+    embeddings = rng.standard_normal((200, 6)).astype(np.float32)
+    values = (embeddings @ rng.standard_normal((6, 2)) + rng.standard_normal((200, 2)) > 1).astype(np.float32)
+    known = np.ones(values.shape, bool)
+    known[:20, 1] = False
+    weights, bias = fit_svms(embeddings, LabelTargets(values, known))
+    for label in range(2):
+        seen = known[:, label]
+        sign = 2 * values[seen, label] - 1
+        importance = np.where(sign > 0, np.sqrt((sign < 0).sum() / (sign > 0).sum()), 1.0)
+
+        def objective(parameters: np.ndarray, seen=seen, sign=sign, importance=importance) -> float:  # type: ignore[no-untyped-def]
+            slack = np.maximum(0, 1 - sign * (embeddings[seen] @ parameters[:-1] + parameters[-1]))
+            return float(0.5 * (parameters**2).sum() + (importance * slack**2).sum())
+
+        best = np.append(weights[label], bias[label]).astype(np.float64)
+        at_best = objective(best)
+        assert all(objective(best + 0.01 * step) > at_best - 1e-4 for step in rng.standard_normal((50, 7)))
+
+
+def test_a_label_that_always_or_never_holds_needs_no_svm() -> None:
+    values = np.array([[1, 0], [1, 0], [1, 0]], np.float32)
+    weights, bias = fit_svms(np.eye(3, dtype=np.float32), LabelTargets(values, np.ones(values.shape, bool)))
+    assert not weights.any()
+    assert bias[0] > 0 > bias[1]
