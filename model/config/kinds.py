@@ -131,6 +131,13 @@ class FloodMode(StrEnum):
     INSTANCE = "instance"
 
 
+class OutlierLoss(StrEnum):
+    """What sentences of no group are trained to be."""
+
+    NO_MATCH = "no_match"
+    UNIFORM = "uniform"
+
+
 class WeightConstraint(StrEnum):
     """What a weight matrix is held to."""
 

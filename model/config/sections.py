@@ -17,6 +17,7 @@ from model.config.kinds import (
     MarginLoss,
     MultiLabelLoss,
     Objective,
+    OutlierLoss,
     Pooling,
     Precision,
     RDropOn,
@@ -153,7 +154,17 @@ class RegularisationSettings(Section):
     )
     center_loss_weight: float = Field(default=0.0, ge=0, description="Weight of the center loss; 0 for off.")
     outlier_exposure_weight: float = Field(
-        default=0.0, ge=0, description="Weight of the loss on out-of-scope training rows; 0 for off."
+        default=0.0, ge=0, description="Weight of the loss on sentences of no group; 0 for off. Chosen from the data."
+    )
+    outlier_loss: OutlierLoss = Field(
+        default=OutlierLoss.NO_MATCH,
+        description="Sentences of no group lie below no_match_cosine of every group, or as near to all (uniform).",
+    )
+    no_match_cosine: float = Field(
+        default=0.4, gt=0, lt=1, description="Cosine at which training sentences and those of no group are parted."
+    )
+    synthetic_outliers: bool = Field(
+        default=True, description="Make sentences of no group from training ones, beside those that are given."
     )
     weight_decay: float = Field(
         default=0.0, ge=0, description="Decoupled weight decay of the recurrent and linear weights."

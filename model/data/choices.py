@@ -78,6 +78,8 @@ def settle(config: Config, shape: Shape, *, has_valid: bool) -> tuple[Config, st
         # lexical overlap helps to name a known group, and misleads where unseen groups differ by one word
         "bag_weight": 0.0 if unseen else 1.0,
     }
+    if objective.has_class_vectors:
+        chosen["outlier_exposure_weight"] = 1.0
     if many:
         chosen["sampled_negatives"] = _SAMPLED
     if objective is Objective.MULTI_LABEL and few:

@@ -16,6 +16,10 @@ from model.errors import ConfigError, TrainingError
 from model.data.label_targets import LabelTargets, label_targets
 
 
+_FEWEST_STRANGERS = 20
+"""Fewer out-of-scope rows than these are all needed for the threshold."""
+
+
 @dataclass(frozen=True, slots=True)
 class Files:
     """Where the sentences of a run are.
@@ -194,19 +198,21 @@ def _share_strangers(
     """Texts of no group to learn from, and those to choose the threshold by: never the same."""
     texts = [row.text for row in stray]
     given = [row.text for row in read_rows(files.out_of_scope).rows] if files.out_of_scope else []
-    if not config.outlier_exposure_weight:
+    if not config.outlier_exposure_weight or not config.objective.has_class_vectors:
         return [], given or texts
-    if given and texts:
+    if given or not texts:
+        if not texts and not config.synthetic_outliers:
+            raise ConfigError(
+                "outlier_exposure_weight without synthetic_outliers needs sentences of no group to learn from: rows of "
+                "DATA with an empty group"
+            )
         return texts, given
-    pool = given or texts
-    if len(pool) < 2:
-        raise ConfigError(
-            "outlier_exposure_weight needs sentences of no group to learn from: rows of DATA with an empty group"
-        )
-    order = np.random.default_rng((seed, 0x00D)).permutation(len(pool))
-    half = len(pool) // 2
-    findings.append(f"of {len(pool)} out-of-scope sentences {half} are learnt from, the others choose the threshold")
-    return [pool[number] for number in order[:half]], [pool[number] for number in order[half:]]
+    if len(texts) < _FEWEST_STRANGERS and config.synthetic_outliers:
+        return [], texts
+    order = np.random.default_rng((seed, 0x00D)).permutation(len(texts))
+    half = len(texts) // 2
+    findings.append(f"of {len(texts)} out-of-scope sentences {half} are learnt from, the others choose the threshold")
+    return [texts[number] for number in order[:half]], [texts[number] for number in order[half:]]
 
 
 def _read_unlabelled(files: Files, config: Config, findings: list[str]) -> list[str]:

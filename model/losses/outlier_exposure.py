@@ -1,6 +1,8 @@
 """Outlier exposure: sentences of no group teach the encoder not to be sure of any."""
 
+import torch
 from torch import Tensor
+from torch.nn import functional
 
 from model.losses.cross_entropy import cross_entropy_to_uniform
 from model.losses.precision import full_precision
@@ -37,3 +39,21 @@ def outlier_cosine_hinge(cosines: Tensor, *, ceiling: float) -> Tensor:
         (B,) cosines above the ceiling, not reduced.
     """
     return (full_precision(cosines).amax(dim=1) - ceiling).clamp(min=0)
+
+
+def no_match_loss(logits: Tensor, no_match_logit: float | Tensor) -> Tensor:
+    """Cross-entropy of sentences of no group, "no match" being one more column with a constant logit.
+
+    Training sentences have the same column among their negatives: they are drawn above it, outliers below. The logit is
+    scale times the cosine where both sides meet, so that a threshold has a place to be.
+
+    Args:
+        logits: (B, C) plain logits of sentences of no group.
+        no_match_logit: The constant.
+
+    Returns:
+        (B,) losses in nats.
+
+    Source: the threshold class of arXiv:2208.02955 within a softmax; ours.
+    """
+    return functional.softplus(torch.logsumexp(full_precision(logits), dim=1) - no_match_logit)

@@ -81,11 +81,13 @@ class Outputs:
         parts: The raw losses.
         score: Maps (n, dim) embeddings to (n, C) logits that R-Drop and outlier exposure compare: plain ones, without
             margin or prior. None without class vectors.
+        no_match: Logit of "no match" where it is one more column of the softmax.
         scalars: Further figures to be logged.
     """
 
     parts: Sequence[LossPart]
     score: Callable[[Tensor], Tensor] | None = None
+    no_match: float | Tensor | None = None
     scalars: dict[str, Tensor] = field(default_factory=dict)
 
 

@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model.config import ClassWeight, Config, LogitAdjustment, Loss, MarginLoss, Sampler, ScaleMode
+from model.config import ClassWeight, Config, LogitAdjustment, Loss, MarginLoss, OutlierLoss, Sampler, ScaleMode
 from model.config.schedule import MARGIN_STRENGTH, Hyperparameters
 from model.contract.head import Head
 from model.data.batching import BatchPlan, cap_groups, class_balanced_batches, length_batches, pk_batches
@@ -73,6 +73,7 @@ class HeadObjective(TrainingObjective):
         adjust = config.logit_adjustment is LogitAdjustment.LOSS
         prior = log_prior(_seen(counts, config), tau=config.logit_adjustment_tau) if adjust else None
         self._prior = _left_prior(counts, config)
+        self._has_no_match = config.outlier_exposure_weight > 0 and config.outlier_loss is OutlierLoss.NO_MATCH
         self.register_buffer("_log_prior", prior, persistent=False)
         several = config.sub_centers > 1
         self.register_buffer("_assigned", torch.zeros(len(data.labels), config.sub_centers) if several else None)
@@ -98,7 +99,8 @@ class HeadObjective(TrainingObjective):
         self._count_assignments(batch.flat, labels)
         right = (scored.cosines.detach().argmax(dim=1) == scored.targets).float().mean()
         scalars = {"train_accuracy": right} | ({"scale": scale.detach()} if isinstance(scale, Tensor) else {})
-        return Outputs([LossPart(losses)], lambda embeddings: scale * self._plain(embeddings, scored), scalars)
+        no_match = scale * self.config.no_match_cosine if self._has_no_match else None
+        return Outputs([LossPart(losses)], lambda vectors: scale * self._plain(vectors, scored), no_match, scalars)
 
     def head(self) -> Head:
         layer = self.layer
@@ -136,10 +138,13 @@ class HeadObjective(TrainingObjective):
         if self.config.false_negative_threshold:
             threshold = self.config.false_negative_threshold
             logits = filter_false_negatives(logits, scored.cosines, scored.targets, threshold)
-        if self._log_prior is None:
+        if self._log_prior is not None:
+            prior = self._log_prior if scored.columns is None else self._log_prior[scored.columns]
+            logits = adjust_in_loss(logits, prior)
+        if not self._has_no_match:
             return logits
-        prior = self._log_prior if scored.columns is None else self._log_prior[scored.columns]
-        return adjust_in_loss(logits, prior)
+        no_match = logits.new_full((len(logits), 1), self.config.no_match_cosine) * scale
+        return torch.cat([logits, no_match], dim=1)
 
     def _losses(self, logits: Tensor, targets: Tensor, hyper: Hyperparameters) -> Tensor:
         if self.config.loss is Loss.FOCAL:

@@ -81,7 +81,12 @@ class JointObjective(HeadObjective):
         of_head = super().outputs(batch, hyper)
         losses = pair_losses(batch.views, self._label_indices[batch.rows], hyper)
         pairs = LossPart(losses, hyper["pair_weight"])
-        return Outputs([*of_head.parts, pairs], of_head.score, of_head.scalars | {"pair_loss": losses.detach().mean()})
+        return Outputs(
+            [*of_head.parts, pairs],
+            of_head.score,
+            of_head.no_match,
+            of_head.scalars | {"pair_loss": losses.detach().mean()},
+        )
 
 
 class SimCSEObjective(TrainingObjective):

@@ -10,9 +10,12 @@ from torch import Tensor
 from model.config import Objective, RDropOn
 from model.data.training_data import TrainingData
 from model.losses.center_loss import CenterLoss
-from model.losses.outlier_exposure import outlier_exposure
+from model.losses.outlier_exposure import no_match_loss, outlier_exposure
 from model.losses.r_drop import embedding_consistency, multi_label_kl, symmetric_kl
 from model.objectives.base import EncodedBatch, Outputs, Regulariser
+
+_OUTLIER_DIVISOR = 4
+_SYNTHETIC_SHARE = 0.25
 
 
 class Divergence:
@@ -85,31 +88,47 @@ class Centers(Regulariser):
 
 
 class OutlierExposure(Regulariser):
-    """Sentences that are known to be of no group are near no group more than any other."""
+    """Sentences of no group are near none; a batch brings a quarter as many as it has itself.
+
+    Args:
+        given: Rows of real ones.
+        synthetic: Rows of made ones; where there are real ones too, one in four is drawn from here.
+    """
 
     name = "outlier_loss"
     weight = "outlier_exposure_weight"
 
-    def __init__(self, rows: NDArray[np.int64]) -> None:
+    def __init__(self, given: NDArray[np.int64], synthetic: NDArray[np.int64]) -> None:
         super().__init__()
-        self._pool = rows
+        self._given = given
+        self._synthetic = synthetic
 
     def extra_rows(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        return rng.choice(self._pool, min(max(2, n // 4), len(self._pool)), replace=False)
+        n_outliers = max(2, n // _OUTLIER_DIVISOR)
+        if not len(self._given):
+            return rng.choice(self._synthetic, n_outliers)
+        real = rng.choice(self._given, n_outliers)
+        if not len(self._synthetic):
+            return real
+        made = rng.choice(self._synthetic, n_outliers)
+        return np.where(rng.random(n_outliers) < _SYNTHETIC_SHARE, made, real)
 
     def loss(self, batch: EncodedBatch, outputs: Outputs, extra: Tensor) -> Tensor:
         assert outputs.score is not None
-        return outlier_exposure(outputs.score(extra)).mean()
+        logits = outputs.score(extra)
+        if outputs.no_match is None:
+            return outlier_exposure(logits).mean()
+        return no_match_loss(logits, outputs.no_match).mean()
 
 
-def make_regularisers(data: TrainingData, dim: int) -> list[Regulariser]:
-    """Those whose weight is not 0, now or by a schedule."""
+def make_regularisers(data: TrainingData, dim: int, synthetic: NDArray[np.int64]) -> list[Regulariser]:
+    """Those whose weight is not 0, now or by a schedule; `synthetic` are the rows of made outliers."""
     config = data.config
     divergence = Divergence(config.rdrop_on, multi_label=config.objective is Objective.MULTI_LABEL)
     makers: dict[str, Callable[[], Regulariser]] = {
         "rdrop_alpha": lambda: RDrop(divergence),
         "rdrop_unlabelled_weight": lambda: UnlabelledRDrop(data.unlabelled_rows, divergence),
         "center_loss_weight": lambda: Centers(data, dim),
-        "outlier_exposure_weight": lambda: OutlierExposure(data.outlier_rows),
+        "outlier_exposure_weight": lambda: OutlierExposure(data.outlier_rows, synthetic),
     }
     return [make() for name, make in makers.items() if getattr(config, name) or name in config.hyperparameter_schedules]

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,10 @@ from model.callbacks.projection import WeightProjection
 from model.checkpoint import RunState, Stateful, load_checkpoint
 from model.config import Config, ConstraintBy, ConstraintTarget, Device, Precision, TableStart, WeightConstraint
 from model.constraints import constrain
-from model.contract.text import TextContract
+from model.contract.text import TextContract, Tokens
 from model.data.batching import BatchPlan
 from model.data.features import FeatureTable
+from model.data.outliers import MOST_OUTLIERS, MOST_SOURCES, synthesise_outliers
 from model.data.training_data import TrainingData
 from model.data.vocabulary import build_contract
 from model.encoder import SentenceEncoder
@@ -93,10 +95,13 @@ def start(
     torch.manual_seed(seed)
     device = choose_device(config.device)
     contract = build_contract(data.texts(), config)
-    table = FeatureTable(contract.tokenise(text) for text in data.texts())
+    texts = data.texts()
+    outliers = _make_outliers(contract, data, seed)
+    table = FeatureTable(chain((contract.tokenise(text) for text in texts), outliers))
+    synthetic = np.arange(len(texts), len(texts) + len(outliers))
     valid_table = FeatureTable(contract.tokenise(row.text) for row in data.valid) if data.valid else None
     encoder = _fresh_encoder(contract, data, seed)
-    objective = make_objective(data, table, encoder.dim, seed)
+    objective = make_objective(data, table, encoder.dim, seed, synthetic)
     project = _constrain(encoder, objective, config)
     modules = nn.ModuleDict({"encoder": encoder, "objective": objective}).to(device)
     world.broadcast(modules.state_dict().values())
@@ -155,6 +160,19 @@ def _fresh_encoder(contract: TextContract, data: TrainingData, seed: int) -> Sen
     if data.config.table_start is TableStart.LEXICAL and data.config.buckets:
         start_from_words(encoder, [contract.tokenise(row.text) for row in data.train], seed)
     return encoder
+
+
+def _make_outliers(contract: TextContract, data: TrainingData, seed: int) -> list[Tokens]:
+    """Sentences of no group made from training ones, where the settings ask for them."""
+    config = data.config
+    wanted = config.outlier_exposure_weight > 0 and config.synthetic_outliers and config.objective.has_class_vectors
+    if not wanted:
+        return []
+    rng = np.random.default_rng((seed, 0x0D0))
+    rows = np.sort(rng.permutation(len(data.train))[:MOST_SOURCES])
+    sentences = [contract.tokenise(data.train[row].text) for row in rows]
+    n = min(len(rows), MOST_OUTLIERS)
+    return list(synthesise_outliers(sentences, data.train_indices[rows], n, rng))
 
 
 def _average(modules: nn.Module, objective: TrainingObjective, decay: float) -> WeightAverage | None:

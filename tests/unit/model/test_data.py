@@ -106,19 +106,23 @@ def test_held_out_groups_that_training_never_saw_are_said(tmp_path: Path) -> Non
 
 
 def test_out_of_scope_sentences_are_never_both_learnt_from_and_decided_by(tmp_path: Path) -> None:
-    strangers = [f"stranger {n}" for n in range(10)]
+    strangers = sorted(f"stranger {n}" for n in range(20))
     path = write(tmp_path, BODY + "".join(f"\t{text}\n" for text in strangers))
     exposed = Config(outlier_exposure_weight=0.5)
     halves = load_training_data(Files(path), exposed, seed=0)
     assert sorted([*halves.outliers, *halves.out_of_scope]) == strangers
-    assert len(halves.outliers) == 5
+    assert len(halves.outliers) == 10
+    few = write(tmp_path, BODY + "\tone stranger\n", "few.tsv")
+    assert load_training_data(Files(few), exposed, seed=0).out_of_scope == ["one stranger"]
     given = write(tmp_path, "text\nz\n", "oos.tsv")
     both = load_training_data(Files(path, out_of_scope=given), exposed, seed=0)
     assert (both.outliers, both.out_of_scope) == (strangers, ["z"])
     assert [both.texts()[row] for row in both.outlier_rows] == strangers
-    assert load_training_data(Files(path), Config(), seed=0).outliers == []
+    off = make_config("default", ["outlier_exposure_weight=0"])
+    assert load_training_data(Files(path), off, seed=0).outliers == []
+    real_only = make_config("default", ["outlier_exposure_weight=1", "synthetic_outliers=false"])
     with pytest.raises(ConfigError, match="needs sentences of no group"):
-        load_training_data(Files(write(tmp_path, BODY, "plain.tsv")), exposed, seed=0)
+        load_training_data(Files(write(tmp_path, BODY, "plain.tsv")), real_only, seed=0)
 
 
 def test_unlabelled_sentences_are_learnt_from_only_when_asked(tmp_path: Path) -> None:

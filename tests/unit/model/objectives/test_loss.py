@@ -93,7 +93,7 @@ def test_unlabelled_rows_are_encoded_twice_beside_the_batch() -> None:
 
 
 def test_outliers_are_pulled_to_the_uniform_distribution() -> None:
-    objective = Given(Config(outlier_exposure_weight=0.5), [OutlierExposure(np.array([5, 6]))])
+    objective = Given(Config(outlier_exposure_weight=0.5), [OutlierExposure(np.array([5, 6]), np.empty(0, np.int64))])
     logits = [[0, 0, 0], [1, 2, 0.5], [0, 0, 0]]
     total, scalars = run(objective, logits)
     log_z = np.log(np.exp(logits).sum(axis=1))

@@ -45,7 +45,7 @@ def make(*settings: str) -> HeadObjective:
     contract = TextContract(TextConfig(), ["text"])
     table = FeatureTable([contract.tokenise(row.text) for row in data.train])
     torch.manual_seed(0)
-    return make_objective(data, table, DIM, seed=0)  # type: ignore[return-value]
+    return make_objective(data, table, DIM, 0, np.empty(0, np.int64))  # type: ignore[return-value]
 
 
 def raw_loss(objective: HeadObjective, rows: NDArray[np.int64], step: int = 0) -> float:
