@@ -82,10 +82,12 @@ def settle(config: Config, shape: Shape, *, has_valid: bool) -> tuple[Config, st
         chosen["outlier_exposure_weight"] = 1.0
     if many:
         chosen["sampled_negatives"] = _SAMPLED
+    if objective is Objective.MULTI_LABEL:
+        chosen["scale"] = 10.0
     if objective is Objective.MULTI_LABEL and few:
-        # few sentences a label: what measured best on nlupp_banking (docs/log.md)
+        # what measured best on nlupp_banking (docs/log.md)
         chosen |= {"multi_label_loss": MultiLabelLoss.BCE, "positive_weight": 3.0, "rdrop_alpha": 1.0}
-        chosen["last_layer"] = LastLayer.SVM
+        chosen |= {"last_layer": LastLayer.SVM, "batch_size": 32, "epochs": _MOST_EPOCHS}
     left_open = {name: value for name, value in chosen.items() if name not in config.model_fields_set}
     settled = config.model_copy(update={"objective": objective, **left_open})
     return settled, f"{why}; " + ", ".join(f"{name} {getattr(settled, name)}" for name in chosen)
