@@ -78,42 +78,49 @@ def _held_rows(order: list[Row], wanted: int) -> set[int]:
 
 
 def _read_held_out(path: Path, rows: list[Row], config: Config, kind: Kind) -> tuple[list[Row], list[str]]:
-    """The user's held-out rows, as far as they can be measured.
+    """The user's held-out rows, as far as they can be measured, and what is odd about them.
 
     Raises:
         TrainingError: None can.
     """
     held = read_rows(path).rows
-    what = "label" if kind is Kind.LABELS else "group"
-    valid = [row for row in held if row.group is not None] if what == "group" else held
-    names, trained = ({name for row in part for name in _names(row, kind)} for part in (valid, rows))
+    if kind is Kind.LABELS:
+        return held, _check_labels(path, held, rows)
+    valid = [row for row in held if row.group is not None]
+    return valid, _check_groups(path, valid, rows, config.objective)
+
+
+def _check_labels(path: Path, valid: list[Row], rows: list[Row]) -> list[str]:
+    names, trained = ({name for row in part for name in row.likely_labels} for part in (valid, rows))
     if not names:
-        raise TrainingError(f"{path}: no row has a {what}; held-out rows need one to be measured")
+        raise TrainingError(f"{path}: no row has a label; held-out rows need one to be measured")
     unknown = sorted(names - trained)
-    if kind is Kind.LABELS and len(unknown) == len(names):
+    if len(unknown) == len(names):
         raise TrainingError(f"{path}: none of its labels is trained on, such as {unknown[0]!r}; is it the right file?")
-    if kind is Kind.LABELS and unknown:
-        return valid, [f"{path}: {_share(unknown, names)} labels are not trained on and count as missed"]
-    if config.objective.has_groups and unknown:
-        return valid, [_describe_unknown(path, valid, names, unknown, config.objective)]
-    return valid, []
+    return [f"{path}: {_share(unknown, names)} labels are not trained on and count as missed"] if unknown else []
 
 
-def _names(row: Row, kind: Kind) -> Sequence[str]:
-    return row.likely_labels if kind is Kind.LABELS else (row.group or "",)
+def _check_groups(path: Path, valid: list[Row], rows: list[Row], objective: Objective) -> list[str]:
+    sizes = count_groups(valid)
+    if not sizes:
+        raise TrainingError(f"{path}: no row has a group; held-out rows need one to be measured")
+    trained = {row.group for row in rows} if objective.has_groups else set()
+    unknown = sorted(sizes.keys() - trained)
+    unseen = 2 * sum(sizes[group] for group in unknown) >= len(valid)  # as evaluation/held_out.py has it
+    if unseen and max(sizes.values()) < 2:
+        raise TrainingError(
+            f"{path}: its groups, such as {unknown[0]!r}, are not trained on, so that its sentences are retrieved "
+            "among themselves; give some group two"
+        )
+    if not unknown or not objective.has_groups:
+        return []
+    besides = ", and the class vectors are not measured" if objective.has_class_vectors else ""
+    how = f"retrieved among themselves{besides}"
+    if len(unknown) == len(sizes):
+        return [f"{path}: none of its groups is trained on: they are {how}"]
+    outcome = f"all sentences are {how}" if unseen else "they count as wrong"
+    return [f"{path}: {_share(unknown, sizes)} groups are not trained on: {outcome}"]
 
 
 def _share(some: Sequence[str], names: Collection[str]) -> str:
     return f"{len(some)} of {len(names)}, such as {some[0]!r},"
-
-
-def _describe_unknown(
-    path: Path, valid: list[Row], names: Collection[str], unknown: list[str], objective: Objective
-) -> str:
-    besides = ", and the class vectors are not measured" if objective.has_class_vectors else ""
-    how = f"they are retrieved among themselves{besides}"
-    if len(unknown) == len(names):
-        return f"{path}: none of its groups is trained on: {how}"
-    strange = sum(row.group in set(unknown) for row in valid)
-    outcome = f"its sentences are measured as unseen ones: {how}" if 2 * strange >= len(valid) else "they count as wrong"
-    return f"{path}: {_share(unknown, names)} groups are not trained on: {outcome}"

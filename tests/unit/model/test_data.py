@@ -109,10 +109,17 @@ def test_held_out_groups_that_training_never_saw_are_said(tmp_path: Path) -> Non
     assert "none of its groups is trained on" in "\n".join(data.findings)
     with pytest.raises(TrainingError, match="no row has a group"):
         load_training_data(Files(write(tmp_path, BODY), write(tmp_path, "text\nx\n", "w.tsv")), Config(), seed=0)
-    for own, outcome in ((2, "its sentences are measured as unseen ones"), (3, "they count as wrong")):
+    for own, outcome in ((2, "all sentences are retrieved among themselves"), (3, "they count as wrong")):
         valid = write(tmp_path, "group\ttext\nother\tx\nother\ty\n" + "g1\tz\n" * own, "v.tsv")
         data = load_training_data(Files(write(tmp_path, BODY), valid), Config(), seed=0)
         assert f"1 of 2, such as 'other', groups are not trained on: {outcome}" in "\n".join(data.findings)
+
+
+@pytest.mark.parametrize("objective", ["head", "sim_cse"])
+def test_unseen_groups_of_one_cannot_be_retrieved(tmp_path: Path, objective: str) -> None:
+    files = Files(write(tmp_path, BODY), write(tmp_path, "group\ttext\nother\tx\nanother\ty\n", "v.tsv"))
+    with pytest.raises(TrainingError, match="'another', are not trained on, .* give some group two"):
+        load_training_data(files, make_config("default", [f"objective={objective}"]), seed=0)
 
 
 def test_held_out_labels_that_training_never_saw_are_said(tmp_path: Path) -> None:
