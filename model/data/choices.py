@@ -27,6 +27,9 @@ _MOST_FULL_HEAD = 10_000
 
 _SAMPLED = 1000
 
+FEWEST_STRANGERS = 20
+"""Fewer out-of-scope rows than these are all needed for the threshold."""
+
 
 class Kind(StrEnum):
     """What a file says about each sentence."""
@@ -44,11 +47,13 @@ class Shape:
         kind: One group a sentence, several labels, or nothing.
         sizes: Sentences of each group or label.
         n_sentences: In the file.
+        n_strangers: Sentences of no group among them that may be learnt from.
     """
 
     kind: Kind
     sizes: Sequence[int]
     n_sentences: int
+    n_strangers: int = 0
 
 
 def settle(config: Config, shape: Shape, *, has_valid: bool) -> tuple[Config, str]:
@@ -78,7 +83,7 @@ def settle(config: Config, shape: Shape, *, has_valid: bool) -> tuple[Config, st
         # lexical overlap helps to name a known group, and misleads where unseen groups differ by one word
         "bag_weight": 0.0 if unseen else 1.0,
     }
-    if objective.has_class_vectors:
+    if objective.has_class_vectors and shape.n_strangers >= FEWEST_STRANGERS:
         chosen["outlier_exposure_weight"] = 1.0
     if many:
         chosen["sampled_negatives"] = _SAMPLED

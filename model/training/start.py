@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +19,10 @@ from model.callbacks.projection import WeightProjection
 from model.checkpoint import RunState, Stateful, load_checkpoint
 from model.config import Config, ConstraintBy, ConstraintTarget, Device, Precision, TableStart, WeightConstraint
 from model.constraints import constrain
-from model.contract.text import TextContract, Tokens
+from model.contract.text import TextContract
 from model.data.batching import BatchPlan
 from model.data.features import FeatureTable
-from model.data.outliers import MOST_OUTLIERS, MOST_SOURCES, synthesise_outliers
+from model.data.outliers import MOST_OUTLIERS, synthesise_outliers
 from model.data.training_data import TrainingData
 from model.data.vocabulary import build_contract
 from model.encoder import SentenceEncoder
@@ -95,10 +94,9 @@ def start(
     torch.manual_seed(seed)
     device = choose_device(config.device)
     contract = build_contract(data.texts(), config)
-    texts = data.texts()
-    outliers = _make_outliers(contract, data, seed)
-    table = FeatureTable(chain((contract.tokenise(text) for text in texts), outliers))
-    synthetic = np.arange(len(texts), len(texts) + len(outliers))
+    texts, made = data.texts(), _make_outliers(data, seed)
+    table = FeatureTable(contract.tokenise(text) for text in [*texts, *made])
+    synthetic = np.arange(len(texts), len(texts) + len(made))
     valid_table = FeatureTable(contract.tokenise(row.text) for row in data.valid) if data.valid else None
     encoder = _fresh_encoder(contract, data, seed)
     objective = make_objective(data, table, encoder.dim, seed, synthetic)
@@ -162,17 +160,15 @@ def _fresh_encoder(contract: TextContract, data: TrainingData, seed: int) -> Sen
     return encoder
 
 
-def _make_outliers(contract: TextContract, data: TrainingData, seed: int) -> list[Tokens]:
+def _make_outliers(data: TrainingData, seed: int) -> list[str]:
     """Sentences of no group made from training ones, where the settings ask for them."""
     config = data.config
     wanted = config.outlier_exposure_weight > 0 and config.synthetic_outliers and config.objective.has_class_vectors
     if not wanted:
         return []
     rng = np.random.default_rng((seed, 0x0D0))
-    rows = np.sort(rng.permutation(len(data.train))[:MOST_SOURCES])
-    sentences = [contract.tokenise(data.train[row].text) for row in rows]
-    n = min(len(rows), MOST_OUTLIERS)
-    return list(synthesise_outliers(sentences, data.train_indices[rows], n, rng))
+    texts, groups = [row.text for row in data.train], [row.group or "" for row in data.train]
+    return list(synthesise_outliers(texts, groups, min(len(texts), MOST_OUTLIERS), rng))
 
 
 def _average(modules: nn.Module, objective: TrainingObjective, decay: float) -> WeightAverage | None:
