@@ -29,7 +29,6 @@ class Position:
         total_steps: Steps of the whole run, as planned at its start.
         best_metric: Of the watched metric so far, None before the first evaluation.
         best_epoch: Epoch of it, from 1.
-        seconds: Training time, over all sittings.
     """
 
     epoch: int = 0
@@ -39,7 +38,6 @@ class Position:
     total_steps: int = 0
     best_metric: float | None = None
     best_epoch: int = 0
-    seconds: float = 0.0
 
 
 class Stateful(Protocol):

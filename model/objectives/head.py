@@ -25,10 +25,11 @@ from model.losses.focal import focal_loss
 from model.losses.logit_adjustment import adjust_in_loss, log_prior
 from model.losses.normalised_softmax import normalised_softmax_logits
 from model.losses.simpler_a_softmax import simpler_a_softmax_logits
+from model.losses.target_margin import MarginLogits
 from model.losses.truncation import hard_truncated_cross_entropy, softened_truncated_cross_entropy
 from model.objectives.base import EncodedBatch, EncodeTraining, LossPart, Outputs, Regulariser, TrainingObjective
 
-_MARGIN_LOGITS = {
+_MARGIN_LOGITS: dict[MarginLoss, MarginLogits] = {
     MarginLoss.AM_SOFTMAX: am_softmax_logits,
     MarginLoss.ARCFACE: arcface_logits,
     MarginLoss.A_SOFTMAX: a_softmax_logits,
