@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model.config import ClassWeight, Config, LogitAdjustment, Loss, MarginLoss, OutlierLoss, Sampler, ScaleMode
-from model.config.schedule import MARGIN_STRENGTH, Hyperparameters
+from model.config.schedule import MARGIN_STRENGTH, Hyperparameters, planned_values
 from model.contract.head import Head
 from model.data.batching import BatchPlan, cap_groups, class_balanced_batches, length_batches, pk_batches
 from model.data.features import FeatureTable
@@ -119,10 +119,9 @@ class HeadObjective(TrainingObjective):
         return self.layer
 
     def _last_scale(self) -> float:
-        points = self.config.hyperparameter_schedules.get("scale")
         if self.adacos is not None:
             return float(self.adacos.value())
-        return points[-1][1] if points else self.config.scale
+        return planned_values("scale", self.config)[-1]
 
     def _scale(self, scored: Scored, hyper: Hyperparameters) -> float | Tensor:
         if self.adacos is None:
