@@ -20,10 +20,10 @@ from model.callbacks.projection import WeightProjection
 from model.checkpoint import RunState, Stateful, load_checkpoint
 from model.config import Config, ConstraintBy, ConstraintTarget, Device, Precision, TableStart, WeightConstraint
 from model.constraints import constrain
-from model.contract.text import TextContract, Tokens
+from model.contract.text import TextContract
 from model.data.batching import BatchPlan
 from model.data.features import FeatureTable
-from model.data.outliers import MOST_OUTLIERS, MOST_SOURCES, synthesise_outliers
+from model.data.outliers import make_outliers
 from model.data.training_data import TrainingData
 from model.data.vocabulary import build_contract
 from model.encoder import SentenceEncoder
@@ -96,7 +96,7 @@ def start(
     device = choose_device(config.device)
     contract = build_contract(data.texts(), config)
     texts = data.texts()
-    outliers = _make_outliers(contract, data, seed)
+    outliers = make_outliers(contract, data, seed)
     table = FeatureTable(chain((contract.tokenise(text) for text in texts), outliers))
     synthetic = np.arange(len(texts), len(texts) + len(outliers))
     valid_table = FeatureTable(contract.tokenise(row.text) for row in data.valid) if data.valid else None
@@ -160,19 +160,6 @@ def _fresh_encoder(contract: TextContract, data: TrainingData, seed: int) -> Sen
     if data.config.table_start is TableStart.LEXICAL and data.config.buckets:
         start_from_words(encoder, [contract.tokenise(row.text) for row in data.train], seed)
     return encoder
-
-
-def _make_outliers(contract: TextContract, data: TrainingData, seed: int) -> list[Tokens]:
-    """Sentences of no group made from training ones, where the settings ask for them."""
-    config = data.config
-    wanted = config.outlier_exposure_weight > 0 and config.synthetic_outliers and config.objective.has_class_vectors
-    if not wanted:
-        return []
-    rng = np.random.default_rng((seed, 0x0D0))
-    rows = np.sort(rng.permutation(len(data.train))[:MOST_SOURCES])
-    sentences = [contract.tokenise(data.train[row].text) for row in rows]
-    n = min(len(rows), MOST_OUTLIERS)
-    return list(synthesise_outliers(sentences, data.train_indices[rows], n, rng))
 
 
 def _average(modules: nn.Module, objective: TrainingObjective, decay: float) -> WeightAverage | None:
