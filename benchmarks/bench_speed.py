@@ -81,7 +81,7 @@ def plain(data: TrainingData) -> float:
             )
             loss = cross_entropy(logits, labels[rows]).mean()
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(parameters, config.clip_norm)
             optimiser.step()
     return EPOCHS * len(texts) / (time.process_time() - started)

@@ -39,6 +39,16 @@ class Position:
     best_metric: float | None = None
     best_epoch: int = 0
 
+    def count_batch(self, scalars: Mapping[str, float]) -> None:
+        """One more batch of this epoch is done."""
+        self.batch += 1
+        for name, value in scalars.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+
+    def next_epoch(self) -> None:
+        """On to the first batch of the next epoch."""
+        self.epoch, self.batch, self.sums = self.epoch + 1, 0, {}
+
 
 class Stateful(Protocol):
     """Something with tensors of its own to keep: an average of the weights, a callback."""
