@@ -10,12 +10,23 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from model.contract.normalise import CJK, normalise, script_runs
+from model.data.training_data import TrainingData
 
-MOST_OUTLIERS = 20_000
+_MOST_OUTLIERS = 20_000
 """Made at most; each is seen several times."""
 
 _LEAST_SHARE, _MOST_SHARE = 0.3, 0.6
 _SHRINKAGE = 2
+
+
+def make_outliers(data: TrainingData, seed: int) -> list[str]:
+    """As many as there are training sentences, up to a limit; none where the settings do not ask for them."""
+    config = data.config
+    if not (config.outlier_exposure_weight and config.synthetic_outliers and config.objective.has_class_vectors):
+        return []
+    texts, groups = [row.text for row in data.train], [row.group or "" for row in data.train]
+    rng = np.random.default_rng((seed, 0x0D0))
+    return list(synthesise_outliers(texts, groups, min(len(texts), _MOST_OUTLIERS), rng))
 
 
 def synthesise_outliers(
