@@ -3,7 +3,6 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from model.config import Objective
 from model.contract.decision import DecisionParameters, decide
 from model.contract.head import Head, LabelHead
 from model.contract.onnx_encoder import OnnxEncoder
@@ -22,7 +21,7 @@ def measure_held_out(trained: Trained, data: TrainingData) -> Measured:
     if not data.valid:
         return Measured(DecisionParameters(), {})
     _, exported = to_onnx(trained.encoder, trained.contract, data.config.storage)
-    stored = exported.encode([row.text for row in [*data.train, *data.valid]])
+    stored = exported.encode([row.text for row in [*data.looked_up(), *data.valid]])
     label_head = trained.objective.label_head()
     measured = (
         _measure_labels(label_head, stored, trained.monitor, data)
@@ -55,10 +54,8 @@ def _measure_labels(head: LabelHead, stored: NDArray[np.float32], monitor: str, 
 def _measure_groups(
     exported: OnnxEncoder, head: Head | None, stored: NDArray[np.float32], monitor: str, data: TrainingData
 ) -> Measured:
-    groups = [row.group or "" for row in [*data.train, *data.valid]]
-    if data.config.objective is Objective.SIM_CSE:
-        groups = [*[""] * len(data.train), *groups[len(data.train) :]]
-    valid_rows = np.arange(len(data.train), len(stored))
+    groups = [row.group or "" for row in [*data.looked_up(), *data.valid]]
+    valid_rows = np.arange(len(data.looked_up()), len(stored))
     valid = stored[valid_rows]
     found = find_nearest(valid, stored, exclude=valid_rows)
     inside = gather_candidates(valid, [groups[row] for row in valid_rows], found, groups, head)
@@ -77,7 +74,7 @@ def _measure_groups(
         head_labels=head.labels if head else (),
         head_cosines=head.cosines(valid) if head else None,
     )
-    metrics = HeldOut(data, has_head=head is not None).measure(valid, stored[: len(data.train)], head)
+    metrics = HeldOut(data, has_head=head is not None).measure(valid, stored[: valid_rows[0]], head)
     metrics["ece"] = decision_metrics(inside, outside, decision)["ece"]
     return Measured(decision, metrics, answers)
 

@@ -89,7 +89,7 @@ def run_training(data: TrainingData, out: Path, options: RunOptions) -> Finished
     clock.lap("training")
     held = measure_held_out(trained, data) if options.world.is_main else None
     clock.lap("measuring")
-    if held is not None:
+    if held is not None and data.valid:
         say(_describe_threshold(data))
     if data.config.refit and data.valid:
         if options.world.is_main:
@@ -129,7 +129,7 @@ class _Clock:
 
 
 def _describe_threshold(data: TrainingData) -> str:
-    if data.config.objective is Objective.MULTI_LABEL or not data.valid:
+    if data.config.objective is Objective.MULTI_LABEL:
         return f"measured on {len(data.valid)} held-out sentences"
     strangers = len(data.out_of_scope)
     stand_in = f"{strangers} of no group" if strangers else "none of no group: --out-of-scope FILE would make it better"

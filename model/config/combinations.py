@@ -18,7 +18,7 @@ from model.config.kinds import (
     ScaleMode,
     WeightConstraint,
 )
-from model.config.sections import Config
+from model.config.sections import Config, SchedulePoints
 from model.errors import ConfigError
 
 SCHEDULABLE: Final = (
@@ -51,17 +51,14 @@ def check_combinations(config: Config) -> None:
     Raises:
         ConfigError: With the settings and the reason.
     """
-    for rule in _REFUSED:
-        if rule.applies(config):
-            raise ConfigError(rule.reason)
+    _check_rules(config)
+    _check_shares("schedule_steps: the shares", config.schedule_steps)
+    if any(factor < 0 for _, factor in config.schedule_steps):
+        raise ConfigError(f"schedule_steps: {config.schedule_steps} has a factor below 0, which would climb")
     for name, points in config.hyperparameter_schedules.items():
         if name not in SCHEDULABLE:
             raise ConfigError(f"hyperparameter_schedules: {name!r} cannot change; these can: {', '.join(SCHEDULABLE)}")
-        shares = [share for share, _ in points]
-        if not points or shares != sorted(shares) or not 0 <= shares[0] <= shares[-1] <= 1:
-            raise ConfigError(
-                f"hyperparameter_schedules: the shares of {name} are {shares}; give them ascending, 0 to 1"
-            )
+        _check_shares(f"hyperparameter_schedules: the shares of {name}", points)
         for _, value in points:
             _check_value(config, name, value)
 
@@ -78,11 +75,28 @@ def warnings_of(config: Config, given: Set[str]) -> list[str]:
     return doubts + [f"{name} has no effect with objective {config.objective} and these settings" for name in idle]
 
 
+def _check_rules(config: Config) -> None:
+    for rule in _REFUSED:
+        if rule.applies(config):
+            raise ConfigError(rule.reason)
+
+
+def _check_shares(what: str, points: SchedulePoints) -> None:
+    shares = [share for share, _ in points]
+    if not points or shares != sorted(shares) or not 0 <= shares[0] <= shares[-1] <= 1:
+        raise ConfigError(f"{what} are {shares}; give them ascending, 0 to 1")
+
+
 def _check_value(config: Config, name: str, value: float) -> None:
+    """The setting itself must be able to have this value, beside all the others."""
     try:
-        Config.model_validate({**config.model_dump(), name: value})
+        then = Config.model_validate({**config.model_dump(), name: value})
     except ValueError:
         raise ConfigError(f"hyperparameter_schedules: {name} cannot be {value}") from None
+    try:
+        _check_rules(then)
+    except ConfigError as error:
+        raise ConfigError(f"hyperparameter_schedules: {name} cannot be {value}: {error}") from None
 
 
 def _is(*objectives: Objective) -> Callable[[Config], bool]:
@@ -149,6 +163,10 @@ _REFUSED: Final = (
         "accumulate: use flood_mode=instance, or a larger batch_size",
     ),
     Rule(
+        lambda c: c.objective in (Objective.IN_BATCH, Objective.JOINT) and c.max_per_group == 1,
+        "max_per_group=1 leaves no pairs: set it to 2 or more, or objective=head",
+    ),
+    Rule(
         lambda c: _rdrop(c) and not _has_noise(c),
         "R-Drop compares two passes that differ by dropout, and there is none: set embedding_dropout or output_dropout",
     ),
@@ -171,6 +189,10 @@ _REFUSED: Final = (
     Rule(
         lambda c: c.margin_loss is MarginLoss.A_SOFTMAX and (c.margin < 1 or c.margin != int(c.margin)),
         "margin_loss=a_softmax multiplies the angle by a whole margin: set margin=2 to 4",
+    ),
+    Rule(
+        lambda c: c.margin_loss is MarginLoss.A_SOFTMAX and "margin" in c.hyperparameter_schedules,
+        "margin_loss=a_softmax has whole margins only, which cannot grow along a line: use margin_warmup_epochs",
     ),
     Rule(
         lambda c: c.margin_loss is MarginLoss.AM_SOFTMAX and c.margin >= 1,

@@ -38,7 +38,7 @@ SchedulePoints = list[tuple[float, float]]
 class Section(BaseModel):
     """A set of settings."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class TextSettings(Section):

@@ -147,7 +147,8 @@ def _parse_tsv(path: Path, content: str) -> Iterator[tuple[int, _Cells]]:
     lines = content.removesuffix("\n").split("\n")
     header = [name.strip().lower() for name in lines[0].rstrip("\r").split("\t")]
     for line, text in enumerate(lines[1:], start=2):
-        yield line, _zip_cells(header, text.rstrip("\r").split("\t"))
+        if text.strip(" \r"):
+            yield line, _zip_cells(header, text.rstrip("\r").split("\t"))
 
 
 def _parse_csv(path: Path, content: str) -> Iterator[tuple[int, _Cells]]:

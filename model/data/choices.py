@@ -105,6 +105,8 @@ def choose_objective(config: Config, shape: Shape) -> tuple[Objective, str]:
     median = int(np.median(shape.sizes)) if shape.sizes else 0
     kind = "labels" if shape.kind is Kind.LABELS else "groups"
     described = f"{len(shape.sizes)} {kind}, median {median} sentences"
+    if shape.kind is Kind.SENTENCES:
+        described = f"{shape.n_sentences} sentences, whose groups are not asked for"
     if config.objective is not Objective.AUTO:
         return config.objective, f"objective {config.objective}, as set ({described})"
     if shape.kind is Kind.LABELS:

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model.data.choices import FEWEST_STRANGERS, Kind, Shape, settle
-from model.config import Config, Objective, Split, check_combinations, warnings_of
+from model.config import Config, Objective, check_combinations, warnings_of
 from model.contract.dataset import DatasetFile, Row, count_groups, cross_group_duplicates, read_rows
+from model.data.choices import FEWEST_STRANGERS, Kind, Shape, settle
+from model.data.hold_out import hold_out
 from model.errors import ConfigError, TrainingError
 from model.data.label_targets import LabelTargets, label_targets
 
@@ -66,6 +67,10 @@ class TrainingData:
         labels, indices = index_labels(train, self.config.objective)
         return replace(self, train=train, valid=[], labels=labels, train_indices=indices)
 
+    def looked_up(self) -> list[Row]:
+        """The training rows among which held-out ones look for their group: none where nobody knows theirs."""
+        return [] if self.config.objective is Objective.SIM_CSE else self.train
+
     def texts(self) -> list[str]:
         """All that is learnt from: training rows, then unlabelled texts, then outliers."""
         return [*(row.text for row in self.train), *self.unlabelled, *self.outliers]
@@ -106,7 +111,11 @@ def load_training_data(files: Files, config: Config, seed: int) -> TrainingData:
     settled, choice = settle(config, Shape(kind, sizes, len(rows), len(stray)), has_valid=files.valid is not None)
     check_combinations(settled)
     findings = [*_describe(file, rows, stray, kind), choice, *warnings_of(settled, given)]
-    train, valid = _hold_out(files, rows, settled, seed, findings, kind)
+    train, valid, said = hold_out(rows, files.valid, settled, seed, kind)
+    findings += said
+    findings += [
+        f"{name} has no effect: nothing is held out" for name in ("monitor", "patience") if name in given and not valid
+    ]
     labels, indices = index_labels(train, settled.objective)
     _check_trainable(train, labels, settled)
     outliers, strangers = _share_strangers(files, stray, settled, seed, findings)
@@ -124,68 +133,6 @@ def index_labels(rows: Sequence[Row], objective: Objective = Objective.HEAD) -> 
     labels = sorted({row.group for row in rows if row.group})
     index_of = {label: index for index, label in enumerate(labels)}
     return labels, np.array([index_of[row.group or ""] for row in rows], np.int64)
-
-
-def split(rows: list[Row], config: Config, seed: int) -> tuple[list[Row], list[Row]]:
-    """Hold out rows, seeded: whole groups, or single rows of groups that keep two."""
-    rng = np.random.default_rng((seed, 0x5117))
-    wanted = min(config.most_valid, int(len(rows) * config.valid_share))
-    order = [rows[number] for number in rng.permutation(len(rows))]
-    if config.objective is Objective.MULTI_LABEL:
-        held_lines = {row.line for row in order[:wanted]}
-    elif config.split is Split.GROUPS:
-        held_lines = _held_groups(order, wanted)
-    else:
-        held_lines = _held_rows(order, wanted)
-    return [row for row in rows if row.line not in held_lines], [row for row in rows if row.line in held_lines]
-
-
-def _held_groups(order: list[Row], wanted: int) -> set[int]:
-    sizes = count_groups(order)
-    groups: set[str | None] = set()
-    held = 0
-    for row in order:
-        if held < wanted and row.group not in groups:
-            groups.add(row.group)
-            held += sizes[row.group or ""]
-    return {row.line for row in order if row.group in groups}
-
-
-def _held_rows(order: list[Row], wanted: int) -> set[int]:
-    left = count_groups(order)
-    lines: set[int] = set()
-    for row in order:
-        if len(lines) < wanted and left[row.group or ""] > 2:
-            left[row.group or ""] -= 1
-            lines.add(row.line)
-    return lines
-
-
-def _hold_out(
-    files: Files, rows: list[Row], config: Config, seed: int, findings: list[str], kind: Kind
-) -> tuple[list[Row], list[Row]]:
-    if files.valid is not None:
-        held = read_rows(files.valid).rows
-        if kind is Kind.LABELS:
-            return rows, held
-        valid = [row for row in held if row.group is not None]
-        if not valid:
-            raise TrainingError(f"{files.valid}: no row has a group; held-out rows need one to be measured")
-        if config.objective.has_class_vectors and not {row.group for row in valid} & {row.group for row in rows}:
-            findings.append(
-                f"{files.valid}: none of its groups is trained on: they are retrieved among themselves, "
-                "and the class vectors are not measured"
-            )
-        return rows, valid
-    if config.objective is Objective.SIM_CSE:
-        findings.append("nothing is held out: sentences alone cannot tell which encoder is best; --valid FILE would")
-        return rows, []
-    train, valid = split(rows, config, seed)
-    whole = "groups" if config.split is Split.GROUPS and kind is Kind.GROUPS else "rows"
-    findings.append(
-        f"held out {len(valid)} of {len(rows)} sentences (whole {whole}) to choose the checkpoint and the threshold"
-    )
-    return train, valid
 
 
 def _share_strangers(
@@ -263,6 +210,10 @@ def _describe(file: DatasetFile, rows: list[Row], stray: list[Row], kind: Kind) 
     if stray:
         findings.append(f"{len(stray)} rows without a group count as out of scope")
     findings += [f"{file.path}: line {bad.line} left out: {bad.reason}" for bad in file.bad_rows[:10]]
+    findings += _describe_unused(rows, kind)
+    singles = [name for name, size in _sizes(rows, kind).items() if size == 1]
+    if kind is Kind.LABELS and singles:
+        findings.append(f"{len(singles)} labels have one sentence only, such as {singles[0]!r}; give each at least two")
     if kind is not Kind.GROUPS:
         return findings
     duplicates = cross_group_duplicates(rows)
@@ -271,10 +222,18 @@ def _describe(file: DatasetFile, rows: list[Row], stray: list[Row], kind: Kind) 
         findings.append(
             f"{len(duplicates)} texts stand in more than one group ({'; '.join(examples)}): they cannot be told apart"
         )
-    singles = sum(1 for size in count_groups(rows).values() if size == 1)
     if singles:
-        findings.append(f"{singles} groups have one sentence only; give each at least two")
+        findings.append(f"{len(singles)} groups have one sentence only; give each at least two")
     return findings
+
+
+def _describe_unused(rows: list[Row], kind: Kind) -> list[str]:
+    unused = []
+    if kind is not Kind.GROUPS and any(row.group for row in rows):
+        unused.append("the groups of DATA are not learnt from: --set objective=head, in_batch or joint would")
+    if kind is not Kind.LABELS and any(row.likely_labels for row in rows):
+        unused.append("the labels of DATA are not learnt from: --set objective=multi_label would")
+    return unused
 
 
 def _check_trainable(train: list[Row], labels: list[str], config: Config) -> None:
@@ -283,11 +242,14 @@ def _check_trainable(train: list[Row], labels: list[str], config: Config) -> Non
             raise TrainingError(f"training needs at least two sentences, found {len(train)}")
         return
     if len(labels) < 2:
-        what = "labels" if config.objective is Objective.MULTI_LABEL else "groups"
-        raise TrainingError(f"training needs at least two {what}, found {len(labels)}: {labels}")
-    if config.objective is Objective.IN_BATCH and sum(size > 1 for size in count_groups(train).values()) < 2:
+        what = "label" if config.objective is Objective.MULTI_LABEL else "group"
         raise TrainingError(
-            "the in-batch objective needs at least two groups of two sentences; add variants, or --set objective=head"
+            f"training needs at least two {what}s, found {len(labels)}: {labels}; add sentences of another {what}"
+        )
+    if config.objective.has_pairs and sum(size > 1 for size in count_groups(train).values()) < 2:
+        raise TrainingError(
+            f"objective {config.objective} learns from pairs: it needs at least two groups of two sentences; "
+            "add variants, or --set objective=head"
         )
 
 

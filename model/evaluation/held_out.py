@@ -40,7 +40,7 @@ class HeldOutAnswers:
 
     Attributes:
         monitor: The metric that chose the checkpoint.
-        embeddings: (n_train + n_valid, dim) float32 unit rows, the training rows first.
+        embeddings: (n, dim) float32 unit rows of the training rows that are looked up and of the held-out ones.
         decisions: Of each held-out row, looked up among all the others; empty where rows have no groups.
         strangers: Of each out-of-scope sentence; where none was given, of each held-out row without its own group.
         head_labels, head_cosines: The head's groups and (n_valid, n_labels) float32; empty and None without a head.

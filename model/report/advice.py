@@ -145,7 +145,9 @@ def _few_held_out(report: ReportData) -> str | None:
     n, value = report.sizes.n_held_out, report.metrics.get(report.watched)
     if value is None or not 0 < n < _FEW_HELD_OUT:
         return None
-    error = math.sqrt(value * (1 - value) / n)
+    # Agresti and Coull 1998: two more of each outcome, or none wrong (or right) in a few would pass for certain
+    likely = (value * n + 2) / (n + 4)
+    error = math.sqrt(likely * (1 - likely) / (n + 4))
     return (
         f"Only {count(n, 'sentence')} held out: {report.watched} {value:.3f} is sure to ± {error:.3f} (one standard "
         "error). Compare settings on more, with --valid FILE or a larger --set valid_share."

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from model.config import Objective
 from model.contract.dataset import Row, cross_group_duplicates
 from model.contract.decision import DecisionParameters
 from model.data.training_data import TrainingData
 from model.evaluation.held_out import HeldOutAnswers, LabelAnswers
+from model.evaluation.label_metrics import LabelTruth
 from model.report.answers import Answered, answer_held_out, find_confusions, find_hard_groups
 from model.report.calibration import calibrate_report, spread_scores
 from model.report.curves import draw_curves
@@ -54,7 +56,7 @@ def gather(
         "curves": draw_curves(epochs),
         "settings": _settings(data),
         "seconds": dict(seconds),
-        **_duplicates([*data.train, *data.valid]),
+        **_duplicates(_grouped(data)),
     }
     if seen is None:
         return ReportData(**common)
@@ -68,8 +70,11 @@ def gather(
 
 def label_figures(answers: LabelAnswers, rows: Sequence[Row]) -> tuple[Figures, ...]:
     """Figures of each label that a held-out sentence has or was given, lowest F1 first, at most some hundreds."""
-    given = answers.confidences >= answers.thresholds  # (n_held_out, n_labels)
-    true = np.array([[label in row.labels for label in answers.names] for row in rows]).reshape(given.shape)
+    truth = LabelTruth.of(rows, answers.names)
+    own = slice(0, len(answers.names))  # labels that only the rows have come after those of the head
+    known = truth.known[:, own]
+    given = (answers.confidences >= answers.thresholds) & known  # (n_held_out, n_labels)
+    true = truth.applies[:, own] & known
     figures = [
         Figures(name=shorten_name(name), n_true=n_true, n_answered=n_given, n_right=n_right)
         for name, n_true, n_given, n_right in zip(
@@ -85,12 +90,13 @@ def label_figures(answers: LabelAnswers, rows: Sequence[Row]) -> tuple[Figures, 
 
 
 def _of_groups(data: TrainingData, seen: HeldOutAnswers, decision: DecisionParameters) -> dict[str, Any]:
-    rows = [*data.train, *data.valid]
+    stored = data.looked_up()
+    rows = [*stored, *data.valid]
     texts, groups = [row.text for row in rows], [row.group or "" for row in rows]
-    answered = answer_held_out(texts, groups, len(data.train), seen)
+    answered = answer_held_out(texts, groups, len(stored), seen)
     confusions, n_confusions = find_confusions(answered)
     hard, n_hard = find_hard_groups(answered)
-    true_groups = groups[len(data.train) :]
+    true_groups = groups[len(stored) :]
     return {
         "answered_by": answered.by,
         "confusions": confusions,
@@ -99,7 +105,7 @@ def _of_groups(data: TrainingData, seen: HeldOutAnswers, decision: DecisionParam
         "n_hard": n_hard,
         "calibration": calibrate_report(seen.decisions, true_groups, seen.strangers),
         "scores": spread_scores(seen.decisions, true_groups, seen.strangers, data.out_of_scope, decision.threshold),
-        "map": draw_map(texts, groups, len(data.train), seen.embeddings, _most_astray(answered)),
+        "map": draw_map(texts, groups, len(stored), seen.embeddings, _most_astray(answered)),
     }
 
 
@@ -111,7 +117,7 @@ def _most_astray(answered: Answered) -> list[str]:
 
 
 def _sizes(data: TrainingData) -> Sizes:
-    counts = list(Counter(row.group for row in [*data.train, *data.valid] if row.group).values()) or [0]
+    counts = list(Counter(row.group for row in _grouped(data)).values()) or [0]
     return Sizes(
         n_train=len(data.train),
         n_held_out=len(data.valid),
@@ -124,13 +130,19 @@ def _sizes(data: TrainingData) -> Sizes:
     )
 
 
+def _grouped(data: TrainingData) -> list[Row]:
+    """The rows whose groups the run knows of: a column that it was told not to use says nothing about it."""
+    rows = [] if data.config.objective is Objective.MULTI_LABEL else [*data.looked_up(), *data.valid]
+    return [row for row in rows if row.group]
+
+
 def _settings(data: TrainingData) -> dict[str, str]:
     settings = list(data.config.model_dump(mode="json").items())[:_MOST_SETTINGS]
     return {name: shorten(str(value), _MOST_SETTING_CHARS) for name, value in settings}
 
 
 def _duplicates(rows: Sequence[Row]) -> dict[str, Any]:
-    found = list(cross_group_duplicates(row for row in rows if row.group).values())
+    found = list(cross_group_duplicates(rows).values())
     some = tuple(
         Duplicate(
             sentence=shorten(same[0].text),

@@ -80,6 +80,20 @@ def test_wrong_json_types_are_bad_rows(tmp_path: Path) -> None:
     assert [bad.line for bad in file.bad_rows] == [2, 3, 4, 5, 6]
 
 
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("a.tsv", ["group\ttext", "g\tx", "g\ty"]),
+        ("a.csv", ["group,text", "g,x", "g,y"]),
+        ("a.tsv", ["text", "x", "y"]),
+    ],
+)
+def test_empty_lines_are_no_bad_rows(tmp_path: Path, name: str, lines: list[str]) -> None:
+    file = read_rows(write(tmp_path, name, f"{lines[0]}\n{lines[1]}\n\r\n\n{lines[2]}\n\n\n"))
+    assert [(row.line, row.text) for row in file.rows] == [(2, "x"), (5, "y")]
+    assert file.bad_rows == []
+
+
 def test_the_error_budget(tmp_path: Path) -> None:
     ten_bad = "group\ttext\n" + "g\tfine\n" * 50 + "broken\n" * 10
     assert len(read_rows(write(tmp_path, "ten.tsv", ten_bad)).bad_rows) == 10

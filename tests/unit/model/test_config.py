@@ -15,8 +15,8 @@ def test_settings_change_a_recipe() -> None:
 @pytest.mark.parametrize(
     ("recipe", "setting", "message"),
     [
-        ("defualt", "epochs=1", "no recipe 'defualt'; did you mean 'default'"),
-        ("default", "epoch=1", "no setting 'epoch'; did you mean 'epochs'"),
+        ("defualt", "epochs=1", "no recipe 'defualt' \\(did you mean 'default'"),
+        ("default", "epoch=1", "no setting 'epoch' \\(did you mean 'epochs'\\?\\); samesay settings"),
         ("default", "learning_rat=1", "did you mean 'learning_rate'"),
         ("default", "epochs", "write name=value"),
         ("default", "epochs=0", "greater than or equal to 1"),
@@ -27,6 +27,10 @@ def test_settings_change_a_recipe() -> None:
         ("default", 'hyperparameter_schedules={"margin": [[0.5, 0], [0.2, 1]]}', "give them ascending, 0 to 1"),
         ("default", 'hyperparameter_schedules={"margin": []}', "give them ascending, 0 to 1"),
         ("default", 'hyperparameter_schedules={"margin": [[0, -1]]}', "margin cannot be -1"),
+        ("default", 'hyperparameter_schedules={"margin": [[0, 0], [1, 5]]}', "margin cannot be 5.0: .* set it below 1"),
+        ("default", "schedule_steps=[[0.9, 1], [0.1, 0.1]]", r"schedule_steps: the shares are \[0.9, 0.1\]; give them"),
+        ("default", "schedule_steps=[[0.5, -1]]", "a factor below 0"),
+        ("default", "learning_rate=inf", "--set learning_rate=inf: .*finite"),
     ],
 )
 def test_unusable_settings_name_the_remedy(recipe: str, setting: str, message: str) -> None:
@@ -59,12 +63,15 @@ def test_a_margin_loss_goes_by_its_other_name_too(name: str, loss: str) -> None:
         (["objective=in_batch", "gradient_accumulation_steps=2"], "raise batch_size"),
         (["objective=sim_cse", "gradient_accumulation_steps=2"], "raise batch_size"),
         (["flood_level=0.1", "gradient_accumulation_steps=2"], "flood_mode=instance"),
+        (["objective=in_batch", "max_per_group=1"], "leaves no pairs"),
+        (["loss=focal", 'hyperparameter_schedules={"label_smoothing": [[0, 0.1]]}'], "loss=cross_entropy"),
         (["rdrop_alpha=1", "embedding_dropout=0"], "differ by dropout"),
         (["objective=sim_cse", "embedding_dropout=0"], "differ by dropout"),
         (["objective=in_batch", "rdrop_alpha=1"], "rdrop_on=embeddings"),
         (["objective=sim_cse", "rdrop_alpha=1", "rdrop_on=embeddings"], "leave rdrop_alpha at 0"),
         (["loss=focal", "label_smoothing=0.1"], "loss=cross_entropy"),
         (["margin_loss=a_softmax", "margin=1.5"], "whole margin"),
+        (["margin_loss=a_softmax", 'hyperparameter_schedules={"margin": [[0, 1], [1, 4]]}'], "margin_warmup_epochs"),
         (["margin_loss=am_softmax", "margin=1"], "below 1"),
         (["margin_loss=arcface", "margin=1.6"], "below 1.57"),
         (["margin_warmup_epochs=1", 'hyperparameter_schedules={"margin": [[0, 0]]}'], "both change the margin"),
@@ -83,6 +90,8 @@ def test_senseless_combinations_are_refused_with_the_reason(settings: list[str],
 def test_each_refused_setting_is_fine_alone() -> None:
     for setting in ("logit_adjustment=loss", "class_weight=balanced", "sampler=pk", "rdrop_alpha=1", "flood_level=0.1"):
         check_combinations(make_config("default", [setting]))
+    noise = 'hyperparameter_schedules={"embedding_noise_std": [[0, 0], [1, 0.1]], "rdrop_alpha": [[0, 0], [1, 1]]}'
+    check_combinations(make_config("default", ["embedding_dropout=0", noise]))
 
 
 @pytest.mark.parametrize(

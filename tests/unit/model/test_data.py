@@ -8,7 +8,8 @@ import pytest
 from model.config import Config, Objective, Split, make_config
 from model.contract.dataset import Row
 from model.contract.errors import DatasetError
-from model.data.training_data import Files, load_training_data, split
+from model.data.hold_out import split
+from model.data.training_data import Files, load_training_data
 from model.errors import ConfigError, TrainingError
 
 
@@ -64,10 +65,15 @@ def test_one_group_is_no_training_set(tmp_path: Path) -> None:
 
 def test_groups_of_one_cannot_be_paired(tmp_path: Path) -> None:
     path = write(tmp_path, "group\ttext\n" + "".join(f"g{n}\tsentence {n}\n" for n in range(9)))
-    with pytest.raises(TrainingError, match="two groups of two sentences; add variants"):
-        load_training_data(Files(path), make_config("default", ["objective=in_batch"]), seed=0)
-    data = load_training_data(Files(path), make_config("default", ["objective=head"]), seed=0)
-    assert "9 groups have one sentence only" in "\n".join(data.findings)
+    for objective in ("in_batch", "joint"):
+        with pytest.raises(TrainingError, match=f"{objective} learns from pairs: .* two sentences; add variants"):
+            load_training_data(Files(path), make_config("default", [f"objective={objective}"]), seed=0)
+    given = ["objective=head", "monitor=knn1", "patience=2"]
+    data = load_training_data(Files(path), make_config("default", given), seed=0)
+    said = "\n".join(data.findings)
+    assert "9 groups have one sentence only" in said
+    assert "nothing is held out: too few sentences, or no group with three" in said
+    assert "monitor has no effect: nothing is held out\npatience has no effect" in said
 
 
 def test_sentences_alone_are_enough_when_asked_for(tmp_path: Path) -> None:
@@ -103,6 +109,47 @@ def test_held_out_groups_that_training_never_saw_are_said(tmp_path: Path) -> Non
     assert "none of its groups is trained on" in "\n".join(data.findings)
     with pytest.raises(TrainingError, match="no row has a group"):
         load_training_data(Files(write(tmp_path, BODY), write(tmp_path, "text\nx\n", "w.tsv")), Config(), seed=0)
+    for own, outcome in ((2, "all sentences are retrieved among themselves"), (3, "they count as wrong")):
+        valid = write(tmp_path, "group\ttext\nother\tx\nother\ty\n" + "g1\tz\n" * own, "v.tsv")
+        data = load_training_data(Files(write(tmp_path, BODY), valid), Config(), seed=0)
+        assert f"1 of 2, such as 'other', groups are not trained on: {outcome}" in "\n".join(data.findings)
+
+
+@pytest.mark.parametrize("objective", ["head", "sim_cse"])
+def test_unseen_groups_of_one_cannot_be_retrieved(tmp_path: Path, objective: str) -> None:
+    files = Files(write(tmp_path, BODY), write(tmp_path, "group\ttext\nother\tx\nanother\ty\n", "v.tsv"))
+    with pytest.raises(TrainingError, match="'another', are not trained on, .* give some group two"):
+        load_training_data(files, make_config("default", [f"objective={objective}"]), seed=0)
+
+
+def test_held_out_labels_that_training_never_saw_are_said(tmp_path: Path) -> None:
+    path = write(
+        tmp_path, "text\tlabels\n" + "".join(f"t {n}\t{'a' if n % 2 else 'b'}\n" for n in range(9)) + "x\tc=d\n"
+    )
+    data = load_training_data(Files(path, write(tmp_path, "text\tlabels\nx\ta|z\n", "v.tsv")), Config(), seed=0)
+    said = "\n".join(data.findings)
+    assert "1 of 2, such as 'z', labels are not trained on and count as missed" in said
+    assert "1 labels have one sentence only, such as 'c=d'" in said
+    for content, message in [
+        ("text\tlabels\nx\tz\n", "none of its labels is trained on, such as 'z'"),
+        ("group\ttext\na\tx\n", "no row has a label"),
+    ]:
+        with pytest.raises(TrainingError, match=message):
+            load_training_data(Files(path, write(tmp_path, content, "w.tsv")), Config(), seed=0)
+
+
+def test_what_a_file_says_beside_what_is_learnt_is_said(tmp_path: Path) -> None:
+    body = "".join(f"g{n % 2}\t{'a' if n % 3 else 'b'}\tt {n}\n" for n in range(20))
+    path = write(tmp_path, f"group\tlabels\ttext\n{body}")
+    for objective, unused in [
+        ("head", ["labels"]),
+        ("multi_label", ["groups"]),
+        ("sim_cse", ["groups", "labels"]),
+    ]:
+        data = load_training_data(Files(path), make_config("default", [f"objective={objective}"]), seed=0)
+        said = [finding for finding in data.findings if "not learnt from" in finding]
+        assert [finding.split()[1] for finding in said] == unused
+    assert "objective sim_cse, as set (20 sentences, whose groups are not asked for)" in data.findings[3]
 
 
 def test_out_of_scope_sentences_are_never_both_learnt_from_and_decided_by(tmp_path: Path) -> None:

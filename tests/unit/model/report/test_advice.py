@@ -110,7 +110,12 @@ CASES: list[tuple[str, Change, tuple[str, ...]]] = [
         lambda r: replace(r, sizes=replace(SIZES, largest=2000), metrics={"head_accuracy": 0.9, "head_macro_f1": 0.8}),
         ("20 to 2,000", "0.100", "logit adjustment"),
     ),
-    ("few held out", lambda r: replace(r, sizes=replace(SIZES, n_held_out=100)), ("100", "± 0.030", "--valid FILE")),
+    ("few held out", lambda r: replace(r, sizes=replace(SIZES, n_held_out=100)), ("100", "± 0.031", "--valid FILE")),
+    (
+        "none right of few",  # (0 + 2) / (39 + 4) = 0.0465
+        lambda r: replace(r, sizes=replace(SIZES, n_held_out=39), metrics={"head_accuracy": 0.0}, baseline={}),
+        ("0.000 is sure to ± 0.032",),
+    ),
 ]
 
 

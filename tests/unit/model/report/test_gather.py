@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import precision_recall_fscore_support
 
+from model.config import Config, Objective
 from model.contract.bundle import Head
 from model.contract.dataset import Row
 from model.contract.decision import DecisionParameters
@@ -79,6 +80,35 @@ def test_label_figures_are_those_of_scikit_learn() -> None:
         index = names.index(figures.name)
         assert figures.n_true == support[index]
         assert (figures.precision, figures.recall) == pytest.approx((precision[index], recall[index]))
+
+
+def test_label_figures_count_soft_labels_and_leave_out_unknown_ones_as_the_metrics_do() -> None:
+    rows = [
+        Row(line=1, text="t", labels=("a",)),
+        Row(line=2, text="u", label_weights={"a": 0.7, "b": 0.2}),
+        Row(line=3, text="v", unknown_labels=("a",), labels=("new",)),
+        Row(line=4, text="w", unknown_labels=("b",)),
+    ]
+    given = np.array([[1, 1], [1, 0], [1, 0], [0, 1]], np.float32)
+    of_a, of_b = sorted(
+        label_figures(LabelAnswers(("a", "b"), given, np.array([0.5], np.float32)), rows), key=lambda f: f.name
+    )
+    assert (of_a.n_true, of_a.n_answered, of_a.n_right) == (2, 2, 2)
+    assert (of_b.n_true, of_b.n_answered, of_b.n_right) == (0, 1, 0)
+
+
+def test_sentences_that_are_learnt_from_alone_are_no_group() -> None:
+    rng = np.random.default_rng(2)
+    data = make_data(TRAIN, VALID)
+    data = replace(data, config=Config(objective=Objective.SIM_CSE))
+    seen = make_answers(data, rng, head=False)
+    report = gathered(data, replace(seen, embeddings=seen.embeddings[len(TRAIN) :]))
+    assert report.map is not None
+    assert len(report.map.points) == len(VALID)
+    assert sum(confusion.first_size for confusion in report.confusions[:1]) <= len(VALID)
+    assert (report.sizes.n_groups, report.sizes.largest) == (4, 8)
+    labelled = gathered(replace(data, config=Config(objective=Objective.MULTI_LABEL)), None)
+    assert labelled.sizes.n_groups == 0
 
 
 def test_a_run_with_several_labels_has_figures_by_label_and_no_confusions() -> None:

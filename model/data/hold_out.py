@@ -1,0 +1,126 @@
+"""Which rows are held out: the user's own, as far as they can be measured, or some of the training file."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from model.config import Config, Objective, Split
+from model.contract.dataset import Row, count_groups, read_rows
+from model.data.choices import Kind
+from model.errors import TrainingError
+
+
+def hold_out(
+    rows: list[Row], valid_file: Path | None, config: Config, seed: int, kind: Kind
+) -> tuple[list[Row], list[Row], list[str]]:
+    """Part the rows to learn from and the held-out ones.
+
+    Args:
+        rows: Of the training file.
+        valid_file: With the user's held-out rows; None to take some of `rows`.
+        config: With its objective settled.
+        seed: Draws the rows.
+        kind: What the rows say of each sentence.
+
+    Returns:
+        Rows to learn from, held-out rows, and sentences for the user on what was done.
+
+    Raises:
+        DatasetError: The file cannot be used.
+        TrainingError: No row of the file can be measured.
+    """
+    if valid_file is not None:
+        return rows, *_read_held_out(valid_file, rows, config, kind)
+    if config.objective is Objective.SIM_CSE:
+        return rows, [], ["nothing is held out: sentences alone cannot tell which encoder is best; --valid FILE would"]
+    train, valid = split(rows, config, seed)
+    if not valid:
+        return train, [], ["nothing is held out: too few sentences, or no group with three; --valid FILE would measure the run"]
+    whole = "groups" if config.split is Split.GROUPS and kind is Kind.GROUPS else "rows"
+    said = f"held out {len(valid)} of {len(rows)} sentences (whole {whole}) to choose the checkpoint and the threshold"
+    return train, valid, [said]
+
+
+def split(rows: list[Row], config: Config, seed: int) -> tuple[list[Row], list[Row]]:
+    """Hold out rows, seeded: whole groups, or single rows of groups that keep two."""
+    rng = np.random.default_rng((seed, 0x5117))
+    wanted = min(config.most_valid, int(len(rows) * config.valid_share))
+    order = [rows[number] for number in rng.permutation(len(rows))]
+    if config.objective is Objective.MULTI_LABEL:
+        held_lines = {row.line for row in order[:wanted]}
+    elif config.split is Split.GROUPS:
+        held_lines = _held_groups(order, wanted)
+    else:
+        held_lines = _held_rows(order, wanted)
+    return [row for row in rows if row.line not in held_lines], [row for row in rows if row.line in held_lines]
+
+
+def _held_groups(order: list[Row], wanted: int) -> set[int]:
+    sizes = count_groups(order)
+    groups: set[str | None] = set()
+    held = 0
+    for row in order:
+        if held < wanted and row.group not in groups:
+            groups.add(row.group)
+            held += sizes[row.group or ""]
+    return {row.line for row in order if row.group in groups}
+
+
+def _held_rows(order: list[Row], wanted: int) -> set[int]:
+    left = count_groups(order)
+    lines: set[int] = set()
+    for row in order:
+        if len(lines) < wanted and left[row.group or ""] > 2:
+            left[row.group or ""] -= 1
+            lines.add(row.line)
+    return lines
+
+
+def _read_held_out(path: Path, rows: list[Row], config: Config, kind: Kind) -> tuple[list[Row], list[str]]:
+    """The user's held-out rows, as far as they can be measured, and what is odd about them.
+
+    Raises:
+        TrainingError: None can.
+    """
+    held = read_rows(path).rows
+    if kind is Kind.LABELS:
+        return held, _check_labels(path, held, rows)
+    valid = [row for row in held if row.group is not None]
+    return valid, _check_groups(path, valid, rows, config.objective)
+
+
+def _check_labels(path: Path, valid: list[Row], rows: list[Row]) -> list[str]:
+    names, trained = ({name for row in part for name in row.likely_labels} for part in (valid, rows))
+    if not names:
+        raise TrainingError(f"{path}: no row has a label; held-out rows need one to be measured")
+    unknown = sorted(names - trained)
+    if len(unknown) == len(names):
+        raise TrainingError(f"{path}: none of its labels is trained on, such as {unknown[0]!r}; is it the right file?")
+    return [f"{path}: {_share(unknown, names)} labels are not trained on and count as missed"] if unknown else []
+
+
+def _check_groups(path: Path, valid: list[Row], rows: list[Row], objective: Objective) -> list[str]:
+    sizes = count_groups(valid)
+    if not sizes:
+        raise TrainingError(f"{path}: no row has a group; held-out rows need one to be measured")
+    trained = {row.group for row in rows} if objective.has_groups else set()
+    unknown = sorted(sizes.keys() - trained)
+    unseen = 2 * sum(sizes[group] for group in unknown) >= len(valid)  # as evaluation/held_out.py has it
+    if unseen and max(sizes.values()) < 2:
+        raise TrainingError(
+            f"{path}: its groups, such as {unknown[0]!r}, are not trained on, so that its sentences are retrieved "
+            "among themselves; give some group two"
+        )
+    if not unknown or not objective.has_groups:
+        return []
+    besides = ", and the class vectors are not measured" if objective.has_class_vectors else ""
+    how = f"retrieved among themselves{besides}"
+    if len(unknown) == len(sizes):
+        return [f"{path}: none of its groups is trained on: they are {how}"]
+    outcome = f"all sentences are {how}" if unseen else "they count as wrong"
+    return [f"{path}: {_share(unknown, sizes)} groups are not trained on: {outcome}"]
+
+
+def _share(some: Sequence[str], names: Collection[str]) -> str:
+    return f"{len(some)} of {len(names)}, such as {some[0]!r},"
