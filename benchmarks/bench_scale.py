@@ -26,7 +26,8 @@ from model.data.features import FeatureTable
 from model.data.vocabulary import build_contract
 from model.encoder import SentenceEncoder
 from model.heads.sampled_head import SampledHead
-from model.losses.am_softmax import am_softmax
+from model.losses.am_softmax import am_softmax_logits
+from model.losses.cross_entropy import cross_entropy
 
 SENTENCES_PER_GROUP = 4
 WORDS_PER_SENTENCE = 8
@@ -62,7 +63,9 @@ class Training:
     def step(self, rows: np.ndarray) -> None:
         """One step as the trainer takes it."""
         scored = self.head(self.encoder(self.table.batch(rows)), self.labels[rows])
-        loss = am_softmax(scored.cosines, scored.targets, margin=self.config.margin, scale=self.config.scale)
+        margin, scale = self.config.margin, self.config.scale
+        logits = am_softmax_logits(scored.cosines, scored.targets, margin=margin, scale=scale)
+        loss = cross_entropy(logits, scored.targets).mean()
         for optimiser in (self.dense, self.sparse):
             optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]

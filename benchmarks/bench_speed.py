@@ -24,7 +24,9 @@ from model.data.features import Batch
 from model.data.training_data import Files, TrainingData, load_training_data
 from model.data.vocabulary import build_contract
 from model.encoder import SentenceEncoder
-from model.losses.am_softmax import AMSoftmaxLoss
+from model.heads.class_head import ClassHead
+from model.losses.am_softmax import am_softmax_logits
+from model.losses.cross_entropy import cross_entropy
 from model.training.loop import train
 
 EPOCHS = 2
@@ -62,7 +64,7 @@ def plain(data: TrainingData) -> float:
     texts = [row.text for row in data.train]
     rules = build_contract(texts, config)
     encoder = SentenceEncoder(rules.n_ids, config)
-    head = AMSoftmaxLoss(len(data.labels), encoder.dim, margin=config.margin, scale=config.scale)
+    head = ClassHead(len(data.labels), encoder.dim)
     parameters = [*encoder.parameters(), *head.parameters()]
     optimiser = torch.optim.Adam(parameters, lr=config.learning_rate)
     labels = torch.from_numpy(data.train_indices)
@@ -74,9 +76,12 @@ def plain(data: TrainingData) -> float:
         for start in range(0, len(order), config.batch_size):
             rows = order[start : start + config.batch_size]
             batch = every_occurrence([contract.tokenise(texts[row]) for row in rows])
-            loss = head(encoder(batch), labels[rows])
+            logits = am_softmax_logits(
+                head.cosines(encoder(batch)), labels[rows], margin=config.margin, scale=config.scale
+            )
+            loss = cross_entropy(logits, labels[rows]).mean()
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(parameters, config.clip_norm)
             optimiser.step()
     return EPOCHS * len(texts) / (time.process_time() - started)

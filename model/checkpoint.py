@@ -29,7 +29,6 @@ class Position:
         total_steps: Steps of the whole run, as planned at its start.
         best_metric: Of the watched metric so far, None before the first evaluation.
         best_epoch: Epoch of it, from 1.
-        seconds: Training time, over all sittings.
     """
 
     epoch: int = 0
@@ -39,7 +38,16 @@ class Position:
     total_steps: int = 0
     best_metric: float | None = None
     best_epoch: int = 0
-    seconds: float = 0.0
+
+    def count_batch(self, scalars: Mapping[str, float]) -> None:
+        """One more batch of this epoch is done."""
+        self.batch += 1
+        for name, value in scalars.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+
+    def next_epoch(self) -> None:
+        """On to the first batch of the next epoch."""
+        self.epoch, self.batch, self.sums = self.epoch + 1, 0, {}
 
 
 class Stateful(Protocol):

@@ -63,7 +63,7 @@ def fit_svms(embeddings: NDArray[np.float32], targets: LabelTargets) -> tuple[ND
     bias = np.full(n_labels, _NEVER, np.float32)
     for label in range(n_labels):
         known = targets.known[:, label]
-        holds = targets.values[known, label] >= 0.5
+        holds = targets.likely[known, label]
         if holds.all() or not holds.any():
             bias[label] = -_NEVER if holds.any() else _NEVER
             continue

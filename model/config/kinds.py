@@ -190,6 +190,7 @@ class ThresholdRule(StrEnum):
     """What the threshold of "no match" is chosen for."""
 
     BALANCED = "balanced"
+    """As large a share of sentences answered rightly as of strangers refused."""
     FALSE_ACCEPT_RATE = "false_accept_rate"
 
 

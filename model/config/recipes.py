@@ -22,6 +22,8 @@ RECIPES: Final[Mapping[str, Mapping[str, Any]]] = {
         "bidirectional": False,
         "pooling": "last",
         "bag_weight": 0.0,
+        "word_dim": 128,
+        "table_start": "random",
         "embedding_init_std": 0.03,
         "embedding_dropout": 0.0,
         "objective": "head",

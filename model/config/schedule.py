@@ -47,3 +47,9 @@ def hyperparameters(step: int, total_steps: int, config: Config) -> Hyperparamet
     grown = epochs_done / config.margin_warmup_epochs if config.margin_warmup_epochs else 1.0
     values[MARGIN_STRENGTH] = min(1.0, grown)
     return values
+
+
+def planned_values(name: str, config: Config) -> list[float]:
+    """What a hyper-parameter moves between: the values of its schedule in order, or the one that it keeps."""
+    points = config.hyperparameter_schedules.get(name)
+    return [value for _, value in points] if points else [float(getattr(config, name))]

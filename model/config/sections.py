@@ -164,7 +164,7 @@ class RegularisationSettings(Section):
         default=0.4, gt=0, lt=1, description="Cosine at which training sentences and those of no group are parted."
     )
     synthetic_outliers: bool = Field(
-        default=True, description="Make sentences of no group from training ones, beside those that are given."
+        default=True, description="Learn from made sentences of no group too, beside those that are given."
     )
     weight_decay: float = Field(
         default=0.0, ge=0, description="Decoupled weight decay of the recurrent and linear weights."

@@ -1,7 +1,5 @@
 """Which sentences share a batch: by length, evenly over labels, a few labels with several each, or in pairs."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,23 +27,20 @@ def class_balanced_batches(
     lengths: NDArray[np.int64],
     batch_size: int,
     rng: np.random.Generator,
-    *,
-    power: float = 1.0,
 ) -> BatchPlan:
-    """Batches as `length_batches` cuts them, of an epoch in which rare labels come up more often than they are.
+    """Batches as `length_batches` cuts them, of an epoch in which all labels come up equally often, to one row.
 
-    An epoch has as many rows as the data, a label as many as `class_balanced_frequencies` says, to one row. The
-    sentences of a label take turns: all come equally often, to one time.
+    An epoch has as many rows as the data. The sentences of a label take turns: all come equally often, to one time.
 
     Args:
         label_indices: (n,) label of each row.
         lengths: (n,) tokens of each row.
         batch_size: Rows a batch.
         rng: Draws everything.
-        power: 1 for every label equally often, 0 for as often as it is.
     """
     counts = np.bincount(label_indices)
-    ends = np.cumsum(class_balanced_frequencies(counts, power=power)) * len(label_indices)
+    present = counts > 0
+    ends = np.cumsum(present / present.sum()) * len(label_indices)
     ends[-1] = len(label_indices)  # where rounding may have left it a little below
     # one offset for all, so that the whole numbers add up to n and none is off by more than one
     quotas: NDArray[np.int64] = np.diff(np.floor(ends + rng.random()), prepend=0).astype(np.int64)
@@ -54,20 +49,6 @@ def class_balanced_batches(
     turns = _ranks(quotas) % np.repeat(np.maximum(counts, 1), quotas)
     rows = order[np.repeat(starts, quotas) + turns]
     return [rows[batch] for batch in length_batches(lengths[rows], batch_size, rng)]
-
-
-def class_balanced_frequencies(counts: NDArray[np.int64], *, power: float = 1.0) -> NDArray[np.float64]:
-    """How often the class-balanced sampler draws each label: the prior that its batches have.
-
-    Args:
-        counts: (V,) rows of each label.
-        power: As the sampler's.
-
-    Returns:
-        (V,) shares, proportional to counts ** (1 - power); 0 for a label without rows. They add up to 1.
-    """
-    weights = np.where(counts > 0, np.maximum(counts, 1) ** (1.0 - power), 0.0)
-    return np.asarray(weights / weights.sum(), np.float64)
 
 
 def pk_batches(
@@ -171,11 +152,6 @@ def gather_neighbours(
         cells = sorted(halves, key=len, reverse=True)
     order = np.concatenate([cells[number] for number in rng.permutation(len(cells))])
     return np.asarray(pairs[order], np.int64)
-
-
-def n_pairs(group_sizes: Sequence[int]) -> int:
-    """How many pairs `draw_pairs` will draw from groups of these sizes."""
-    return sum((size + 1) // 2 for size in group_sizes if size >= 2)
 
 
 def _shuffle_by_label(label_indices: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:

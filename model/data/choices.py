@@ -27,6 +27,9 @@ _MOST_FULL_HEAD = 10_000
 
 _SAMPLED = 1000
 
+FEWEST_STRANGERS = 20
+"""Fewer out-of-scope rows than these are all needed for the threshold."""
+
 
 class Kind(StrEnum):
     """What a file says about each sentence."""
@@ -44,11 +47,13 @@ class Shape:
         kind: One group a sentence, several labels, or nothing.
         sizes: Sentences of each group or label.
         n_sentences: In the file.
+        n_strangers: Sentences of no group among them that may be learnt from.
     """
 
     kind: Kind
     sizes: Sequence[int]
     n_sentences: int
+    n_strangers: int = 0
 
 
 def settle(config: Config, shape: Shape, *, has_valid: bool) -> tuple[Config, str]:
@@ -63,12 +68,14 @@ def settle(config: Config, shape: Shape, *, has_valid: bool) -> tuple[Config, st
         The settings with nothing left open, and a sentence that says what was chosen and why.
     """
     objective, why = choose_objective(config, shape)
-    few = objective is Objective.JOINT or (objective is Objective.MULTI_LABEL and shape.n_sentences < _SENTENCES_SEEN)
+    few_labelled = objective is Objective.MULTI_LABEL and shape.n_sentences < _SENTENCES_SEEN
+    # words shared with the training sentences say much of a known group, and nothing of an unseen one
+    lexical = objective.has_class_vectors or few_labelled
     unseen = objective in (Objective.IN_BATCH, Objective.SIM_CSE)
     many = objective.has_class_vectors and len(shape.sizes) > _MOST_FULL_HEAD
     chosen: dict[str, Any] = {
-        "word_dim": 256 if few else 128,
-        "table_start": TableStart.LEXICAL if few else TableStart.RANDOM,
+        "word_dim": 256 if lexical else 128,
+        "table_start": TableStart.LEXICAL if lexical else TableStart.RANDOM,
         "epochs": _choose_epochs(shape.n_sentences),
         "batch_size": 128 if objective.has_pairs else 64,
         # a class vector needs its group in training; pairs are meant for groups that nobody has seen
@@ -78,13 +85,13 @@ def settle(config: Config, shape: Shape, *, has_valid: bool) -> tuple[Config, st
         # lexical overlap helps to name a known group, and misleads where unseen groups differ by one word
         "bag_weight": 0.0 if unseen else 1.0,
     }
-    if objective.has_class_vectors:
+    if objective.has_class_vectors and shape.n_strangers >= FEWEST_STRANGERS:
         chosen["outlier_exposure_weight"] = 1.0
     if many:
         chosen["sampled_negatives"] = _SAMPLED
     if objective is Objective.MULTI_LABEL:
         chosen["scale"] = 10.0
-    if objective is Objective.MULTI_LABEL and few:
+    if few_labelled:
         # what measured best on nlupp_banking (docs/log.md)
         chosen |= {"multi_label_loss": MultiLabelLoss.BCE, "positive_weight": 3.0, "rdrop_alpha": 1.0}
         chosen |= {"last_layer": LastLayer.SVM, "batch_size": 32, "epochs": _MOST_EPOCHS}

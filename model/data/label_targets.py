@@ -21,6 +21,11 @@ class LabelTargets:
     values: NDArray[np.float32]
     known: NDArray[np.bool_]
 
+    @property
+    def likely(self) -> NDArray[np.bool_]:
+        """(n, n_labels) whether a label applies more likely than not."""
+        return self.values >= 0.5
+
 
 def label_targets(rows: Sequence[Row], labels: Sequence[str]) -> LabelTargets:
     """The labels of rows; names that are not among `labels` are left out."""

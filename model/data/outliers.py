@@ -1,66 +1,75 @@
 """Sentences of no group, made from training sentences by exchanging the words that tell their group.
 
 They look like the team's sentences and mean nothing in particular: what the encoder learns from them is that familiar
-words alone are no match. Chosen by measurement among other ways to make outliers (docs/log.md).
+words alone are no match. Beside real ones they were the best of several ways to make outliers (docs/log.md).
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import sparse
 
-from model.contract.text import Tokens
+from model.contract.normalise import CJK, normalise, script_runs
+from model.data.training_data import TrainingData
 
-MOST_OUTLIERS = 20_000
+_MOST_OUTLIERS = 20_000
 """Made at most; each is seen several times."""
 
-MOST_SOURCES = 50_000
-"""Training sentences that are looked at at most."""
-
 _LEAST_SHARE, _MOST_SHARE = 0.3, 0.6
-_SHRINKAGE = 2.0
+_SHRINKAGE = 2
+
+
+def make_outliers(data: TrainingData, seed: int) -> list[str]:
+    """As many as there are training sentences, up to a limit; none where the settings do not ask for them."""
+    config = data.config
+    if not (config.outlier_exposure_weight and config.synthetic_outliers and config.objective.has_class_vectors):
+        return []
+    texts, groups = [row.text for row in data.train], [row.group or "" for row in data.train]
+    rng = np.random.default_rng((seed, 0x0D0))
+    return list(synthesise_outliers(texts, groups, min(len(texts), _MOST_OUTLIERS), rng))
 
 
 def synthesise_outliers(
-    sentences: Sequence[Tokens], label_indices: NDArray[np.int64], n: int, rng: np.random.Generator
-) -> Iterator[Tokens]:
-    """Make n sentences: of a training sentence, the most telling tokens give way to random tokens of others.
+    sentences: Sequence[str], groups: Sequence[str], n: int, rng: np.random.Generator
+) -> Iterator[str]:
+    """Make n sentences: of a training sentence, the most telling words give way to random words of others.
+
+    A word tells its group by its share of the word's occurrences, shrunk where these are few. Where there are no
+    spaces, a word is a character.
 
     Args:
         sentences: The training sentences.
-        label_indices: (n_sentences,) the group of each.
+        groups: The group of each.
         n: How many.
-        rng: Draws sentences, shares and tokens.
+        rng: Draws sentences, shares and words.
     """
-    telling = _telling(sentences, label_indices)
-    for number in rng.integers(len(sentences), size=n):
-        own = sentences[int(number)]
-        scores = telling[own.ids, label_indices[number]]
-        exchanged = max(1, round(rng.uniform(_LEAST_SHARE, _MOST_SHARE) * len(own)))
-        ids, grams = list(own.ids), list(own.grams)
-        for position in np.argsort(-scores, kind="stable")[:exchanged]:
-            other = sentences[int(rng.integers(len(sentences)))]
-            taken = int(rng.integers(len(other)))
-            ids[position], grams[position] = other.ids[taken], other.grams[taken]
-        yield Tokens(ids, grams, truncated=own.truncated)
+    split = [_words(sentence) for sentence in sentences]
+    totals = Counter(word for words in split for word in words)
+    in_group = Counter((word, group) for words, group in zip(split, groups, strict=True) for word in words)
+    for number in rng.integers(len(split), size=n):
+        words, group = list(split[number]), groups[number]
+        telling = np.array([in_group[word, group] / (totals[word] + _SHRINKAGE) for word in words])
+        exchanged = max(1, round(rng.uniform(_LEAST_SHARE, _MOST_SHARE) * len(words)))
+        for position in np.argsort(-telling, kind="stable")[:exchanged]:
+            other = split[rng.integers(len(split))]
+            words[position] = other[rng.integers(len(other))]
+        yield _join(words)
 
 
-class _Telling:
-    """How surely a token tells a group: its share of the token's sentences, shrunk where these are few."""
-
-    def __init__(self, counts: sparse.csr_matrix) -> None:
-        self._counts = counts
-        self._totals = np.asarray(counts.sum(axis=1)).ravel() + _SHRINKAGE
-
-    def __getitem__(self, key: tuple[list[int], np.int64]) -> NDArray[np.float64]:
-        ids, label = key
-        return np.asarray(self._counts[ids, label].toarray()).ravel() / self._totals[ids]
+def _words(sentence: str) -> list[str]:
+    words: list[str] = []
+    for kind, run in script_runs(normalise(sentence)):
+        words += list(run) if kind == CJK else [run]
+    return words or [sentence]
 
 
-def _telling(sentences: Sequence[Tokens], label_indices: NDArray[np.int64]) -> _Telling:
-    ids = np.concatenate([np.array(tokens.ids) for tokens in sentences])
-    labels = np.repeat(label_indices, [len(tokens) for tokens in sentences])
-    shape = (int(ids.max()) + 1, int(label_indices.max()) + 1)
-    counts = sparse.csr_matrix((np.ones(len(ids)), (ids, labels)), shape=shape)
-    return _Telling(counts)
+def _join(words: Sequence[str]) -> str:
+    """Spaces between words, none between characters of a script without them."""
+    joined = words[0]
+    for before, word in zip(words, words[1:], strict=False):
+        joined += word if _is_cjk(before) and _is_cjk(word) else f" {word}"
+    return joined
+
+
+def _is_cjk(word: str) -> bool:
+    return all(kind == CJK for kind, _ in script_runs(word))

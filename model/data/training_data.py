@@ -9,16 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model.data.choices import Kind, Shape, settle
 from model.config import Config, Objective, check_combinations, warnings_of
 from model.contract.dataset import DatasetFile, Row, count_groups, cross_group_duplicates, read_rows
+from model.data.choices import FEWEST_STRANGERS, Kind, Shape, settle
 from model.data.hold_out import hold_out
 from model.errors import ConfigError, TrainingError
 from model.data.label_targets import LabelTargets, label_targets
-
-
-_FEWEST_STRANGERS = 20
-"""Fewer out-of-scope rows than these are all needed for the threshold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +108,7 @@ def load_training_data(files: Files, config: Config, seed: int) -> TrainingData:
     rows, stray = _with_group(file.rows) if kind is Kind.GROUPS else (file.rows, [])
     sizes = list(_sizes(rows, kind).values())
     given = config.model_fields_set
-    settled, choice = settle(config, Shape(kind, sizes, len(rows)), has_valid=files.valid is not None)
+    settled, choice = settle(config, Shape(kind, sizes, len(rows), len(stray)), has_valid=files.valid is not None)
     check_combinations(settled)
     findings = [*_describe(file, rows, stray, kind), choice, *warnings_of(settled, given)]
     train, valid, said = hold_out(rows, files.valid, settled, seed, kind)
@@ -154,7 +150,7 @@ def _share_strangers(
                 "DATA with an empty group"
             )
         return texts, given
-    if len(texts) < _FEWEST_STRANGERS and config.synthetic_outliers:
+    if len(texts) < FEWEST_STRANGERS and config.synthetic_outliers:
         return [], texts
     order = np.random.default_rng((seed, 0x00D)).permutation(len(texts))
     half = len(texts) // 2

@@ -85,8 +85,8 @@ def calibrate(
     out-of-scope ones refused, as shares added up; `false_accept_rate`, the in-scope ones answered rightly while no more
     of the others are answered than the target allows. Earlier ones win ties.
 
-    The balanced threshold itself looks at those in-scope sentences only whose best group is right: the others have no
-    say, or a weak encoder would refuse nearly all. Whatever the rule, it is the break-even of the confidence.
+    The balanced threshold answers as large a share of the in-scope sentences rightly as it refuses of the others.
+    Whatever the rule, it is the break-even of the confidence.
 
     Where there are no out-of-scope sentences, each in-scope one stands in for one with its own group taken away: what
     would have been answered had nobody written its group yet. They are no ground to choose a score by: training has
@@ -111,11 +111,15 @@ def calibrate(
         parameters = ranking.model_copy(update={"score": score})
         scored = _score(in_scope, strangers, parameters)
         threshold = choose_threshold(
-            threshold_rule, scored.rightly, scored.strangers, false_accept_target=false_accept_target
+            threshold_rule,
+            scored.rightly,
+            scored.strangers,
+            n_in_scope=scored.n_in_scope,
+            false_accept_target=false_accept_target,
         )
         value = scored.value(threshold, threshold_rule)
         if value > best_value:
-            even = balanced_threshold(scored.rightly, scored.strangers)
+            even = balanced_threshold(scored.rightly, scored.strangers, scored.n_in_scope)
             best_value = value
             chosen = parameters.model_copy(
                 update={"threshold": threshold, "break_even": even if even != threshold else None}

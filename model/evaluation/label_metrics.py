@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from model.contract.dataset import Row
 from model.contract.head import LabelHead
+from model.data.label_targets import label_targets
 from model.evaluation.metrics import expected_calibration_error
 
 
@@ -30,13 +31,8 @@ class LabelTruth:
         """From rows of a file: these labels first, then those that only the rows have, by name."""
         more = {label for row in rows for label in (*row.labels, *row.label_weights, *row.unknown_labels)}
         columns = (*labels, *sorted(more - set(labels)))
-        position = {label: column for column, label in enumerate(columns)}
-        applies = np.zeros((len(rows), len(columns)), bool)
-        known = np.ones_like(applies)
-        for number, row in enumerate(rows):
-            applies[number, [position[label] for label in row.likely_labels]] = True
-            known[number, [position[label] for label in row.unknown_labels]] = False
-        return cls(columns, applies, known)
+        targets = label_targets(rows, columns)
+        return cls(columns, targets.likely, targets.known)
 
 
 def label_head_metrics(

@@ -12,6 +12,7 @@ def choose_threshold(
     rightly: NDArray[np.float64],
     strangers: NDArray[np.float64],
     *,
+    n_in_scope: int,
     false_accept_target: float,
 ) -> float:
     """The threshold by a rule; a score that reaches it is answered.
@@ -20,27 +21,36 @@ def choose_threshold(
         rule: Which.
         rightly: Scores of in-scope sentences whose best group is the true one.
         strangers: Scores of out-of-scope sentences.
+        n_in_scope: In-scope sentences in all.
         false_accept_target: Largest share of the strangers that may be answered, for that rule.
     """
     if rule is ThresholdRule.BALANCED:
-        return balanced_threshold(rightly, strangers)
+        return balanced_threshold(rightly, strangers, n_in_scope)
     return false_accept_threshold(strangers, false_accept_target)
 
 
-def balanced_threshold(rightly: NDArray[np.float64], strangers: NDArray[np.float64]) -> float:
-    """Where the share of `rightly` answered and the share of strangers refused are highest together.
+def balanced_threshold(rightly: NDArray[np.float64], strangers: NDArray[np.float64], n_in_scope: int) -> float:
+    """Where as large a share of the in-scope sentences is answered rightly as of the strangers is refused.
 
-    Of equally good gaps between two scores the middle one, and of it the middle.
+    Where both shares are highest together is hardly higher, and falls elsewhere with every other hundred strangers.
+
+    Args:
+        rightly: Scores of in-scope sentences whose best group is the true one.
+        strangers: Scores of out-of-scope sentences.
+        n_in_scope: In-scope sentences in all, at least as many as `rightly`.
+
+    Returns:
+        The middle of a gap between two scores; of equally good gaps the middle one.
     """
     values = np.unique(np.concatenate([rightly, strangers]))
     if not len(values):
         return 0.0
     cuts = np.concatenate([[values[0] - 1e-3], (values[1:] + values[:-1]) / 2, [values[-1] + 1e-3]])
-    answered = (len(rightly) - np.searchsorted(np.sort(rightly), cuts)) / max(1, len(rightly))
+    answered = (len(rightly) - np.searchsorted(np.sort(rightly), cuts)) / max(1, n_in_scope)
     refused = np.searchsorted(np.sort(strangers), cuts) / max(1, len(strangers))
-    balanced = answered + refused
-    top = np.flatnonzero(balanced == balanced.max())
-    return max(-1.0, float(cuts[top[len(top) // 2]]))
+    apart = np.abs(answered - refused) if len(rightly) and len(strangers) else -answered - refused
+    nearest = np.flatnonzero(apart == apart.min())
+    return max(-1.0, float(cuts[nearest[len(nearest) // 2]]))
 
 
 def false_accept_threshold(strangers: NDArray[np.float64], target: float) -> float:

@@ -3,7 +3,7 @@
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from model.losses.precision import inner_products
@@ -39,22 +39,3 @@ def in_batch_margin_softmax(
     forth = functional.cross_entropy(logits, target, reduction="none")
     back = functional.cross_entropy(logits.T, target, reduction="none")
     return (forth + back) / 2
-
-
-class InBatchMarginSoftmaxLoss(nn.Module):
-    """The mean of `in_batch_margin_softmax` with its settings kept.
-
-    Args:
-        temperature: Divides the cosines; the scale is its inverse.
-        margin: Subtracted from each pair's own cosine, in [0, 1).
-    """
-
-    def __init__(self, *, temperature: float, margin: float) -> None:
-        super().__init__()
-        self.temperature = temperature
-        self.margin = margin
-
-    def forward(self, first: Tensor, second: Tensor, groups: Tensor) -> Tensor:
-        """Mean loss of (n, dim) unit embeddings, row i of both from group `groups[i]` (n,) int64."""
-        losses = in_batch_margin_softmax(first, second, groups, temperature=self.temperature, margin=self.margin)
-        return losses.mean()

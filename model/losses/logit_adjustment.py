@@ -1,4 +1,4 @@
-"""Logit adjustment: the groups' frequencies added to the logits in training, or subtracted in use, never both."""
+"""Logit adjustment in training: the groups' frequencies added to the logits, so that they need not be learnt."""
 
 import numpy as np
 import torch
@@ -8,25 +8,24 @@ from torch import Tensor
 from model.losses.precision import full_precision
 
 
-def log_prior(counts: Tensor | NDArray[np.integer], *, tau: float = 1.0, smoothing: float = 0.0) -> Tensor:
+def log_prior(counts: Tensor | NDArray[np.integer], *, tau: float = 1.0) -> Tensor:
     """tau ln p(k), p the frequencies with which training meets the groups.
 
     Args:
         counts: (V,) sentences of each group as the sampler draws them.
         tau: 1 makes the logits pointwise mutual information; less for very rare groups.
-        smoothing: Added to every count. The logarithm of a near-zero prior would outweigh everything else.
 
     Returns:
         (V,) float32. For a head that sees some columns only, take those of this.
 
     Raises:
-        ValueError: A group without sentences and without smoothing.
+        ValueError: A group without sentences.
 
     Source: Menon et al. 2021, arXiv:2007.07314; https://kexue.fm/archives/7615.
     """
-    sizes = torch.as_tensor(counts, dtype=torch.float64) + smoothing
+    sizes = torch.as_tensor(counts, dtype=torch.float64)
     if not bool((sizes > 0).all()):
-        raise ValueError(f"group {int(sizes.argmin())} has no sentences, so no prior: leave it out or give smoothing")
+        raise ValueError(f"group {int(sizes.argmin())} has no sentences, so no prior: leave it out")
     return (tau * (sizes / sizes.sum()).log()).float()
 
 
@@ -43,16 +42,3 @@ def adjust_in_loss(logits: Tensor, log_prior: Tensor) -> Tensor:
         (B, C) for a cross-entropy.
     """
     return full_precision(logits) + log_prior
-
-
-def adjust_post_hoc(logits: Tensor, log_prior: Tensor) -> Tensor:
-    """Use, after training with a plain cross-entropy: f - tau ln p; tau can still be chosen then.
-
-    Args:
-        logits: (B, C), scaled, without margin.
-        log_prior: (C,) of `log_prior`.
-
-    Returns:
-        (B, C) whose argmax is fair to small groups.
-    """
-    return full_precision(logits) - log_prior

@@ -12,7 +12,7 @@ def outlier_exposure(logits: Tensor) -> Tensor:
     """Cross-entropy of sentences out of scope against equal shares for all groups.
 
     Its floor is ln C, not 0. It evens the logits out but says nothing of their level: an outlier that is equally near
-    to all groups is at the floor, however near. Where the best cosine decides, see `outlier_cosine_hinge`.
+    to all groups is at the floor, however near. `no_match_loss` minds the level.
 
     Args:
         logits: (B, C), without margin.
@@ -23,22 +23,6 @@ def outlier_exposure(logits: Tensor) -> Tensor:
     Source: Hendrycks et al. 2019, arXiv:1812.04606.
     """
     return cross_entropy_to_uniform(logits)
-
-
-def outlier_cosine_hinge(cosines: Tensor, *, ceiling: float) -> Tensor:
-    """max(0, best cosine - ceiling): what lets an outlier pass is its one nearest group, so only that is pushed away.
-
-    The best and not the mean of all: with many groups the mean is near 0 whatever the nearest one does, and its
-    gradient would be spread over groups that never attract the sentence.
-
-    Args:
-        cosines: (B, C), plain.
-        ceiling: Highest cosine that an outlier may have, in [-1, 1]; at or below the threshold of the decision.
-
-    Returns:
-        (B,) cosines above the ceiling, not reduced.
-    """
-    return (full_precision(cosines).amax(dim=1) - ceiling).clamp(min=0)
 
 
 def no_match_loss(logits: Tensor, no_match_logit: float | Tensor) -> Tensor:

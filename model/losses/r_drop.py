@@ -46,8 +46,8 @@ def symmetric_kl(logits_a: Tensor, logits_b: Tensor) -> Tensor:
     return ((log_p.exp() - log_q.exp()) * (log_p - log_q).masked_fill(absent, 0)).sum(dim=1)
 
 
-def multi_label_kl(scores_a: Tensor, scores_b: Tensor) -> Tensor:
-    """Sum over the labels of (sigmoid(s) - sigmoid(t))(s - t), the symmetric KL of each yes-or-no question.
+def multi_label_r_drop(scores_a: Tensor, scores_b: Tensor) -> Tensor:
+    """Half the sum over the labels of (sigmoid(s) - sigmoid(t))(s - t): `r_drop` of each yes-or-no question.
 
     For scores that are trained label by label or by ZLPR; a softmax over them would mean nothing.
 
@@ -61,7 +61,7 @@ def multi_label_kl(scores_a: Tensor, scores_b: Tensor) -> Tensor:
     Source: https://kexue.fm/archives/9039.
     """
     a, b = full_precision(scores_a), full_precision(scores_b)
-    return ((a.sigmoid() - b.sigmoid()) * (a - b)).sum(dim=1)
+    return ((a.sigmoid() - b.sigmoid()) * (a - b)).sum(dim=1) / 2
 
 
 def embedding_consistency(a: Tensor, b: Tensor) -> Tensor:

@@ -37,10 +37,5 @@ def zlpr(scores: Tensor, labels: Tensor, known: Tensor | None = None) -> Tensor:
     return _log_one_plus_sum(pull_up) + _log_one_plus_sum(push_down)
 
 
-def zlpr_confidence(scores: Tensor) -> Tensor:
-    """The probability that a score stands for, sigmoid(2 s): where the soft loss has its minimum, t = sigmoid(2 s)."""
-    return torch.sigmoid(2 * full_precision(scores))
-
-
 def _log_one_plus_sum(exponents: Tensor) -> Tensor:
     return torch.cat([exponents.new_zeros(len(exponents), 1), exponents], dim=1).logsumexp(dim=1)

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model.config import ClassWeight, Config, LogitAdjustment, Loss, MarginLoss, OutlierLoss, Sampler, ScaleMode
-from model.config.schedule import MARGIN_STRENGTH, Hyperparameters
+from model.config.schedule import MARGIN_STRENGTH, Hyperparameters, planned_values
 from model.contract.head import Head
 from model.data.batching import BatchPlan, cap_groups, class_balanced_batches, length_batches, pk_batches
 from model.data.features import FeatureTable
@@ -25,10 +25,11 @@ from model.losses.focal import focal_loss
 from model.losses.logit_adjustment import adjust_in_loss, log_prior
 from model.losses.normalised_softmax import normalised_softmax_logits
 from model.losses.simpler_a_softmax import simpler_a_softmax_logits
+from model.losses.target_margin import MarginLogits
 from model.losses.truncation import hard_truncated_cross_entropy, softened_truncated_cross_entropy
 from model.objectives.base import EncodedBatch, EncodeTraining, LossPart, Outputs, Regulariser, TrainingObjective
 
-_MARGIN_LOGITS = {
+_MARGIN_LOGITS: dict[MarginLoss, MarginLogits] = {
     MarginLoss.AM_SOFTMAX: am_softmax_logits,
     MarginLoss.ARCFACE: arcface_logits,
     MarginLoss.A_SOFTMAX: a_softmax_logits,
@@ -118,10 +119,9 @@ class HeadObjective(TrainingObjective):
         return self.layer
 
     def _last_scale(self) -> float:
-        points = self.config.hyperparameter_schedules.get("scale")
         if self.adacos is not None:
             return float(self.adacos.value())
-        return points[-1][1] if points else self.config.scale
+        return planned_values("scale", self.config)[-1]
 
     def _scale(self, scored: Scored, hyper: Hyperparameters) -> float | Tensor:
         if self.adacos is None:

@@ -11,7 +11,7 @@ from model.config import Objective, RDropOn
 from model.data.training_data import TrainingData
 from model.losses.center_loss import CenterLoss
 from model.losses.outlier_exposure import no_match_loss, outlier_exposure
-from model.losses.r_drop import embedding_consistency, multi_label_kl, symmetric_kl
+from model.losses.r_drop import embedding_consistency, multi_label_r_drop, r_drop
 from model.objectives.base import EncodedBatch, Outputs, Regulariser
 
 _OUTLIER_DIVISOR = 4
@@ -23,17 +23,17 @@ class Divergence:
 
     def __init__(self, on: RDropOn, *, multi_label: bool) -> None:
         self._on = on
-        self._of_scores = multi_label_kl if multi_label else symmetric_kl
+        self._of_scores = multi_label_r_drop if multi_label else r_drop
 
     def __call__(self, first: Tensor, second: Tensor, outputs: Outputs) -> Tensor:
-        """Scalar: a quarter of the symmetric divergence, mean over sentences.
+        """Scalar, mean over sentences: half of R-Drop's term, or 1 - cosine of the embeddings.
 
-        With the mean cross-entropy over both passes this is half of the paper's sum, so that the weight is the paper's
-        alpha, per sentence.
+        The raw loss is the mean of both passes, half of the paper's sum. With half of its divergence too, the weight
+        is the paper's alpha.
         """
         if self._on is RDropOn.EMBEDDINGS or outputs.score is None:
             return embedding_consistency(first, second).mean()
-        return self._of_scores(outputs.score(first), outputs.score(second)).mean() / 4
+        return self._of_scores(outputs.score(first), outputs.score(second)).mean() / 2
 
 
 class RDrop(Regulariser):

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from model.data.training_data import TrainingData
 from model.encoder import SentenceEncoder
 from model.encoding import encode_all
 from model.errors import DivergedError
-from model.objectives.base import EncodeRows, TrainingObjective
+from model.objectives.base import EncodeRows, StepLoss, TrainingObjective
 from model.training.distributed import World
 from model.training.start import CHECKPOINT_FILE, Started, start
 
@@ -70,62 +69,55 @@ def train(
     Raises:
         DivergedError: The loss is NaN or infinite; the last checkpoint is kept.
     """
-    world = world or World()
-    begun = start(data, seed, folder, resume=resume, callbacks=callbacks, world=world)
+    begun = start(data, seed, folder, resume=resume, callbacks=callbacks, world=world or World())
     run, config, position = begun.run, data.config, begun.run.state.position
-    last_save = time.monotonic()
+    encode, checkpoints = _encoding(begun), _Checkpoints(begun)
     try:
         begun.notify("on_train_begin")
         while position.epoch < config.epochs and not run.stop:
-            begun.modules.train()
+            run.state.modules.train()
             begun.notify("on_epoch_begin")
             while position.batch < len(run.state.plan):
                 begun.notify("on_batch_begin")
-                rows = run.state.plan[position.batch]
                 begun.optimisation.set_learning_rate(learning_rate_factor(position.step, run.total_steps, config))
                 hyper = hyperparameters(position.step, run.total_steps, config)
-                begun.encoder.embedding_noise_std = hyper["embedding_noise_std"]
-                draws = np.random.default_rng((seed, position.epoch, position.batch, 0xE7))
-                loss = begun.objective.loss(rows, _encoding(begun, world), hyper, draws)
-                run.scalars = _scalars(loss.total, loss.scalars)
+                run.encoder.embedding_noise_std = hyper["embedding_noise_std"]
+                rows = run.state.plan[position.batch]
+                loss = run.objective.loss(rows, encode, hyper, begun.draws())
+                run.n_sentences, run.scalars = len(rows), _scalars(loss)
                 _check_finite(run.scalars["loss"], position, rows)
                 begun.optimisation.backward(loss.total)
-                position.batch += 1
-                run.n_sentences = len(rows)
-                for name, value in run.scalars.items():
-                    position.sums[name] = position.sums.get(name, 0.0) + value
+                position.count_batch(run.scalars)
                 if position.batch % config.gradient_accumulation_steps == 0 or position.batch == len(run.state.plan):
                     begun.optimisation.step()
                     position.step += 1
                     begun.notify("on_step_end")
                     if begun.average is not None:
-                        begun.average.update(begun.modules)
-                    if time.monotonic() - last_save > config.checkpoint_every_s:
-                        _save(begun, world)
-                        last_save = time.monotonic()
+                        begun.average.update(run.state.modules)
+                    checkpoints.save_if_due()
                 begun.notify("on_batch_end")
 
-            with begun.average.applied(begun.modules) if begun.average is not None else nullcontext():
-                run.metrics = world.agree(_measure(begun))
+            with begun.averaged():
+                run.metrics = begun.world.agree(_measure(begun))
                 begun.notify("on_evaluated")
-            position.epoch, position.batch, position.sums = position.epoch + 1, 0, {}
+            position.next_epoch()
             begun.notify("on_epoch_end")
             if position.epoch < config.epochs:
                 run.state.plan = begun.plan_epoch(position.epoch)
-            _save(begun, world)
-            last_save = time.monotonic()
+            checkpoints.save()
     finally:
         begun.notify("on_train_end")
-    world.collect(torch.zeros(1))  # nobody reads the best weights before they are written
-    load_weights(folder / BEST_FILE, begun.modules)
-    remove(begun.modules)
-    begun.modules.eval().cpu()
+    begun.world.collect(torch.zeros(1))  # nobody reads the best weights before they are written
+    load_weights(folder / BEST_FILE, run.state.modules)
+    remove(run.state.modules)
+    run.state.modules.eval().cpu()
     best = position.best_metric or 0.0
-    return Trained(begun.contract, begun.encoder, begun.objective, run.monitor, best, position.best_epoch)
+    return Trained(begun.contract, run.encoder, run.objective, run.monitor, best, position.best_epoch)
 
 
-def _encoding(begun: Started, world: World) -> EncodeRows:
+def _encoding(begun: Started) -> EncodeRows:
     """The encoder over training rows: this process's share, and the other processes' shares beside it."""
+    world = begun.world
 
     def encode(rows: NDArray[np.int64]) -> Tensor:
         sizes = world.share(len(rows))
@@ -133,15 +125,16 @@ def _encoding(begun: Started, world: World) -> EncodeRows:
         mine = rows[begins : begins + sizes[world.rank]]
         batch = begun.table.batch(mine if len(mine) else rows[:1]).to(begun.device)
         with begun.autocast():
-            own: Tensor = begun.encoder(batch)
+            own: Tensor = begun.run.encoder(batch)
         return world.gather(own.float()[: len(mine)], sizes)
 
     return encode
 
 
-def _scalars(total: Tensor, scalars: Mapping[str, Tensor]) -> dict[str, float]:
-    values = torch.stack([total.detach().float(), *(value.float() for value in scalars.values())]).tolist()
-    return dict(zip(["loss", *scalars], values, strict=True))
+def _scalars(loss: StepLoss) -> dict[str, float]:
+    """The figures of a batch in one transfer from the device."""
+    values = torch.stack([loss.total.detach().float(), *(value.float() for value in loss.scalars.values())]).tolist()
+    return dict(zip(["loss", *loss.scalars], values, strict=True))
 
 
 def _check_finite(loss: float, position: Position, rows: NDArray[np.int64]) -> None:
@@ -158,15 +151,30 @@ def _measure(begun: Started) -> dict[str, float]:
     means = {name: total / position.batch for name, total in position.sums.items()}
     metrics: Mapping[str, float] = {}
     if begun.valid_table is not None:
-        head, label_head = begun.objective.head(), begun.objective.label_head()
-        valid = encode_all(begun.encoder, begun.valid_table)
-        metrics = begun.held_out.watch(valid, head, label_head, lambda: begun.encode_training())
+        head, label_head = run.objective.head(), run.objective.label_head()
+        valid = encode_all(run.encoder, begun.valid_table)
+        metrics = begun.held_out.watch(valid, head, label_head, begun.encode_training)
     rate = run.state.optimisers[0].param_groups[0]["lr"]
     return {"epoch": position.epoch + 1, "step": position.step, "learning_rate": rate, **means, **metrics}
 
 
-def _save(begun: Started, world: World) -> None:
-    state = begun.run.state
-    state.generators = world.collect(torch.get_rng_state())
-    if world.is_main:
-        save_checkpoint(begun.run.folder / CHECKPOINT_FILE, state, begun.settings)
+class _Checkpoints:
+    """Writes the run's state, and knows when it is time to write it again."""
+
+    def __init__(self, begun: Started) -> None:
+        self._begun = begun
+        self._saved_at = time.monotonic()
+
+    def save(self) -> None:
+        """All processes have to come here together: each gives the state of its random generator."""
+        run, world = self._begun.run, self._begun.world
+        run.state.generators = world.collect(torch.get_rng_state())
+        if world.is_main:
+            save_checkpoint(run.folder / CHECKPOINT_FILE, run.state, self._begun.settings)
+        self._saved_at = time.monotonic()
+
+    def save_if_due(self) -> None:
+        """By the clock of the main process: at another one it may be a moment earlier."""
+        due = time.monotonic() - self._saved_at > self._begun.run.config.checkpoint_every_s
+        if self._begun.world.agree(due):
+            self.save()

@@ -35,7 +35,7 @@ def test_without_strangers_the_runner_up_group_stands_in() -> None:
     assert 0.5 < parameters.threshold < 0.85
 
 
-def test_the_balanced_rule_is_the_best_of_all_cuts() -> None:
+def test_the_balanced_rule_gives_both_sides_the_same_share() -> None:
     rng = np.random.default_rng(0)
     inside = [candidate("a", float(s), 0.0) for s in rng.normal(0.7, 0.15, 200).clip(0.01, 1)]
     outside = [candidate(None, float(s), 0.0) for s in rng.normal(0.4, 0.15, 300).clip(0.01, 1)]
@@ -43,10 +43,10 @@ def test_the_balanced_rule_is_the_best_of_all_cuts() -> None:
     good = np.array([c.evidence.neighbour_scores["a"] for c in inside])
     bad = np.array([c.evidence.neighbour_scores["x"] for c in outside])
 
-    def balanced(threshold: float) -> float:
-        return float((good >= threshold).mean() + (bad < threshold).mean())
+    def apart(threshold: float) -> float:
+        return abs(float((good >= threshold).mean() - (bad < threshold).mean()))
 
-    assert balanced(chosen) == max(balanced(threshold) for threshold in np.linspace(0, 1, 2001))
+    assert apart(chosen) == pytest.approx(min(apart(threshold) for threshold in np.linspace(0, 1, 2001)))
 
 
 def test_the_scale_makes_confidence_honest() -> None:

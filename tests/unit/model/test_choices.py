@@ -25,8 +25,8 @@ def test_what_is_left_open_follows_the_group_sizes(
     settled, said = settle(Config(), groups(sizes), has_valid=False)
     assert (settled.objective, settled.bag_weight) == (objective, bag_weight)
     assert (settled.epochs, settled.batch_size) == (epochs, batch_size)
-    small = objective is Objective.JOINT
-    assert (settled.table_start, settled.word_dim) == (("lexical", 256) if small else ("random", 128))
+    known = objective is not Objective.IN_BATCH
+    assert (settled.table_start, settled.word_dim) == (("lexical", 256) if known else ("random", 128))
     assert settled.refit
     assert not settle(Config(), groups(sizes), has_valid=True)[0].refit
     assert f"objective {objective}: {len(sizes)} groups" in said

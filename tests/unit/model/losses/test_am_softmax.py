@@ -1,20 +1,24 @@
-"""AM-Softmax per sentence; the mean and the class vectors are tested in test_losses.py."""
+"""AM-Softmax against published values, the formula, a reference library, and where float32 gives out."""
 
 import math
 
 import numpy as np
 import pytest
 import torch
+from pytorch_metric_learning.losses import CosFaceLoss
 from scipy.special import logsumexp
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, normalize
 
+from model.heads.class_head import ClassHead
 from model.losses.am_softmax import am_softmax_logits
 
 COSINES = torch.tensor([[0.8, 0.1, -0.2, 0.55]], dtype=torch.float64)
 FIRST = torch.tensor([0])
 
 
-@pytest.mark.parametrize(("scale", "margin", "expected"), [(30, 0.35, 3.048588658), (64, 0.35, 6.401660178)])
+@pytest.mark.parametrize(
+    ("scale", "margin", "expected"), [(30, 0.0, 0.000552932), (30, 0.35, 3.048588658), (64, 0.35, 6.401660178)]
+)
 def test_reference_values(scale: float, margin: float, expected: float) -> None:
     logits = am_softmax_logits(COSINES, FIRST, margin=margin, scale=scale)
     assert cross_entropy(logits, FIRST).item() == pytest.approx(expected, abs=1e-9)
@@ -28,6 +32,17 @@ def test_matches_the_formula_per_sentence() -> None:
     for row, label, loss in zip(cosines, labels, losses, strict=True):
         rivals = [math.exp(30 * (row[i] + 0.35 - row[label])) for i in range(7) if i != label]
         assert loss.item() == pytest.approx(math.log1p(sum(rivals)), abs=1e-9)
+
+
+def test_over_class_vectors_matches_pytorch_metric_learning() -> None:
+    torch.manual_seed(0)
+    head = ClassHead(11, 8)
+    theirs = CosFaceLoss(num_classes=11, embedding_size=8, margin=0.35, scale=30)
+    with torch.no_grad():
+        theirs.W.copy_(head.weight.T)
+    embeddings, labels = normalize(torch.randn(20, 8), dim=1), torch.randint(0, 11, (20,))
+    ours = cross_entropy(am_softmax_logits(head.cosines(embeddings), labels, margin=0.35, scale=30), labels)
+    torch.testing.assert_close(ours, theirs(embeddings, labels), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("scale", "margin"), [(30.0, 0.35), (30.0, 0.5), (64.0, 0.35), (64.0, 0.5)])

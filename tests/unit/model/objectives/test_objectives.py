@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from scipy.stats import entropy
 from torch import Tensor
 
 from model.config import Config, Objective, make_config
@@ -14,6 +15,7 @@ from model.contract.dataset import Row
 from model.contract.text import TextConfig, TextContract
 from model.data.features import FeatureTable
 from model.data.training_data import TrainingData
+from model.errors import ConfigError
 from model.objectives.factory import make_objective
 from model.objectives.head import HeadObjective
 from model.objectives.multi_label import MultiLabelObjective
@@ -178,3 +180,32 @@ def test_an_epoch_is_cut_as_the_sampler_says(sampler: str) -> None:
     else:
         assert {row for batch in plan for row in batch} == set(range(10))
         assert max(len(batch) for batch in plan) <= 4
+
+
+SMOOTHED = "label_smoothing=0.1"
+FLOOR = entropy([0.9 + 0.1 / 3, 0.1 / 3, 0.1 / 3])
+
+
+def test_a_flood_level_below_the_floor_of_smoothing_is_refused_with_the_floor() -> None:
+    with pytest.raises(ConfigError, match=f"keeps the loss at {FLOOR:.3g} or more"):
+        make("objective=head", SMOOTHED, f"flood_level={0.99 * FLOOR}")
+    make("objective=head", SMOOTHED, f"flood_level={1.01 * FLOOR}")
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "class_weight=balanced",
+        "false_negative_threshold=0.8",
+        'hyperparameter_schedules={"label_smoothing": [[0, 0.1], [1, 0]]}',
+        f'hyperparameter_schedules={{"flood_level": [[0, 0.1], [1, {1.01 * FLOOR}]]}}',
+        "objective=in_batch",
+    ],
+)
+def test_a_low_flood_level_is_left_alone_where_the_loss_may_reach_it(setting: str) -> None:
+    make("objective=head", SMOOTHED, f"flood_level={0.9 * FLOOR}", setting)
+
+
+def test_drawn_columns_have_the_floor_of_their_number() -> None:
+    with pytest.raises(ConfigError, match=f"at {entropy([0.95, 0.05]):.3g} or more"):
+        make("objective=head", SMOOTHED, "flood_level=0.01", "sampled_negatives=1")
