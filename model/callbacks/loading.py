@@ -31,7 +31,7 @@ def load_callback(name: str) -> Callback:
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.append(here)
-    with _blaming(f"--callback {name}"):
+    with _blaming(f"--callback {name}", "mend it"):
         try:
             found = getattr(importlib.import_module(module_name), class_name)
         except (ImportError, AttributeError) as error:
@@ -47,7 +47,7 @@ def load_callback(name: str) -> Callback:
 def _blamed(method: Callable[_P, _R], what: str) -> Callable[_P, _R]:
     @wraps(method)
     def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        with _blaming(what):
+        with _blaming(what, "mend it, then the same command with --resume goes on"):
             result = method(*args, **kwargs)
             _check_state(result)
             return result
@@ -63,16 +63,18 @@ def _check_state(result: object) -> None:
 
 
 @contextmanager
-def _blaming(what: str) -> Iterator[None]:
+def _blaming(what: str, remedy: str) -> Iterator[None]:
     """Code that is not ours may raise anything; a line that says what and where does for all of it."""
     try:
         yield
     except (ConfigError, CallbackError):
         raise
     except Exception as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
         said = " ".join(f"{type(error).__name__}: {error}".split())
-        raise CallbackError(
-            f"{what}: {said} ({place.filename}, line {place.lineno}); mend it, then the same command with --resume "
-            "goes on from the last checkpoint, if there is one"
-        ) from error
+        raise CallbackError(f"{what}: {said}{_place(error)}; {remedy}") from error
+
+
+def _place(error: Exception) -> str:
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_file()]
+    theirs = [frame for frame in frames if frame.filename != __file__]
+    return f" ({theirs[-1].filename}, line {theirs[-1].lineno})" if theirs else ""
