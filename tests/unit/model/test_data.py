@@ -118,7 +118,7 @@ def test_held_out_groups_that_training_never_saw_are_said(tmp_path: Path) -> Non
 @pytest.mark.parametrize("objective", ["head", "sim_cse"])
 def test_unseen_groups_of_one_cannot_be_retrieved(tmp_path: Path, objective: str) -> None:
     files = Files(write(tmp_path, BODY), write(tmp_path, "group\ttext\nother\tx\nanother\ty\n", "v.tsv"))
-    with pytest.raises(TrainingError, match="'another', are not trained on, .* give some group two"):
+    with pytest.raises(TrainingError, match=r"'another', are not trained on, .* give some group two"):
         load_training_data(files, make_config("default", [f"objective={objective}"]), seed=0)
 
 
