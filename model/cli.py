@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from model.config import RECIPES, SECTIONS, ProgressForm, make_config
+from model.config import RECIPES, SECTIONS, ProgressForm, describe_range, make_config
 from model.contract.bundle import load_bundle
 from model.contract.errors import SamesayError
 from model.data.training_data import Files, load_training_data
@@ -20,7 +20,6 @@ from model.progress import say
 if TYPE_CHECKING:
     from model.run import Finished
 
-CONFIG_FILE = "config.json"
 RESULT_FILE = "result.json"
 
 application = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -41,7 +40,7 @@ def train_command(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="name=value; may be given again; samesay settings lists them.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of weights, dropout, batches and the split.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, dropout, batches and the split.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in OUT.")] = False,
     progress: Annotated[ProgressForm, typer.Option(help="How to say where the run stands.")] = ProgressForm.AUTO,
     callback: Annotated[list[str] | None, typer.Option(help="module:Class of your own; may be given again.")] = None,
@@ -51,12 +50,13 @@ def train_command(
     Under torchrun several processes share the work: torchrun --nproc-per-node 2 -m model train ...
     """
     from model.callbacks.loading import load_callback  # torch takes two seconds to import: not for --help
-    from model.run import RunOptions, prepare_folder, run_training
+    from model.run import CONFIG_FILE, RunOptions, prepare_folder, run_training
     from model.training.distributed import joined_world
     from model.training.start import choose_device
 
     started = time.monotonic()
     config = make_config(recipe, settings or [])
+    callbacks = [load_callback(name) for name in callback or []]
     with joined_world(choose_device(config.device)) as world:
         loaded = load_training_data(Files(data, valid, out_of_scope, unlabelled), config, seed)
         if world.is_main:
@@ -64,7 +64,6 @@ def train_command(
             for finding in loaded.findings:
                 say(finding)
             (out / CONFIG_FILE).write_text(loaded.config.model_dump_json(indent=2) + "\n")
-        callbacks = [load_callback(name) for name in callback or []]
         options = RunOptions(seed, resume, progress, callbacks, world)
         try:
             finished = run_training(loaded, out, options)
@@ -107,7 +106,9 @@ def settings_command(
     for section in SECTIONS:
         table = Table("setting", "value", "meaning", title=section.__doc__, title_justify="left")
         for name, info in section.model_fields.items():
-            table.add_row(name, str(getattr(config, name)), info.description)
+            meaning = " ".join(filter(None, (info.description, describe_range(info))))
+            value = getattr(config, name)
+            table.add_row(name, "none" if value is None else str(value), meaning)
         Console().print(table)
 
 

@@ -3,6 +3,7 @@
 SamesayError (model.contract.errors)
  +- ConfigError        a recipe or setting is not usable; names the nearest valid one
  +- TrainingError      a run cannot go on
+     +- CallbackError  a callback of the user's own has failed
      +- RunFolderError the run folder is taken, cannot be written, or holds no run to resume
      +- DivergedError  the loss is no number any more; names the batch
      +- ParityError    the exported graph does not answer like the trained encoder
@@ -21,6 +22,10 @@ class TrainingError(SamesayError):
 
 class RunFolderError(TrainingError):
     """The run folder is taken, cannot be written, or holds no run to resume."""
+
+
+class CallbackError(TrainingError):
+    """A callback of the user's own has failed."""
 
 
 class DivergedError(TrainingError):

@@ -23,6 +23,7 @@ from model.training.distributed import World
 from model.training.loop import Trained, train
 from model.training.start import CHECKPOINT_FILE
 
+CONFIG_FILE = "config.json"
 REFIT_FOLDER = "refit"
 REPORT_FILE = "report.html"
 
@@ -63,7 +64,8 @@ def prepare_folder(out: Path, *, resume: bool) -> None:
     taken = (out / METRICS_FILE).exists() or (out / CHECKPOINT_FILE).exists()
     if taken and not resume:
         raise RunFolderError(f"{out} holds a run already: --resume goes on with it, another --out starts anew")
-    if resume and not taken:
+    # a run that ended before its first checkpoint goes on from its beginning
+    if resume and not (taken or (out / CONFIG_FILE).exists()):
         raise RunFolderError(f"{out} holds no run to resume; leave out --resume to start one")
     out.mkdir(parents=True, exist_ok=True)
 

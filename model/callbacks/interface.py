@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from torch import Tensor
 
@@ -49,6 +50,13 @@ class TrainingRun:
     def falls(self) -> bool:
         """Whether a smaller monitor is a better one."""
         return self.monitor.endswith("loss") or self.monitor == "ece"
+
+
+MOMENTS: Final = (
+    "on_train_begin", "on_epoch_begin", "on_batch_begin", "on_batch_end", "on_step_end", "on_evaluated",
+    "on_epoch_end", "on_train_end",
+)  # fmt: skip
+"""The hooks of a Callback."""
 
 
 class Callback:

@@ -27,6 +27,7 @@ from model.config.kinds import (
     ThresholdRule,
     WeightConstraint,
 )
+from model.config.ranges import describe_range
 from model.config.recipes import RECIPES, make_config
 from model.config.sections import SECTIONS, Config, SchedulePoints
 
@@ -60,6 +61,7 @@ __all__ = [
     "ThresholdRule",
     "WeightConstraint",
     "check_combinations",
+    "describe_range",
     "make_config",
     "warnings_of",
 ]

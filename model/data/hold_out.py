@@ -97,7 +97,7 @@ def _check_labels(path: Path, valid: list[Row], rows: list[Row]) -> list[str]:
     unknown = sorted(names - trained)
     if len(unknown) == len(names):
         raise TrainingError(f"{path}: none of its labels is trained on, such as {unknown[0]!r}; is it the right file?")
-    return [f"{path}: {_share(unknown, names)} labels are not trained on and count as missed"] if unknown else []
+    return [f"{path}: {_share(unknown, names, "labels")} are not trained on and count as missed"] if unknown else []
 
 
 def _check_groups(path: Path, valid: list[Row], rows: list[Row], objective: Objective) -> list[str]:
@@ -119,8 +119,8 @@ def _check_groups(path: Path, valid: list[Row], rows: list[Row], objective: Obje
     if len(unknown) == len(sizes):
         return [f"{path}: none of its groups is trained on: they are {how}"]
     outcome = f"all sentences are {how}" if unseen else "they count as wrong"
-    return [f"{path}: {_share(unknown, sizes)} groups are not trained on: {outcome}"]
+    return [f"{path}: {_share(unknown, sizes, "groups")} are not trained on: {outcome}"]
 
 
-def _share(some: Sequence[str], names: Collection[str]) -> str:
-    return f"{len(some)} of {len(names)}, such as {some[0]!r},"
+def _share(some: Sequence[str], names: Collection[str], what: str) -> str:
+    return f"{len(some)} of its {len(names)} {what} (such as {some[0]!r})"

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from model.callbacks.best_checkpoint import BEST_FILE
 from model.callbacks.interface import Callback
-from model.checkpoint import Position, load_weights, save_checkpoint
+from model.checkpoint import load_weights, save_checkpoint
 from model.config.schedule import hyperparameters, learning_rate_factor
 from model.constraints import remove
 from model.contract.text import TextContract
@@ -85,7 +85,7 @@ def train(
                 rows = run.state.plan[position.batch]
                 loss = run.objective.loss(rows, encode, hyper, begun.draws())
                 run.n_sentences, run.scalars = len(rows), _scalars(loss)
-                _check_finite(run.scalars["loss"], position, rows)
+                _check_finite(begun, data, rows)
                 begun.optimisation.backward(loss.total)
                 position.count_batch(run.scalars)
                 if position.batch % config.gradient_accumulation_steps == 0 or position.batch == len(run.state.plan):
@@ -137,12 +137,16 @@ def _scalars(loss: StepLoss) -> dict[str, float]:
     return dict(zip(["loss", *loss.scalars], values, strict=True))
 
 
-def _check_finite(loss: float, position: Position, rows: NDArray[np.int64]) -> None:
-    if not math.isfinite(loss):
-        raise DivergedError(
-            f"the loss is {loss} at epoch {position.epoch + 1}, batch {position.batch} "
-            f"(rows {rows[:5].tolist()}...); the last checkpoint is kept: start again with a lower learning_rate"
-        )
+def _check_finite(begun: Started, data: TrainingData, rows: NDArray[np.int64]) -> None:
+    loss, position = begun.run.scalars["loss"], begun.run.state.position
+    if math.isfinite(loss):
+        return
+    lines = ", ".join(str(data.train[row].line) for row in rows[:5] if row < len(data.train))
+    kept = "the last checkpoint is kept" if (begun.run.folder / CHECKPOINT_FILE).exists() else "no checkpoint yet"
+    raise DivergedError(
+        f"the loss is {loss} at epoch {position.epoch + 1}, batch {position.batch + 1} (of lines {lines} and others; "
+        f"{kept}): start again with a lower learning_rate, in another --out"
+    )
 
 
 def _measure(begun: Started) -> dict[str, float]:

@@ -159,6 +159,7 @@ def test_labels_need_a_bundle_that_learned_labels(smoke_bundle: Path, trainer, t
         (["train", "{data}", "--out", "{tmp}/r", "--resume"], "holds no run to resume"),
         (["train", "{tmp}/none.tsv", "--out", "{tmp}/r"], "none.tsv cannot be read"),
         (["train", "{one}", "--out", "{tmp}/r"], "at least two groups"),
+        (["train", "{data}", "--out", "{tmp}/r", "--callback", "nowhere:Mine"], "No module named 'nowhere'"),
         (["evaluate", "{tmp}", "{data}"], "holds no bundle"),
     ],
 )
@@ -201,7 +202,9 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(small_data: Pat
         check=False,
     )
     assert done.returncode == 1
-    assert "the loss is nan at epoch" in " ".join(done.stderr.split())
+    said = " ".join(done.stderr.split())
+    assert "the loss is nan at epoch" in said
+    assert "and others; the last checkpoint is kept): start again with a lower learning_rate" in said
     assert (tmp_path / "r" / "checkpoint.safetensors").exists()
     assert not (tmp_path / "r" / "bundle").exists()
 
@@ -217,6 +220,26 @@ def test_a_full_disk_is_an_error_and_the_run_resumes(small_data: Path, trainer, 
     assert (tmp_path / "r" / "checkpoint.safetensors").read_bytes() == before
     assert not list((tmp_path / "r").glob(".*.tmp"))
     trainer("train", small_data, "--out", tmp_path / "r", *LONGER, "--resume")
+
+
+def test_a_run_that_ended_before_its_first_checkpoint_resumes_from_its_beginning(
+    small_data: Path, smoke_bundle: Path, trainer, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
+    arguments = ("train", small_data, "--out", tmp_path / "r", "--recipe", "smoke")
+    first = trainer(*arguments, "--set", "learning_rate=1e20", check=False)
+    assert "no checkpoint yet" in first.stderr
+    named = first.stderr.partition("of lines ")[2].partition(" and others")[0].split(", ")
+    assert len({int(line) for line in named}) == 5
+    assert {int(line) for line in named} <= set(range(2, 1 + len(small_data.read_text().splitlines())))
+    trainer(*arguments, "--resume")
+    assert load_bundle(tmp_path / "r" / "bundle").sha == load_bundle(smoke_bundle).sha
+
+
+def test_a_seed_below_zero_is_refused(small_data: Path, trainer, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    done = trainer("train", small_data, "--out", tmp_path / "r", "--seed", "-1", check=False)
+    assert done.returncode == 2
+    assert "Invalid value for '--seed'" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_ctrl_c_says_how_to_go_on(small_data: Path, trainer, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from model.config import Config, check_combinations, make_config, warnings_of
+from model.config import Config, check_combinations, describe_range, make_config, warnings_of
 from model.errors import ConfigError
 
 
@@ -116,6 +116,22 @@ def test_a_plain_run_is_warned_of_nothing() -> None:
     for objective in ("head", "in_batch", "joint", "multi_label", "sim_cse"):
         config = make_config("default", [f"objective={objective}"])
         assert warnings_of(config, config.model_fields_set) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("pooling", "One of max, mean, last."),
+        ("storage", "One of float32, float16."),
+        ("out_of_scope_score", "One of none, max_cosine, knn, both, energy."),
+        ("embedding_dropout", "At least 0, below 1."),
+        ("buckets", "At least 0, at most 16,777,216."),
+        ("scale", "Above 0."),
+        ("refit", ""),
+    ],
+)
+def test_a_setting_says_which_values_it_can_have(name: str, said: str) -> None:
+    assert describe_range(Config.model_fields[name]) == said
 
 
 def test_every_setting_says_what_it_means() -> None:

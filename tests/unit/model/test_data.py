@@ -112,7 +112,7 @@ def test_held_out_groups_that_training_never_saw_are_said(tmp_path: Path) -> Non
     for own, outcome in ((2, "all sentences are retrieved among themselves"), (3, "they count as wrong")):
         valid = write(tmp_path, "group\ttext\nother\tx\nother\ty\n" + "g1\tz\n" * own, "v.tsv")
         data = load_training_data(Files(write(tmp_path, BODY), valid), Config(), seed=0)
-        assert f"1 of 2, such as 'other', groups are not trained on: {outcome}" in "\n".join(data.findings)
+        assert f"1 of its 2 groups (such as 'other') are not trained on: {outcome}" in "\n".join(data.findings)
 
 
 @pytest.mark.parametrize("objective", ["head", "sim_cse"])
@@ -128,7 +128,7 @@ def test_held_out_labels_that_training_never_saw_are_said(tmp_path: Path) -> Non
     )
     data = load_training_data(Files(path, write(tmp_path, "text\tlabels\nx\ta|z\n", "v.tsv")), Config(), seed=0)
     said = "\n".join(data.findings)
-    assert "1 of 2, such as 'z', labels are not trained on and count as missed" in said
+    assert "1 of its 2 labels (such as 'z') are not trained on and count as missed" in said
     assert "1 labels have one sentence only, such as 'c=d'" in said
     for content, message in [
         ("text\tlabels\nx\tz\n", "none of its labels is trained on, such as 'z'"),

@@ -9,12 +9,12 @@ from torch import nn
 
 from model.callbacks.best_checkpoint import BEST_FILE, BestCheckpoint
 from model.callbacks.early_stopping import EarlyStopping
-from model.callbacks.interface import Callback, TrainingRun
+from model.callbacks.interface import MOMENTS, Callback, TrainingRun
 from model.callbacks.loading import load_callback
 from model.callbacks.progress import METRICS_FILE, ProgressReporter
 from model.checkpoint import Position, RunState, load_weights
 from model.config import Config
-from model.errors import ConfigError
+from model.errors import CallbackError, ConfigError
 from model.progress import JsonNarrator, PlainNarrator, SilentNarrator
 
 
@@ -82,12 +82,45 @@ def test_a_users_callback_is_found_by_name(monkeypatch: pytest.MonkeyPatch, tmp_
     assert type(load_callback("mine_for_samesay:Mine")).__name__ == "Mine"
     for name, message in [
         ("mine_for_samesay", "write module:Class"),
+        (":Mine", "write module:Class"),
         ("mine_for_samesay:Yours", "has no attribute 'Yours'"),
         ("nowhere_at_all:Mine", "No module named 'nowhere_at_all'"),
         ("mine_for_samesay:Other", "not a class derived from"),
     ]:
         with pytest.raises(ConfigError, match=message):
             load_callback(name)
+
+
+def test_what_a_users_callback_raises_is_one_line_with_the_place(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "failing_for_samesay.py").write_text(
+        "from model.callbacks.interface import Callback\n"
+        "class Raises(Callback):\n"
+        "    def on_step_end(self, run):\n"
+        "        raise ValueError('no\\nluck')\n"
+        "    def state_dict(self):\n"
+        "        return {'seen': 3}\n"
+        "class WantsMore(Callback):\n"
+        "    def __init__(self, more): ...\n"
+    )
+    (tmp_path / "broken_for_samesay.py").write_text("x = = 3\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    callback, run = load_callback("failing_for_samesay:Raises"), run_of(tmp_path)
+    callback.on_batch_end(run)
+    place = r"on_step_end: ValueError: no luck \(.*failing_for_samesay.py, line 4\); mend it, then .* --resume"
+    with pytest.raises(CallbackError, match=place):
+        callback.on_step_end(run)
+    with pytest.raises(CallbackError, match=r"'seen' is 3; give a tensor, such as torch.tensor\(3\)"):
+        callback.state_dict()
+    with pytest.raises(CallbackError, match=r"TypeError: .*missing 1 required positional argument: 'more'"):
+        load_callback("failing_for_samesay:WantsMore")
+    with pytest.raises(CallbackError, match="SyntaxError: invalid syntax"):
+        load_callback("broken_for_samesay:Mine")
+
+
+def test_every_moment_is_a_hook() -> None:
+    assert set(MOMENTS) == {name for name in vars(Callback) if name.startswith("on_")}
 
 
 def test_epochs_go_to_a_file_and_uncounted_ones_are_forgotten(tmp_path: Path) -> None:
