@@ -2,8 +2,8 @@
 
 SAMESAY_BENCH_DATA=... python -m benchmarks.bench_scale [--groups 1000 100000]
 
-The trainer itself, from a file of groups of four, objective head, all else at its defaults. Each size runs in a process of
-its own, so that its peak memory is its own: file, sentences, features, weights, optimisers.
+The trainer itself, from a file of groups of four, objective head, all else at its defaults. Each size runs in a process
+of its own, so that its peak memory is its own: file, sentences, features, weights, optimisers.
 """
 
 import argparse
