@@ -223,7 +223,7 @@ def _describe(file: DatasetFile, rows: list[Row], stray: list[Row], kind: Kind) 
             f"{len(duplicates)} texts stand in more than one group ({'; '.join(examples)}): they cannot be told apart"
         )
     if singles:
-        findings.append(f"{len(singles)} groups have one sentence only; give each at least two")
+        findings.append(f"groups of one sentence only: {len(singles)}; give each at least two")
     return findings
 
 

@@ -49,7 +49,7 @@ def test_what_is_odd_about_the_data_is_said(tmp_path: Path) -> None:
     data = load_training_data(Files(path), Config(), seed=0)
     said = "\n".join(data.findings)
     assert "1 texts stand in more than one group (lines 50, 51)" in said
-    assert "1 groups have one sentence only" in said
+    assert "groups of one sentence only: 1" in said
     assert "1 rows without a group count as out of scope" in said
     assert "line 54 left out: 1 cells where the header has 2" in said
     assert data.out_of_scope == ["no group"]
@@ -71,7 +71,7 @@ def test_groups_of_one_cannot_be_paired(tmp_path: Path) -> None:
     given = ["objective=head", "monitor=knn1", "patience=2"]
     data = load_training_data(Files(path), make_config("default", given), seed=0)
     said = "\n".join(data.findings)
-    assert "9 groups have one sentence only" in said
+    assert "groups of one sentence only: 9" in said
     assert "nothing is held out: too few sentences, or no group with three" in said
     assert "monitor has no effect: nothing is held out\npatience has no effect" in said
 
