@@ -141,7 +141,7 @@ def _report_training(finished: "Finished", out: Path, seconds: float) -> None:
     say(f"bundle {bundle.sha[:12]} in {out / 'bundle'} after {seconds:.0f} s")
     for advice in finished.advice:
         say(f"to try: {advice}")
-    say(f"report: {out / 'report.html'}")
+    say(f"report: {finished.report}")
     say(f"next: samesay encoders add {out / 'bundle'} --name NAME")
 
 

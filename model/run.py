@@ -49,9 +49,10 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What a run ends with: its bundle, and what its report advises to try next."""
+    """What a run ends with: its bundle, its report, and what the report advises to try next."""
 
     bundle: Bundle
+    report: Path
     advice: list[str]
 
 
@@ -87,7 +88,8 @@ def run_training(data: TrainingData, out: Path, options: RunOptions) -> Finished
     """
     clock = _Clock()
     trained = _train(data, out, options)
-    scale = fit_last_layer(trained, data) if data.config.last_layer is LastLayer.SVM else None
+    fits_anew = data.config.last_layer is LastLayer.SVM and options.world.is_main
+    scale = fit_last_layer(trained, data) if fits_anew else None
     clock.lap("training")
     held = measure_held_out(trained, data) if options.world.is_main else None
     clock.lap("measuring")
@@ -109,7 +111,7 @@ def run_training(data: TrainingData, out: Path, options: RunOptions) -> Finished
     epochs = read_epochs(out / METRICS_FILE)
     report = gather(data, held.answers, epochs=epochs, decision=held.decision, metrics=held.metrics, seconds=clock.laps)
     write_report(out / REPORT_FILE, report)
-    return Finished(bundle, advise(report))
+    return Finished(bundle, out / REPORT_FILE, advise(report))
 
 
 def _train(data: TrainingData, folder: Path, options: RunOptions) -> Trained:

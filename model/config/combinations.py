@@ -108,17 +108,15 @@ def _evens_out(config: Config) -> bool:
 
 
 def _has_noise(config: Config) -> bool:
-    noises = (config.embedding_dropout, config.output_dropout, config.embedding_noise_std)
-    return any(noises) or "embedding_noise_std" in config.hyperparameter_schedules
+    return any(map(config.uses, ("embedding_dropout", "output_dropout", "embedding_noise_std")))
 
 
 def _rdrop(config: Config) -> bool:
-    weights = (config.rdrop_alpha, config.rdrop_unlabelled_weight)
-    return any(weights) or bool({"rdrop_alpha", "rdrop_unlabelled_weight"} & config.hyperparameter_schedules.keys())
+    return config.uses("rdrop_alpha") or config.uses("rdrop_unlabelled_weight")
 
 
 def _floods(config: Config) -> bool:
-    return config.flood_level > 0 or "flood_level" in config.hyperparameter_schedules
+    return config.uses("flood_level")
 
 
 def _sampled(config: Config) -> bool:
@@ -179,7 +177,7 @@ _REFUSED: Final = (
         "pairs in the batch have no logits of groups to compare: set rdrop_on=embeddings",
     ),
     Rule(
-        lambda c: c.objective is Objective.SIM_CSE and c.rdrop_alpha > 0,
+        lambda c: c.objective is Objective.SIM_CSE and c.uses("rdrop_alpha"),
         "sim_cse compares two passes already; leave rdrop_alpha at 0",
     ),
     Rule(
@@ -304,9 +302,9 @@ _MATTERS: Final[dict[str, Callable[[Config], bool]]] = {
     "logit_adjustment_tau": lambda c: c.logit_adjustment is not LogitAdjustment.NONE,
     "center_loss_weight": _HEAD,
     "outlier_exposure_weight": _HEAD,
-    "outlier_loss": lambda c: _HEAD(c) and c.outlier_exposure_weight > 0,
-    "no_match_cosine": lambda c: _HEAD(c) and c.outlier_exposure_weight > 0,
-    "synthetic_outliers": lambda c: _HEAD(c) and c.outlier_exposure_weight > 0,
+    "outlier_loss": lambda c: c.exposes_outliers,
+    "no_match_cosine": lambda c: c.exposes_outliers,
+    "synthetic_outliers": lambda c: c.exposes_outliers,
     "rdrop_on": _rdrop,
     "flood_mode": _floods,
     "false_accept_target": lambda c: c.threshold_rule == "false_accept_rate",

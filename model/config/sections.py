@@ -275,6 +275,15 @@ class Config(
     Those "chosen from the data", unless somebody set them, are filled in by model/data/choices.py.
     """
 
+    def uses(self, name: str) -> bool:
+        """Whether a weight or level is other than 0, now or by its schedule."""
+        return bool(getattr(self, name)) or name in self.hyperparameter_schedules
+
+    @property
+    def exposes_outliers(self) -> bool:
+        """Whether sentences of no group are learnt from, which takes class vectors to keep them away from."""
+        return self.objective.has_class_vectors and self.uses("outlier_exposure_weight")
+
     @property
     def posthoc_tau(self) -> float:
         """Share of the training prior to be taken out of the scores once training is over."""

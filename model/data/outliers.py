@@ -22,7 +22,7 @@ _SHRINKAGE = 2
 def make_outliers(data: TrainingData, seed: int) -> list[str]:
     """As many as there are training sentences, up to a limit; none where the settings do not ask for them."""
     config = data.config
-    if not (config.outlier_exposure_weight and config.synthetic_outliers and config.objective.has_class_vectors):
+    if not (config.exposes_outliers and config.synthetic_outliers):
         return []
     texts, groups = [row.text for row in data.train], [row.group or "" for row in data.train]
     rng = np.random.default_rng((seed, 0x0D0))

@@ -141,7 +141,7 @@ def _share_strangers(
     """Texts of no group to learn from, and those to choose the threshold by: never the same."""
     texts = [row.text for row in stray]
     given = [row.text for row in read_rows(files.out_of_scope).rows] if files.out_of_scope else []
-    if not config.outlier_exposure_weight or not config.objective.has_class_vectors:
+    if not config.exposes_outliers:
         return [], given or texts
     if given or not texts:
         if not texts and not config.synthetic_outliers:
@@ -159,7 +159,7 @@ def _share_strangers(
 
 
 def _read_unlabelled(files: Files, config: Config, findings: list[str]) -> list[str]:
-    weighted = config.rdrop_unlabelled_weight > 0 or "rdrop_unlabelled_weight" in config.hyperparameter_schedules
+    weighted = config.uses("rdrop_unlabelled_weight")
     if files.unlabelled is None:
         if weighted:
             raise ConfigError("rdrop_unlabelled_weight is set, but no --unlabelled FILE is given")

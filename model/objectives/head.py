@@ -74,7 +74,7 @@ class HeadObjective(TrainingObjective):
         adjust = config.logit_adjustment is LogitAdjustment.LOSS
         prior = log_prior(_seen(counts, config), tau=config.logit_adjustment_tau) if adjust else None
         self._prior = _left_prior(counts, config)
-        self._has_no_match = config.outlier_exposure_weight > 0 and config.outlier_loss is OutlierLoss.NO_MATCH
+        self._has_no_match = config.exposes_outliers and config.outlier_loss is OutlierLoss.NO_MATCH
         self.register_buffer("_log_prior", prior, persistent=False)
         several = config.sub_centers > 1
         self.register_buffer("_assigned", torch.zeros(len(data.labels), config.sub_centers) if several else None)

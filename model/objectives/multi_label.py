@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from model.config import MultiLabelLoss
-from model.config.schedule import Hyperparameters
+from model.config.schedule import Hyperparameters, planned_values
 from model.contract.head import LabelHead as StoredLabelHead
 from model.data.batching import BatchPlan, length_batches
 from model.data.features import FeatureTable
@@ -32,8 +32,9 @@ class MultiLabelObjective(TrainingObjective):
         self._replaced: StoredLabelHead | None = None
         self._lengths = table.lengths[: len(data.train)]
         self.layer = LabelHead(len(data.labels), dim)
-        self.register_buffer("_targets", torch.from_numpy(data.label_targets.values), persistent=False)
-        self.register_buffer("_known", torch.from_numpy(data.label_targets.known), persistent=False)
+        targets = data.label_targets
+        self.register_buffer("_targets", torch.from_numpy(targets.values), persistent=False)
+        self.register_buffer("_known", torch.from_numpy(targets.known), persistent=False)
 
     def plan(self, rng: np.random.Generator, encode_training: EncodeTraining) -> BatchPlan:
         return length_batches(self._lengths, self.config.batch_size, rng)
@@ -50,7 +51,7 @@ class MultiLabelObjective(TrainingObjective):
         if self._replaced is not None:
             return self._replaced
         doubled = 2 if self.config.multi_label_loss is MultiLabelLoss.ZLPR else 1
-        factor = doubled * self.config.scale
+        factor = doubled * planned_values("scale", self.config)[-1]
         weights = (factor * self.layer.weights()).cpu().numpy().astype(np.float16).astype(np.float32)
         bias = (factor * self.layer.bias()).cpu().numpy().astype(np.float16).astype(np.float32)
         return StoredLabelHead(tuple(self._names), weights, bias)

@@ -1,7 +1,5 @@
 """Terms beside the raw loss: R-Drop with and without labels, center loss, outlier exposure."""
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -125,10 +123,13 @@ def make_regularisers(data: TrainingData, dim: int, synthetic: NDArray[np.int64]
     """Those whose weight is not 0, now or by a schedule; `synthetic` are the rows of made outliers."""
     config = data.config
     divergence = Divergence(config.rdrop_on, multi_label=config.objective is Objective.MULTI_LABEL)
-    makers: dict[str, Callable[[], Regulariser]] = {
-        "rdrop_alpha": lambda: RDrop(divergence),
-        "rdrop_unlabelled_weight": lambda: UnlabelledRDrop(data.unlabelled_rows, divergence),
-        "center_loss_weight": lambda: Centers(data, dim),
-        "outlier_exposure_weight": lambda: OutlierExposure(data.outlier_rows, synthetic),
-    }
-    return [make() for name, make in makers.items() if getattr(config, name) or name in config.hyperparameter_schedules]
+    terms: list[Regulariser] = []
+    if config.uses("rdrop_alpha"):
+        terms.append(RDrop(divergence))
+    if config.uses("rdrop_unlabelled_weight"):
+        terms.append(UnlabelledRDrop(data.unlabelled_rows, divergence))
+    if config.uses("center_loss_weight") and config.objective.has_class_vectors:
+        terms.append(Centers(data, dim))
+    if config.exposes_outliers:
+        terms.append(OutlierExposure(data.outlier_rows, synthetic))
+    return terms

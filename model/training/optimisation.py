@@ -43,6 +43,15 @@ class Optimisation:
         half = config.precision is Precision.FLOAT16
         self.scaler = torch.amp.GradScaler(device.type, enabled=half)
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """What half precision has learnt of the gradients' size; the optimisers' own state is kept apart."""
+        return {name: torch.tensor(value) for name, value in self.scaler.state_dict().items()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take back what `state_dict` gave."""
+        if state:
+            self.scaler.load_state_dict({name: value.item() for name, value in state.items()})
+
     def set_learning_rate(self, factor: float) -> None:
         """Multiply the peak of every group by the schedule's factor."""
         for optimiser in self.optimisers:

@@ -132,7 +132,7 @@ def start(
     average = _average(modules, objective, config.ema_decay)
     every = [*_own_callbacks(config, project, watches=bool(data.valid)), *callbacks]
     held_out = HeldOut(data, has_head=objective.head() is not None)
-    state = RunState(modules, optimisation.optimisers, _stateful(every, average))
+    state = RunState(modules, optimisation.optimisers, _stateful(every, optimisation, average))
     begun = Started(
         run=TrainingRun(config, folder, encoder, objective, state, world.is_main, monitor=held_out.monitor),
         contract=contract,
@@ -190,9 +190,12 @@ def _own_callbacks(config: Config, project: Callable[[], None], *, watches: bool
     ]
 
 
-def _stateful(callbacks: Sequence[Callback], average: WeightAverage | None) -> dict[str, Stateful]:
+def _stateful(
+    callbacks: Sequence[Callback], optimisation: Optimisation, average: WeightAverage | None
+) -> dict[str, Stateful]:
     """What a checkpoint keeps beside weights and optimisers."""
     named: dict[str, Stateful] = {f"callback{number}": callback for number, callback in enumerate(callbacks)}
+    named["optimisation"] = optimisation
     return named if average is None else named | {"average": average}
 
 

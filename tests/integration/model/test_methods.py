@@ -57,6 +57,8 @@ METHODS = {
     "objective=in_batch": ["hard_batches=true"],
     "objective=sim_cse": [],
     "num_layers=2": [],
+    'hyperparameter_schedules={"outlier_exposure_weight": [[0.3, 0], [0.6, 1]]}': [],
+    "outlier_exposure_weight=1": ["objective=in_batch", "center_loss_weight=1"],
 }
 
 
@@ -76,7 +78,8 @@ def epochs_of(out: Path) -> list[dict[str, float]]:
 
 @pytest.mark.parametrize("setting", METHODS)
 def test_each_method_trains_and_exports(small_data: Path, tmp_path: Path, setting: str) -> None:
-    objective = [] if setting.startswith("objective") else ["objective=head"]
+    own = any(name.startswith("objective") for name in (setting, *METHODS[setting]))
+    objective = [] if own else ["objective=head"]
     bundle = train(Files(small_data), tmp_path / "r", *objective, setting, *METHODS[setting], "epochs=3")
     losses = [epoch["loss"] for epoch in epochs_of(tmp_path / "r")]
     assert losses[-1] < losses[0]

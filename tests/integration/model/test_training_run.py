@@ -37,6 +37,7 @@ EVERYTHING = (
     "gradient_accumulation_steps=2",
     "batch_size=16",
     "center_loss_weight=0.1",
+    "precision=float16",
 )
 
 

@@ -41,7 +41,8 @@ def test_unusable_settings_name_the_remedy(recipe: str, setting: str, message: s
 @pytest.mark.parametrize(("loss", "margin"), [("am_softmax", 0.35), ("arcface", 0.5), ("a_softmax", 4)])
 def test_each_margin_loss_has_its_usual_margin(loss: str, margin: float) -> None:
     assert make_config("default", [f"margin_loss={loss}"]).margin == margin
-    assert make_config("default", [f"margin_loss={loss}", "margin=1e-3"] if loss != "a_softmax" else []).margin != 4
+    own = 3.0 if loss == "a_softmax" else 0.1
+    assert make_config("default", [f"margin_loss={loss}", f"margin={own}"]).margin == own
 
 
 @pytest.mark.parametrize(("name", "loss"), [("cosface", "am_softmax"), ("sphereface", "a_softmax")])
@@ -136,3 +137,12 @@ def test_a_setting_says_which_values_it_can_have(name: str, said: str) -> None:
 
 def test_every_setting_says_what_it_means() -> None:
     assert [name for name, info in Config.model_fields.items() if not info.description] == []
+
+
+def test_what_only_a_schedule_turns_on_is_in_use() -> None:
+    config = make_config(
+        "default", ["objective=head", 'hyperparameter_schedules={"outlier_exposure_weight": [[0.5, 1]]}']
+    )
+    assert config.exposes_outliers
+    assert not make_config("default", ["objective=in_batch", "outlier_exposure_weight=1"]).exposes_outliers
+    assert not make_config("default", ["objective=head"]).uses("flood_level")
