@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from index.backends.faiss_cpu import FaissIndex, load_faiss
 from index.backends.rows import RowFilter, RowMask, Rows
-from index.ranking import ids_of, missing, rank, score_rows
+from index.ranking import missing
 from index.spec import IndexSpec, choose_pq_m
 from index.types import Neighbours, Vectors
 
@@ -114,8 +114,7 @@ class IvfPqIndex(FaissIndex):
 
     def _search_block(self, queries: Vectors, k: int, wanted: int, nprobe: int, only: RowFilter | None) -> Neighbours:
         found = self.candidates(queries, wanted, nprobe, only)
-        scores = score_rows(queries, self.rows.vectors, found)
-        best = rank(ids_of(self.rows.record_ids, found), scores, k)
+        best = self.best_of(queries, found, k)
         # Lists may be empty or filtered away, but there are k rows: `search_rows` has seen to that.
         return self.settle(best, best.record_ids[:, -1] < 0, queries, only)
 

@@ -222,6 +222,16 @@ def test_duplicates_fill_k_with_the_best_score(make_index: MakeIndex) -> None:
     assert (found.record_ids % 50 == np.arange(50)[:, None]).all()
 
 
+def test_ivf_pq_answers_ties_among_its_candidates_in_order_of_record_id() -> None:
+    # 20 records share a vector, all of them candidates: the k-th place lies inside the tie.
+    distinct = make_vectors(300, 32, seed=6, n_groups=300)
+    ids = np.random.default_rng(2).permutation(6_000).astype(np.int64)
+    spec = IndexSpec(kind=IndexKind.IVF_PQ, nlist=64, nprobe=64, rerank=40)
+    found = build(ids, distinct[np.arange(6_000) % 300], spec).search(distinct, 10)
+    for number in range(300):
+        assert found.record_ids[number].tolist() == sorted(ids[number::300].tolist())[:10]
+
+
 @every
 def test_one_vector_for_all_records(make_index: MakeIndex) -> None:
     vectors = np.repeat(make_vectors(1, 20, seed=8), 5_000, axis=0)
