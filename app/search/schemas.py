@@ -6,6 +6,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from app.schemas import Answer, Sentence, Strict
+from app.search.filters import SearchFilter
 from model.contract.decision import Outcome
 from model.contract.prior import Prior
 
@@ -33,6 +34,7 @@ class SearchRequest(Strict):
     group_by: Annotated[GroupBy, Field(strict=False)] | None = Field(
         default=None, description="group: the best record of each group; records without a group are left out"
     )
+    filter: SearchFilter | None = Field(default=None, description="which records count: by group and metadata")
     min_score: Annotated[float, Field(ge=-1, le=1)] | None = Field(default=None, description="least cosine")
     release: Annotated[int, Field(ge=1)] | None = Field(default=None, description="refuse any other release")
 
