@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from app.schemas import Answer, Sentence, Strict
 from app.search.filters import SearchFilter
+from app.serving.terms import Filter
 from model.contract.decision import Outcome
 from model.contract.prior import Prior
 
@@ -48,6 +49,11 @@ class SearchRequest(Strict):
                 "send fewer queries at once, or a smaller k"
             )
         return self
+
+    @property
+    def wanted(self) -> Filter | None:
+        """Which records count; None for all."""
+        return None if self.filter is None else self.filter.compiled
 
     @property
     def sentences(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import difflib
+import math
 from itertools import islice
 from typing import Any, Final
 
@@ -76,7 +77,7 @@ class SearchService:
         if request.group_by is GroupBy.GROUP:
             found, results = await self._search_groups(release, request, receive)
         else:
-            found = await self._look_up(release, request.sentences, request.k, receive)
+            found = await self._look_up(release, request.sentences, request.k, receive, request.wanted)
             results = _results(found, request.min_score)
         body = {
             "release": release.key.number,
@@ -138,10 +139,10 @@ class SearchService:
         most = min(release.view.index.count, max(request.k, _MOST_LOOKED_AT // len(request.sentences)))
         fetched = max(1, min(wanted * _OVERFETCH, most))
         while True:
-            found = await self._look_up(release, request.sentences, fetched, receive)
+            found = await self._look_up(release, request.sentences, fetched, receive, request.wanted)
             results = [best_of_each_group(result) for result in _results(found, request.min_score)]
             if fetched >= most or all(
-                len(result) >= wanted or _is_below(scores, request.min_score)
+                len(result) >= wanted or _is_last(scores[-1], request.min_score)
                 for result, scores in zip(results, found.scores, strict=True)
             ):
                 return found, [result[: request.k] for result in results]
@@ -167,9 +168,9 @@ def _no_group(groups: GroupSizes, group: str) -> str:
     return f"no record is in the group {group!r}" + (f"; did you mean {near[0]!r}?" if near else "")
 
 
-def _is_below(scores: list[float], min_score: float | None) -> bool:
-    """Whether the farthest neighbour is too far already, so that looking further is in vain."""
-    return min_score is not None and scores[-1] < min_score
+def _is_last(score: float, min_score: float | None) -> bool:
+    """Whether looking further than a neighbour of this score is in vain: it is too far already, or there is none."""
+    return score == -math.inf or (min_score is not None and score < min_score)
 
 
 def _results(found: Found, min_score: float | None) -> list[list[dict[str, Any]]]:
