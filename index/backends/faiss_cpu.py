@@ -41,7 +41,7 @@ class FaissIndex(RowIndex):
 
     def __init__(self, rows: Rows, threads: int) -> None:
         super().__init__(rows)
-        self._threads = threads
+        self.threads = threads
         self.faiss = load_faiss()
 
     def exact(self, queries: Vectors, k: int, only: RowFilter | None) -> Neighbours:
@@ -107,7 +107,7 @@ class FaissIndex(RowIndex):
     def limit_threads(self) -> None:
         """Before every call of FAISS: how many threads it may use."""
         # OpenMP keeps this number for each calling thread, so setting it once for the process would not do.
-        self.faiss.omp_set_num_threads(self._threads)
+        self.faiss.omp_set_num_threads(self.threads)
 
 
 class FlatIndex(FaissIndex):

@@ -1,6 +1,7 @@
 """Choosing how many lists to look into and how many candidates to score again, by measuring against exact search."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -10,7 +11,7 @@ from index.backends.exact import TIE, search_exact
 from index.backends.faiss_ivf import TUNED_K, IvfPqIndex
 from index.backends.rows import Rows
 from index.spec import IndexSpec, choose_pq_m
-from index.types import Neighbours, Vectors
+from index.types import Vectors
 
 RERANKS: Final = (3, 4, 6, 8, 12, 16, 24, 40)
 """Candidates for each neighbour wanted that are tried, in this order."""
@@ -31,19 +32,28 @@ CANDIDATE_NS: Final = 0.5
 batches of 64, one thread."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Trial:
     """Queries with the truth about them.
 
     Attributes:
+        rows: What is searched.
         queries: (n, dim) float32.
         own_rows: (n,) the row each query was made from, which is no answer to it; -1 for a query from outside.
-        floors: (n,) score from which a row counts as one of the exact 10 neighbours.
     """
 
+    rows: Rows
     queries: Vectors
     own_rows: NDArray[np.int64]
-    floors: NDArray[np.float32]
+
+    @cached_property
+    def floors(self) -> NDArray[np.float32]:
+        """(n,) score from which a row counts as one of the exact 10 neighbours; takes a search of all rows."""
+        # Row numbers stand in for record ids, so that the row a query was made from can be left out.
+        exact = search_exact(self.queries, np.arange(len(self.rows)), self.rows.vectors, TUNED_K + 1, None)
+        is_own = exact.record_ids == self.own_rows[:, None]
+        scores = np.sort(np.where(is_own, -np.inf, exact.scores), axis=1)
+        return scores[:, -TUNED_K] - np.float32(TIE)
 
 
 def tune(index: IvfPqIndex, trial: Trial, target: float) -> IndexSpec:
@@ -88,9 +98,8 @@ def make_trials(rows: Rows, queries: Vectors | None) -> tuple[Trial, Trial]:
         own_rows = random.permutation(len(rows))[: 2 * SAMPLE]
         chosen = _moved(rows.vectors, own_rows, random)
     half = len(chosen) // 2
-    floors = _floors(rows, chosen, own_rows)
-    first = Trial(queries=chosen[:half], own_rows=own_rows[:half], floors=floors[:half])
-    return first, Trial(queries=chosen[half:], own_rows=own_rows[half:], floors=floors[half:])
+    first = Trial(rows=rows, queries=chosen[:half], own_rows=own_rows[:half])
+    return first, Trial(rows=rows, queries=chosen[half:], own_rows=own_rows[half:])
 
 
 def _moved(vectors: Vectors, own_rows: NDArray[np.int64], random: np.random.Generator) -> Vectors:
@@ -101,14 +110,6 @@ def _moved(vectors: Vectors, own_rows: NDArray[np.int64], random: np.random.Gene
     moved = vectors[own_rows] + NOISE * noise
     moved /= np.linalg.norm(moved, axis=1, keepdims=True)
     return np.ascontiguousarray(moved, dtype=np.float32)
-
-
-def _floors(rows: Rows, queries: Vectors, own_rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    # Row numbers stand in for record ids, so that the row a query was made from can be left out.
-    exact: Neighbours = search_exact(queries, np.arange(len(rows)), rows.vectors, TUNED_K + 1, None)
-    is_own = exact.record_ids == own_rows[:, None]
-    scores = np.sort(np.where(is_own, -np.inf, exact.scores), axis=1)
-    return scores[:, -TUNED_K] - np.float32(TIE)
 
 
 def _recalls(index: IvfPqIndex, trial: Trial, nprobe: int, reranks: tuple[int, ...] = RERANKS) -> list[float]:
