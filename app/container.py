@@ -119,6 +119,7 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
         Housekeeper(settings.data),
         poll_s=settings.poll_s,
         wait_visible_s=settings.wait_visible_s,
+        observe_lag=metrics.followed,
     )
     metrics.watch(serving)
     batcher = MicroBatcher(

@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 
+from app.memory import give_back_free_memory
 from app.serving.compacting import compactor_of
 from app.serving.release import ServingRelease
 from app.serving.snapshots import BuildError
@@ -118,6 +119,7 @@ class Housekeeper:
         try:
             base = compactor_of(release.key, release.bundle, self._data, release.target_recall).fold(view)
             release.rebase(base, view)
+            give_back_free_memory()
             prune_snapshots(release.key.folder(self._data), keep=keep)
         except (OSError, BuildError, VectorIndexError) as error:
             # the database has everything: the price is a slower start
