@@ -75,7 +75,12 @@ class RecordLabel(Base):
 
 
 class ChangeLogEntry(Base):
-    """One change of one record; gap-free in its collection, in the order of the commits, and without text."""
+    """One change of one record; gap-free in its collection, in the order of the commits, and without text.
+
+    Attributes:
+        tag: Random, the same for all changes of one unit of work: a database restored from a backup that has written
+            other changes since has other tags at the same sequence numbers. 0 in changes from before there were tags.
+    """
 
     __tablename__ = "changes"
     __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
@@ -84,3 +89,4 @@ class ChangeLogEntry(Base):
     seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     record_id: Mapped[int] = mapped_column(BigInteger)
     op: Mapped[str] = mapped_column(String(16))
+    tag: Mapped[int] = mapped_column(BigInteger, server_default="0")

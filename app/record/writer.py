@@ -1,8 +1,9 @@
 """Changes of records: the rows, their labels and the change log, in one transaction and in sequence order."""
 
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session
@@ -13,6 +14,9 @@ from app.group.repository import GroupRepository
 from app.record.content import content_hash
 from app.record.schemas import RecordDraft
 from app.record.tables import Change, ChangeLogEntry, Record, RecordLabel
+
+_TAG_BITS: Final = 62
+"""Of the random tag of a writer's changes; non-negative in a signed 64-bit column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,7 @@ class RecordWriter:
     def __init__(self, session: Session, collection_id: int) -> None:
         self._session = session
         self._collection_id = collection_id
+        self._tag = secrets.randbits(_TAG_BITS)
 
     def upsert(self, drafts: Sequence[RecordDraft]) -> list[Written]:
         """Create or replace records, each id once; the same content changes nothing."""
@@ -159,7 +164,7 @@ class RecordWriter:
 
     def _log(self, entries: Iterable[tuple[int, int, Change]]) -> None:
         rows = [
-            {"collection_id": self._collection_id, "seq": seq, "record_id": record_id, "op": op}
+            {"collection_id": self._collection_id, "seq": seq, "record_id": record_id, "op": op, "tag": self._tag}
             for seq, record_id, op in entries
         ]
         self._session.execute(insert(table_of(ChangeLogEntry)), rows)

@@ -1,10 +1,15 @@
 """Both databases are migrated to what the tables say, and take rows afterwards."""
 
+from collections.abc import Callable
+
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import insert, select, text
 
+from app import migrating
 from app.container import connect_database, open_database
 from app.db import Database
 from app.errors import SchemaOutdatedError
@@ -54,17 +59,41 @@ def test_a_database_at_another_schema_is_refused_or_upgraded(settings: Settings)
         open_database(settings)
 
 
-def test_downgrade_leaves_nothing(settings: Settings) -> None:
-    from alembic import command
-    from sqlalchemy import inspect
+def move(database: Database, direction: Callable[[Config, str], None], revision: str) -> None:
+    """Upgrade or downgrade to a revision."""
+    with database.engine.connect().execution_options(writes=True) as connection, connection.begin():
+        direction(migrating._config(connection), revision)
 
-    from app import migrating
+
+def test_changes_get_a_tag_and_lose_it_again(settings: Settings) -> None:
+    """Rows from before have tag 0; what is inserted afterwards keeps its own; going back keeps the rows."""
+    database = connect_database(settings)
+    try:
+        move(database, command.upgrade, "0001")
+        database.write(lambda session: session.add(Collection(name="faq", settings={}))).result()
+        entry = "INSERT INTO changes (collection_id, seq, record_id, op"
+        database.write(lambda session: session.execute(text(f"{entry}) VALUES (1, 1, 7, 'upsert')"))).result()
+        move(database, command.upgrade, "0002")
+        database.write(
+            lambda session: session.execute(text(f"{entry}, tag) VALUES (1, 2, 8, 'delete', {2**62 - 1})"))
+        ).result()
+        tags = database.read(lambda session: session.execute(text("SELECT seq, tag FROM changes ORDER BY seq")).all())
+        assert tags == [(1, 0), (2, 2**62 - 1)]
+        move(database, command.downgrade, "0001")
+        rows = database.read(lambda session: session.execute(text("SELECT * FROM changes ORDER BY seq")).all())
+        assert rows == [(1, 1, 7, "upsert"), (1, 2, 8, "delete")]
+        move(database, command.upgrade, "0002")
+    finally:
+        database.close()
+
+
+def test_downgrade_leaves_nothing(settings: Settings) -> None:
+    from sqlalchemy import inspect
 
     database = connect_database(settings)
     try:
         migrating.upgrade(database.engine)
-        with database.engine.connect().execution_options(writes=True) as connection, connection.begin():
-            command.downgrade(migrating._config(connection), "base")
+        move(database, command.downgrade, "base")
         assert set(inspect(database.engine).get_table_names()) <= {"alembic_version"}
     finally:
         database.close()

@@ -135,6 +135,16 @@ def test_a_group_is_detached_or_deleted_with_its_records(database: Database, faq
     assert [entry[0] for entry in log(database)] == [1, 2, 3, 4, 5, 6, 7]
 
 
+def test_changes_carry_the_tag_of_the_unit_that_made_them(database: Database, faq: int) -> None:
+    upsert(database, draft("r1"), draft("r2"))
+    upsert(database, draft("r1", "another"))
+    delete(database, "r1", "r2")
+    tags = database.read(lambda s: list(s.scalars(select(ChangeLogEntry.tag).order_by(ChangeLogEntry.seq))))
+    assert all(0 < tag < 2**62 for tag in tags)
+    assert tags[0] == tags[1] and tags[3] == tags[4]
+    assert len({tags[0], tags[2], tags[3]}) == 3
+
+
 def test_deleting_a_collection_leaves_nothing_of_it(database: Database, faq: int) -> None:
     upsert(database, draft("r1", group="g", labels=("a",)))
 
