@@ -157,3 +157,11 @@ def test_an_unreadable_file_is_refused(text_json: str) -> None:
 def test_a_token_twice_is_refused() -> None:
     with pytest.raises(BundleDamagedError, match="twice"):
         TextContract(TextConfig(), ["same", "same"])
+
+
+def test_a_full_cache_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    cold = make_contract()
+    expected = [cold.tokenise(text) for text in ("怎么退款呢", "refund of orders", "怎么退款呢")]
+    monkeypatch.setattr("model.contract.text._CACHED", 2)
+    full = make_contract()
+    assert [full.tokenise(text) for text in ("怎么退款呢", "refund of orders", "怎么退款呢")] == expected
