@@ -1,13 +1,27 @@
 """Collections in the database, and the sequence that orders their changes."""
 
-from sqlalchemy import delete, func, select, update
+from typing import Final
+
+from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from app.collection.tables import Collection
+from app.db import table_of
 from app.errors import NotFoundError
 from app.group.tables import Group
 from app.record.tables import ChangeLogEntry, Record, RecordLabel
 from app.release.tables import Release
+
+_COLLECTIONS = table_of(Collection)
+
+# built once: see RecordWriter
+_LOCKED: Final = select(Collection).where(Collection.name == bindparam("name")).with_for_update()
+_TAKE: Final = (
+    update(_COLLECTIONS)
+    .where(_COLLECTIONS.c.id == bindparam("collection_id"))
+    .values(last_seq=_COLLECTIONS.c.last_seq + bindparam("n"))
+    .returning(_COLLECTIONS.c.last_seq)
+)
 
 
 class CollectionRepository:
@@ -30,8 +44,7 @@ class CollectionRepository:
 
     def get_locked(self, name: str) -> Collection:
         """`get`, keeping every other writer of this collection out until the transaction ends."""
-        statement = select(Collection).where(Collection.name == _clean(name)).with_for_update()
-        return self._found(self._session.scalars(statement).first(), name)
+        return self._found(self._session.scalars(_LOCKED, {"name": _clean(name)}).first(), name)
 
     def list_page(self, after: int, limit: int) -> list[Collection]:
         """Up to `limit` collections past the id `after`, oldest first."""
@@ -56,14 +69,8 @@ class CollectionRepository:
         Returns:
             The first of them.
         """
-        statement = (
-            update(Collection)
-            .where(Collection.id == collection_id)
-            .values(last_seq=Collection.last_seq + n)
-            .returning(Collection.last_seq)
-            .execution_options(synchronize_session=False)
-        )
-        return self._session.execute(statement).scalar_one() - n + 1
+        taken = self._session.execute(_TAKE, {"collection_id": collection_id, "n": n}).scalar_one()
+        return int(taken) - n + 1
 
     def bump(self, collection: Collection) -> None:
         """Count up the version after a change."""

@@ -12,7 +12,7 @@ from model.contract.errors import BundleDamagedError
 from model.contract.text import GRAM_BYTES, Features, TextContract, Tokens, pad
 
 BATCH_CELLS: Final = 4096
-"""Vectors that one call may gather, but for a few sentences: so many stay in a core's cache, where a gram costs 0.04 us.
+"""Vectors that one call may gather, but for a few sentences: so many stay in a core's cache, a gram at 0.04 us.
 
 In larger calls it costs 0.15 us, and twenty of a token's grams as much as its step of the recurrence.
 """
