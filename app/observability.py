@@ -102,7 +102,7 @@ class _IndexCollector(Collector):
         seq = GaugeMetricFamily("samesay_index_applied_seq", "Last searchable change", labels=["collection"])
         info = GaugeMetricFamily("samesay_release_info", "Active releases", labels=["collection", "release", "encoder"])
         for release in self._serving.releases:
-            name, stats = [release.key.collection], release.index.stats()
+            name, stats = [release.key.collection], release.view.index.stats()
             vectors.add_metric(name, stats.count)
             delta.add_metric(name, stats.delta)
             dead.add_metric(name, stats.tombstones / max(1, stats.base + stats.delta))

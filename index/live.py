@@ -2,8 +2,6 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -14,7 +12,6 @@ from index.backends.rows import FrozenIndex, Rows
 from index.checks import check_ids, check_rows, check_vectors
 from index.factory import build
 from index.overlay import Overlay
-from index.snapshot import Snapshot, load_snapshot, save_snapshot, snapshot_folder
 from index.spec import IndexSpec, choose_spec
 from index.state import IndexStats, LiveState
 from index.types import Allowed, Ids, Neighbours, Vectors
@@ -24,16 +21,6 @@ COMPACT_ROWS: Final = 5_000
 
 COMPACT_SHARE: Final = 0.1
 """Changes, as a share of the base, from which a large index is compacted."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """One call of `apply`, checked."""
-
-    record_ids: Ids
-    vectors: Vectors
-    deleted_ids: Ids
-    seq: int
 
 
 class LiveIndex:
@@ -55,31 +42,21 @@ class LiveIndex:
         self._overlay = Overlay(base, applied_seq)
         # Readers take this reference and nothing else. Writers replace it, holding _writing.
         self._state = self._overlay.state
-        # Guards _overlay, _journal and the replacing of _state. There is one writer by contract; the lock keeps a
-        # second one, and the end of a compaction, from interleaving with it. No search ever waits for it.
+        # Guards _overlay and the replacing of _state. There is one writer by contract; the lock keeps a second one, and
+        # the end of a compaction, from interleaving with it. No search ever waits for it.
         self._writing = threading.Lock()
         # Held through a whole compaction, so that there is one at a time. Taken before _writing, never after.
         self._compacting = threading.Lock()
-        self._journal: list[_Change] | None = None  # changes since the compaction that is running took its rows
 
     @classmethod
     def empty(cls, dim: int, *, choose: Callable[[int, int], IndexSpec] = choose_spec) -> "LiveIndex":
         """An index of no records, at sequence number 0."""
         return cls(ExactIndex(Rows.sorted(np.empty(0, np.int64), np.empty((0, dim), np.float32))), choose=choose)
 
-    @classmethod
-    def load(
-        cls,
-        folder: Path,
-        *,
-        encoder_checksum: str,
-        dim: int,
-        choose: Callable[[int, int], IndexSpec] = choose_spec,
-        search_threads: int = 1,
-    ) -> "LiveIndex":
-        """Start from a snapshot folder; see `load_snapshot` for what it raises."""
-        snapshot = load_snapshot(folder, encoder_checksum=encoder_checksum, dim=dim, search_threads=search_threads)
-        return cls(snapshot.index, applied_seq=snapshot.applied_seq, choose=choose)
+    @property
+    def state(self) -> LiveState:
+        """The index as it is at this moment: searches of it see no later change."""
+        return self._state
 
     @property
     def dim(self) -> int:
@@ -123,16 +100,13 @@ class LiveIndex:
         ids, rows = check_rows(record_ids, vectors, self.dim)
         kept = _last_of_each(ids)
         deleted = np.setdiff1d(check_ids(deleted_ids), ids)
-        change = _Change(ids[kept], rows[kept], deleted, seq)
         with self._writing:
-            if self._journal is not None:
-                self._journal.append(change)
-            self._state = _replay(self._overlay, change)
+            self._state = self._overlay.apply(ids[kept], rows[kept], deleted, seq)
 
     @property
     def should_compact(self) -> bool:
         """Whether the changes since the base slow searches down enough for a new one. Nothing compacts by itself."""
-        return self._state.changes > max(COMPACT_ROWS, int(COMPACT_SHARE * len(self._state.base)))
+        return is_worth_compacting(self._state.changes, len(self._state.base))
 
     def compact(self, *, queries: Vectors | None = None, build_threads: int = 1, search_threads: int = 1) -> None:
         """Build a new base from the live records and put it in the old one's place.
@@ -148,22 +122,34 @@ class LiveIndex:
         if queries is not None:
             queries = check_vectors(queries, self.dim)
         with self._compacting:
-            with self._writing:
-                before = self._state
-                self._journal = []
-            try:
-                spec = self._choose(before.count, before.base.dim)
-                base = build(
-                    *before.live_rows(),
-                    spec,
-                    queries=queries,
-                    build_threads=build_threads,
-                    search_threads=search_threads,
-                )
-                self._take_over(base, before.applied_seq)
-            finally:
-                with self._writing:
-                    self._journal = None
+            before = self._state
+            base = build(
+                *before.live_rows(),
+                self._choose(before.count, before.base.dim),
+                queries=queries,
+                build_threads=build_threads,
+                search_threads=search_threads,
+            )
+            self.rebase(base, before)
+
+    def rebase(self, base: FrozenIndex, built_from: LiveState) -> None:
+        """Put another base under the changes that came since it was built.
+
+        Args:
+            base: Holds the live records of `built_from`, and nothing else.
+            built_from: An earlier state of this index, over the base that it has still.
+
+        Raises:
+            ValueError: The index has got another base since.
+        """
+        with self._writing:
+            now = self._state
+            if now.base is not built_from.base:
+                raise ValueError("the index has another base now: build from its present state")
+            overlay = Overlay(base, built_from.applied_seq)
+            record_ids, vectors, dead = now.changes_since(built_from)
+            self._state = overlay.apply(record_ids, vectors, np.setdiff1d(dead, record_ids), now.applied_seq)
+            self._overlay = overlay
 
     def stats(self) -> IndexStats:
         """What the index consists of now."""
@@ -191,40 +177,10 @@ class LiveIndex:
         with self._writing:
             return self._overlay.vectors_of(ids)
 
-    def save(self, parent: Path, *, encoder_checksum: str) -> Path:
-        """Save a snapshot under `parent`, in the folder named by its sequence number; compacts first if need be.
 
-        Only the base is saved: a change that arrives meanwhile is in the next snapshot, and the follower reads it again
-        from the change log after a restart.
-
-        Returns:
-            The folder. Where it exists already, whole, nothing is written.
-
-        Raises:
-            WrongEncoderError: The folder exists and is of another encoder.
-            OSError: The disk refused; the snapshots before this one are as they were.
-        """
-        if self._state.changes:
-            self.compact()
-        state = self._state
-        # Changes that cancelled out (a record added and deleted again) leave a base that is complete further on.
-        seq = state.base_seq if state.changes else state.applied_seq
-        snapshot = Snapshot(index=state.base, encoder_checksum=encoder_checksum, applied_seq=seq)
-        folder = snapshot_folder(parent, seq)
-        save_snapshot(folder, snapshot)
-        return folder
-
-    def _take_over(self, base: FrozenIndex, seq: int) -> None:
-        overlay = Overlay(base, seq)
-        with self._writing:
-            for change in self._journal or ():
-                _replay(overlay, change)
-            self._overlay = overlay
-            self._state = overlay.state
-
-
-def _replay(overlay: Overlay, change: _Change) -> LiveState:
-    return overlay.apply(change.record_ids, change.vectors, change.deleted_ids, change.seq)
+def is_worth_compacting(n_changes: int, n_base: int) -> bool:
+    """Whether so many changes over a base of so many rows slow searches down enough for a new base."""
+    return n_changes > max(COMPACT_ROWS, int(COMPACT_SHARE * n_base))
 
 
 def _last_of_each(record_ids: Ids) -> NDArray[np.int64]:

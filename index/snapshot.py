@@ -7,6 +7,7 @@ leaves at most a folder whose name begins with LEFT_OVER, which `prune_snapshots
 import os
 import shutil
 import uuid
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +25,9 @@ LEFT_OVER: Final = ".tmp-"
 
 VECTORS, IDS, CODES = "vectors.npy", "ids.npy", "codes.faiss"
 
+WriteCompanions = Callable[[Path], Sequence[str]]
+"""Writes files into the folder of a snapshot that is being made; returns their names."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
@@ -33,11 +37,13 @@ class Snapshot:
         index: The index.
         encoder_checksum: Of the encoder that made its vectors.
         applied_seq: The sequence number up to which every change is in it.
+        tag: What the caller knows the change of that number by.
     """
 
     index: FrozenIndex
     encoder_checksum: str
     applied_seq: int
+    tag: int = 0
 
 
 def snapshot_folder(parent: Path, applied_seq: int) -> Path:
@@ -58,12 +64,13 @@ def latest_snapshot(parent: Path) -> Path | None:
     return next(iter(list_snapshots(parent)), None)
 
 
-def save_snapshot(folder: Path, snapshot: Snapshot) -> None:
+def save_snapshot(folder: Path, snapshot: Snapshot, write_companions: WriteCompanions | None = None) -> None:
     """Write a snapshot; one that is there already, whole, is kept, a damaged one is replaced.
 
     Args:
         folder: Where; its parent is made if need be. Written by one process at a time.
         snapshot: What.
+        write_companions: Writes the caller's own files, whole or not there with the snapshot, and names them.
 
     Raises:
         WrongEncoderError: The folder exists and is of another encoder.
@@ -75,7 +82,7 @@ def save_snapshot(folder: Path, snapshot: Snapshot) -> None:
     draft = folder.parent / f"{LEFT_OVER}{folder.name}-{uuid.uuid4().hex}"
     try:
         draft.mkdir()
-        _write_files(draft, snapshot)
+        _write_files(draft, snapshot, write_companions)
         _flush(draft)
         if folder.exists():
             _move_aside(folder)
@@ -111,7 +118,7 @@ def load_snapshot(folder: Path, *, encoder_checksum: str, dim: int, search_threa
         index = restore(rows, manifest.spec, manifest.index_recall, folder / CODES, search_threads=search_threads)
     except (ValueError, RuntimeError) as error:
         raise SnapshotDamagedError(str(folder / CODES), str(error)) from error
-    return Snapshot(index=index, encoder_checksum=encoder_checksum, applied_seq=manifest.applied_seq)
+    return Snapshot(index=index, encoder_checksum=encoder_checksum, applied_seq=manifest.applied_seq, tag=manifest.tag)
 
 
 def verify_snapshot(folder: Path, *, encoder_checksum: str, dim: int) -> Manifest:
@@ -134,7 +141,7 @@ def verify_snapshot(folder: Path, *, encoder_checksum: str, dim: int) -> Manifes
             raise SnapshotDamagedError(
                 str(folder / name), f"{found.size_bytes} bytes long, {expected.size_bytes} were written"
             )
-        if found.sha256 != expected.sha256:
+        if found.xxh3_128 != expected.xxh3_128:
             raise SnapshotDamagedError(str(folder / name), "its checksum differs")
     return manifest
 
@@ -168,10 +175,12 @@ def _is_whole(folder: Path, snapshot: Snapshot) -> bool:
         found = verify_snapshot(folder, encoder_checksum=snapshot.encoder_checksum, dim=snapshot.index.dim)
     except SnapshotDamagedError:
         return False
-    return (found.applied_seq, found.count) == (snapshot.applied_seq, len(snapshot.index))
+    index = snapshot.index
+    wanted = (snapshot.applied_seq, snapshot.tag, len(index), index.spec.target_recall)
+    return (found.applied_seq, found.tag, found.count, found.spec.target_recall) == wanted
 
 
-def _write_files(draft: Path, snapshot: Snapshot) -> None:
+def _write_files(draft: Path, snapshot: Snapshot, write_companions: WriteCompanions | None) -> None:
     index = snapshot.index
     _save_array(draft / VECTORS, index.rows.vectors)
     _save_array(draft / IDS, index.rows.record_ids)
@@ -180,11 +189,17 @@ def _write_files(draft: Path, snapshot: Snapshot) -> None:
         index.save_codes(draft / CODES)
         _flush(draft / CODES)
         names.append(CODES)
+    if write_companions is not None:
+        companions = write_companions(draft)
+        for name in companions:
+            _flush(draft / name)
+        names.extend(companions)
     manifest = Manifest(
         encoder_checksum=snapshot.encoder_checksum,
         dim=index.dim,
         count=len(index),
         applied_seq=snapshot.applied_seq,
+        tag=snapshot.tag,
         spec=index.spec,
         index_recall=index.index_recall,
         files={name: describe_file(draft / name) for name in names},

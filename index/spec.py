@@ -53,11 +53,11 @@ class IndexSpec:
             raise InvalidSpecError(f"target_recall is {self.target_recall}: give a share in (0, 1]")
 
 
-def choose_spec(n: int, dim: int) -> IndexSpec:
+def choose_spec(n: int, dim: int, target_recall: float = 0.99) -> IndexSpec:
     """Choose an index for n vectors of `dim` numbers; the search parameters are left to be tuned at build time."""
     if n * dim <= EXACT_LIMIT_FLOATS or n < MIN_IVF_ROWS:
-        return IndexSpec(kind=IndexKind.EXACT)
-    return IndexSpec(kind=IndexKind.IVF_PQ, nlist=choose_nlist(n))
+        return IndexSpec(kind=IndexKind.EXACT, target_recall=target_recall)
+    return IndexSpec(kind=IndexKind.IVF_PQ, nlist=choose_nlist(n), target_recall=target_recall)
 
 
 def choose_nlist(n: int) -> int:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from index.backends.exact import search_exact
 from index.backends.rows import FrozenIndex, RowFilter, RowMask, allowed_rows
@@ -113,6 +114,38 @@ class LiveState:
         order = np.argsort(ids)
         return ids[order], vectors[order]
 
+    def vectors_of(self, record_ids: Ids) -> Vectors:
+        """Vectors of live records.
+
+        Args:
+            record_ids: (n,) int64, all live.
+
+        Returns:
+            (n, dim) float32 copies.
+        """
+        live = np.arange(len(self.delta_ids)) if self.delta_live is None else np.flatnonzero(self.delta_live)
+        live = live[np.argsort(self.delta_ids[live])]
+        at = np.searchsorted(self.delta_ids[live], record_ids)
+        added = np.isin(record_ids, self.delta_ids[live])
+        vectors = np.empty((len(record_ids), self.base.dim), dtype=np.float32)
+        vectors[added] = self.delta_vectors[live[at[added]]]
+        vectors[~added] = self.base.rows.vectors[self.base.rows.find(record_ids[~added])]
+        return vectors
+
+    def changes_since(self, earlier: "LiveState") -> tuple[Ids, Vectors, Ids]:
+        """What led here from an earlier state over the same base.
+
+        Returns:
+            (n,) int64 ids and (n, dim) float32 vectors of records added or replaced, and (m,) int64 ids of those that
+            lived then and do not live in the same row now.
+        """
+        known = len(earlier.delta_ids)
+        fresh: slice | RowMask = slice(None) if self.delta_live is None else self.delta_live[known:]
+        dead_of_base = _died(_mask_of(earlier.base_live), _mask_of(self.base_live))
+        dead_of_delta = _died(earlier.delta_live, None if self.delta_live is None else self.delta_live[:known])
+        dead = np.concatenate([self.base.rows.record_ids[dead_of_base], earlier.delta_ids[dead_of_delta]])
+        return self.delta_ids[known:][fresh], self.delta_vectors[known:][fresh], dead
+
     def _base_filter(self, allowed: Allowed | None) -> RowFilter | None:
         if allowed is None:
             return self.base_live
@@ -124,3 +157,14 @@ class LiveState:
             return self.delta_live
         mask = allowed_rows(self.delta_ids, allowed)
         return mask if self.delta_live is None else mask & self.delta_live
+
+
+def _mask_of(live: RowFilter | None) -> RowMask | None:
+    return None if live is None else live.mask
+
+
+def _died(before: RowMask | None, after: RowMask | None) -> NDArray[np.intp]:
+    """Positions that lived and do no more; None means that all live."""
+    if after is None:
+        return np.empty(0, dtype=np.intp)
+    return np.flatnonzero(~after if before is None else before & ~after)

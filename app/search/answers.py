@@ -1,18 +1,16 @@
-"""From neighbours to what a search answers: pure functions of a release's catalogue."""
+"""From neighbours to what a search answers: pure functions of a moment of a release's catalogue."""
 
 from typing import Any
 
-from app.serving.catalogue import Catalogue
+from app.serving.catalogue import CatalogueView
 
 
 def neighbours(
-    catalogue: Catalogue, record_ids: list[int], scores: list[float], min_score: float | None
+    catalogue: CatalogueView, record_ids: list[int], scores: list[float], min_score: float | None
 ) -> list[dict[str, Any]]:
     """The neighbours of one query as the API shows them; those below `min_score` are left out."""
     found = []
-    find = catalogue.find
-    for record_id, score in zip(record_ids, scores, strict=True):
-        entry = find(record_id)
+    for entry, score in zip(catalogue.find(record_ids), scores, strict=True):
         if entry is None or (min_score is not None and score < min_score):
             continue
         found.append({"id": entry.id, "text": entry.text, "group": entry.group, "score": round(score, 6)})

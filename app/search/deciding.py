@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.search.lookup import Found
+from app.serving.catalogue import CatalogueView, GroupSizes
 from app.serving.release import ServingRelease
 from model.contract.decision import Decision, decide, decide_labels
 from model.contract.evidence import EvidenceGatherer, OutOfScopeScore
@@ -17,7 +18,8 @@ from model.contract.prior import Prior
 class _Gatherer:
     """Gathers for the part of a head whose labels are groups of the collection."""
 
-    groups_version: int
+    groups: GroupSizes
+    version: int
     gatherer: EvidenceGatherer
 
 
@@ -49,37 +51,37 @@ class Decider:
         ]
 
     def _by_groups(self, release: ServingRelease, found: Found, prior: Prior | None) -> list[Decision]:
-        parameters, gatherer = release.parameters, self._gatherer(release)
+        parameters, gatherer = release.parameters, self._gatherer(release, found.catalogue.groups)
         head = gatherer.head
         tau = parameters.logit_adjustment_tau if prior is None else 1.0
         shifts = gatherer.shifts(prior, parameters.scale, tau)
         decisions = []
         for row, embedding in enumerate(found.embeddings):
-            groups, scores = _neighbours(release, found.record_ids[row], found.scores[row])
+            groups, scores = _neighbours(found.catalogue, found.record_ids[row], found.scores[row])
             cosines: NDArray[np.float32] | None = None if head is None else head.weights @ embedding
             decisions.append(decide(gatherer.gather(cosines, groups, scores, shifts), parameters, prior))
         return decisions
 
-    def _gatherer(self, release: ServingRelease) -> EvidenceGatherer:
-        known, version = self._gatherers.get(release), release.catalogue.groups_version
-        if known is None or known.groups_version != version:
-            known = self._gatherers[release] = _Gatherer(version, _make_gatherer(release))
+    def _gatherer(self, release: ServingRelease, groups: GroupSizes) -> EvidenceGatherer:
+        known, version = self._gatherers.get(release), groups.version
+        if known is None or (known.groups, known.version) != (groups, version):
+            known = self._gatherers[release] = _Gatherer(groups, version, _make_gatherer(release, groups))
         return known.gatherer
 
 
-def _make_gatherer(release: ServingRelease) -> EvidenceGatherer:
+def _make_gatherer(release: ServingRelease, groups: GroupSizes) -> EvidenceGatherer:
     head = release.bundle.head
     if head is None or not release.parameters.uses_head:
         return EvidenceGatherer(None, with_energy=False)
-    kept = [row for row, label in enumerate(head.labels) if release.catalogue.has_group(label)]
+    kept = [row for row, label in enumerate(head.labels) if groups.has(label)]
     with_energy = release.parameters.score is OutOfScopeScore.ENERGY
     return EvidenceGatherer(head.keep(kept), with_energy=with_energy)
 
 
 def _neighbours(
-    release: ServingRelease, record_ids: list[int], scores: list[float]
+    catalogue: CatalogueView, record_ids: list[int], scores: list[float]
 ) -> tuple[list[str | None], list[float]]:
-    """Groups and cosines of the neighbours that are still in the catalogue."""
-    entries = [(release.catalogue.find(record_id), score) for record_id, score in zip(record_ids, scores, strict=True)]
+    """Groups and cosines of the neighbours that there are."""
+    entries = zip(catalogue.find(record_ids), scores, strict=True)
     known = [(entry.group, score) for entry, score in entries if entry is not None]
     return [group for group, _ in known], [score for _, score in known]

@@ -27,6 +27,13 @@ router = APIRouter(tags=["search"])
         SearchRequest,
         one={"query": "I want my money back", "k": 10},
         several={"queries": ["I want my money back", "我要退款"], "k": 5, "group_by": "group", "min_score": 0.5},
+        filtered={
+            "query": "I want my money back",
+            "filter": {
+                "group": {"in": ["refund", "cancel"]},
+                "metadata": {"lang": "en", "year": {"gte": 2020, "lt": 2024}, "tags": {"in": ["shop", "app"]}},
+            },
+        },
     ),
 )
 async def search(request: Request, collection: CollectionName) -> Response:

@@ -1,14 +1,16 @@
 """What the worker does with a batch: text to tokens to embeddings to neighbours, for many requests at once."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index.live import LiveIndex
+from app.serving.catalogue import CatalogueView
+from app.serving.release import ServingRelease, View
+from app.serving.terms import Filter
 from model.contract.bundle import Bundle
 
 _NO_IDS: Final[list[list[int]]] = []
@@ -17,12 +19,13 @@ _NO_SCORES: Final[list[list[float]]] = []
 
 @dataclass(slots=True)
 class Lookup:
-    """What one request wants: its sentences encoded and, with an index, the k nearest records of each."""
+    """What one request wants: its sentences encoded and, of a release, the k nearest records of each."""
 
     bundle: Bundle
     sentences: Sequence[str]
-    index: LiveIndex | None = None
+    release: ServingRelease | None = None
     k: int = 0
+    wanted: Filter | None = None
 
     @property
     def n_sentences(self) -> int:
@@ -43,12 +46,20 @@ class Found:
         truncated: For each sentence whether a limit cut it.
         record_ids: For each sentence the ids of its neighbours, best first, MISSING_ID where there is none.
         scores: Their cosines.
+        view: The moment of the release that they were searched in.
     """
 
     embeddings: NDArray[np.float32]
     truncated: list[bool]
     record_ids: list[list[int]]
     scores: list[list[float]]
+    view: View | None = None
+
+    @property
+    def catalogue(self) -> CatalogueView:
+        """The records of that moment."""
+        assert self.view is not None
+        return self.view.catalogue
 
 
 class LookupRunner:
@@ -64,14 +75,13 @@ class LookupRunner:
         self._observe_search = observe_search
 
     def run(self, lookups: list[Lookup]) -> list[Found]:
-        """Answer every lookup: one encoding an encoder, one search an index and k."""
+        """Answer every lookup: one encoding an encoder, one search a release, k and filter."""
         found: dict[int, Found] = {}
-        for same in _grouped(lookups, lambda lookup: (id(lookup.bundle),)):
+        for same in _grouped(lookups, lambda lookup: id(lookup.bundle)):
             found.update(zip(map(id, same), self._encode(same), strict=True))
-        for same in _grouped(lookups, lambda lookup: (id(lookup.index), lookup.k)):
-            index = same[0].index
-            if index is not None:
-                self._search(index, same[0].k, [found[id(lookup)] for lookup in same])
+        for same in _grouped(lookups, lambda lookup: (id(lookup.release), lookup.k, lookup.wanted)):
+            if same[0].release is not None:
+                self._search(same[0].release, same[0], [found[id(lookup)] for lookup in same])
         return [found[id(lookup)] for lookup in lookups]
 
     def _encode(self, lookups: list[Lookup]) -> list[Found]:
@@ -89,21 +99,22 @@ class LookupRunner:
             start = end
         return found
 
-    def _search(self, index: LiveIndex, k: int, found: list[Found]) -> None:
-        started = time.perf_counter()
+    def _search(self, release: ServingRelease, lookup: Lookup, found: list[Found]) -> None:
+        started, view = time.perf_counter(), release.view
         queries = found[0].embeddings if len(found) == 1 else np.concatenate([one.embeddings for one in found])
-        neighbours = index.search(queries, k)
+        allowed = None if lookup.wanted is None else release.masks.of(view.catalogue, lookup.wanted)
+        neighbours = view.index.search(queries, lookup.k, allowed)
         self._observe_search(time.perf_counter() - started)
         record_ids, scores = neighbours.record_ids.tolist(), neighbours.scores.tolist()
         start = 0
         for one in found:
             end = start + len(one.truncated)
-            one.record_ids, one.scores = record_ids[start:end], scores[start:end]
+            one.record_ids, one.scores, one.view = record_ids[start:end], scores[start:end], view
             start = end
 
 
-def _grouped(lookups: list[Lookup], key: Callable[[Lookup], tuple[int, ...]]) -> list[list[Lookup]]:
-    groups: dict[tuple[int, ...], list[Lookup]] = {}
+def _grouped(lookups: list[Lookup], key: Callable[[Lookup], Hashable]) -> list[list[Lookup]]:
+    groups: dict[Hashable, list[Lookup]] = {}
     for lookup in lookups:
         groups.setdefault(key(lookup), []).append(lookup)
     return list(groups.values())

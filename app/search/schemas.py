@@ -6,6 +6,8 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from app.schemas import Answer, Sentence, Strict
+from app.search.filters import SearchFilter
+from app.serving.terms import Filter
 from model.contract.decision import Outcome
 from model.contract.prior import Prior
 
@@ -33,6 +35,7 @@ class SearchRequest(Strict):
     group_by: Annotated[GroupBy, Field(strict=False)] | None = Field(
         default=None, description="group: the best record of each group; records without a group are left out"
     )
+    filter: SearchFilter | None = Field(default=None, description="which records count: by group and metadata")
     min_score: Annotated[float, Field(ge=-1, le=1)] | None = Field(default=None, description="least cosine")
     release: Annotated[int, Field(ge=1)] | None = Field(default=None, description="refuse any other release")
 
@@ -46,6 +49,11 @@ class SearchRequest(Strict):
                 "send fewer queries at once, or a smaller k"
             )
         return self
+
+    @property
+    def wanted(self) -> Filter | None:
+        """Which records count; None for all."""
+        return None if self.filter is None else self.filter.compiled
 
     @property
     def sentences(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import difflib
+import math
 from itertools import islice
 from typing import Any, Final
 
@@ -20,8 +21,10 @@ from app.search.answers import best_of_each_group, neighbours
 from app.search.deciding import Decider
 from app.search.lookup import Found, Lookup
 from app.search.schemas import ClassifyRequest, GroupBy, SearchRequest, SimilarityRequest
+from app.serving.catalogue import GroupSizes
 from app.serving.release import ServingRelease
 from app.serving.serving import Serving
+from app.serving.terms import Filter
 from model.contract.decision import Decision
 from model.contract.evidence import NEIGHBOURS_USED
 from model.contract.prior import Prior
@@ -74,8 +77,8 @@ class SearchService:
         if request.group_by is GroupBy.GROUP:
             found, results = await self._search_groups(release, request, receive)
         else:
-            found = await self._look_up(release, request.sentences, request.k, receive)
-            results = _results(release, found, request.min_score)
+            found = await self._look_up(release, request.sentences, request.k, receive, request.wanted)
+            results = _results(found, request.min_score)
         body = {
             "release": release.key.number,
             "answer_ids": self._answer_ids(len(results)),
@@ -122,21 +125,24 @@ class SearchService:
             raise NotFoundError(f"release {wanted} of collection {collection!r} is not active: {release.key.number} is")
         return release
 
-    async def _look_up(self, release: ServingRelease, sentences: list[str], k: int, receive: Receive) -> Found:
-        return await while_wanted(self._batcher.submit(Lookup(release.bundle, sentences, release.index, k)), receive)
+    async def _look_up(
+        self, release: ServingRelease, sentences: list[str], k: int, receive: Receive, wanted: Filter | None = None
+    ) -> Found:
+        lookup = Lookup(release.bundle, sentences, release, k, wanted)
+        return await while_wanted(self._batcher.submit(lookup), receive)
 
     async def _search_groups(
         self, release: ServingRelease, request: SearchRequest, receive: Receive
     ) -> tuple[Found, list[list[dict[str, Any]]]]:
         """Look at more and more records until every query has its k groups, or enough were looked at."""
-        wanted = min(request.k, release.catalogue.n_groups)
-        most = min(len(release.index), max(request.k, _MOST_LOOKED_AT // len(request.sentences)))
+        wanted = min(request.k, release.view.catalogue.groups.n_groups)
+        most = min(release.view.index.count, max(request.k, _MOST_LOOKED_AT // len(request.sentences)))
         fetched = max(1, min(wanted * _OVERFETCH, most))
         while True:
-            found = await self._look_up(release, request.sentences, fetched, receive)
-            results = [best_of_each_group(result) for result in _results(release, found, request.min_score)]
+            found = await self._look_up(release, request.sentences, fetched, receive, request.wanted)
+            results = [best_of_each_group(result) for result in _results(found, request.min_score)]
             if fetched >= most or all(
-                len(result) >= wanted or _is_below(scores, request.min_score)
+                len(result) >= wanted or _is_last(scores[-1], request.min_score)
                 for result, scores in zip(results, found.scores, strict=True)
             ):
                 return found, [result[: request.k] for result in results]
@@ -147,28 +153,29 @@ def _prior(release: ServingRelease, weights: dict[str, float] | None) -> Prior |
     """The prior of a request, whose groups must all be there."""
     if weights is None:
         return None
-    unknown = [group for group in weights if not release.catalogue.has_group(group)]
+    groups = release.view.catalogue.groups
+    unknown = [group for group in weights if not groups.has(group)]
     if unknown:
         named = unknown[:_MOST_NAMED]
-        problems = [FieldProblem(pointer(("prior", group)), _no_group(release, group)) for group in named]
+        problems = [FieldProblem(pointer(("prior", group)), _no_group(groups, group)) for group in named]
         raise InvalidValueError(f"{problems[0].pointer}: {problems[0].detail}", errors=problems)
     return Prior.of(weights)
 
 
-def _no_group(release: ServingRelease, group: str) -> str:
-    known = list(islice(release.catalogue.groups, _MOST_COMPARED))
+def _no_group(groups: GroupSizes, group: str) -> str:
+    known = list(islice(groups, _MOST_COMPARED))
     near = difflib.get_close_matches(group, known, n=1, cutoff=0.5)
     return f"no record is in the group {group!r}" + (f"; did you mean {near[0]!r}?" if near else "")
 
 
-def _is_below(scores: list[float], min_score: float | None) -> bool:
-    """Whether the farthest neighbour is too far already, so that looking further is in vain."""
-    return min_score is not None and scores[-1] < min_score
+def _is_last(score: float, min_score: float | None) -> bool:
+    """Whether looking further than a neighbour of this score is in vain: it is too far already, or there is none."""
+    return score == -math.inf or (min_score is not None and score < min_score)
 
 
-def _results(release: ServingRelease, found: Found, min_score: float | None) -> list[list[dict[str, Any]]]:
+def _results(found: Found, min_score: float | None) -> list[list[dict[str, Any]]]:
     return [
-        neighbours(release.catalogue, record_ids, scores, min_score)
+        neighbours(found.catalogue, record_ids, scores, min_score)
         for record_ids, scores in zip(found.record_ids, found.scores, strict=True)
     ]
 

@@ -155,17 +155,18 @@ class Follower:
             release = self._load(active)
             self._releases[active.key.collection_id] = release
             self._roster.put(release)
-            self._visibility.advance(active.key.collection_id, release.index.applied_seq)
-        elif release.index.applied_seq < active.last_seq and apply_changes(self._database, release):
+            self._visibility.advance(active.key.collection_id, release.applied_seq)
+        elif release.applied_seq < active.last_seq and apply_changes(self._database, release):
             self._housekeeper.changed(release)
-            self._visibility.advance(active.key.collection_id, release.index.applied_seq)
+            self._visibility.advance(active.key.collection_id, release.applied_seq)
+        release.target_recall = active.target_recall
         self._housekeeper.consider(release)
-        return release.index.applied_seq < active.last_seq
+        return release.applied_seq < active.last_seq
 
     def _load(self, active: ActiveRelease) -> ServingRelease:
         """Load a release and bring it up to date before it answers: nothing acknowledged is missing after a restart."""
         release = self._loader.load(active, is_stopping=self._stopping.is_set)
-        while release.index.applied_seq < active.last_seq and apply_changes(self._database, release):
+        while release.applied_seq < active.last_seq and apply_changes(self._database, release):
             if self._stopping.is_set():
                 raise NotReadyError("the server is stopping")
         self._housekeeper.changed(release)

@@ -11,9 +11,13 @@ from typing import Final
 
 import structlog
 
+from app.serving.compacting import compactor_of
 from app.serving.release import ServingRelease
+from app.serving.snapshots import BuildError
 from index.errors import VectorIndexError
-from index.snapshot import latest_snapshot, prune_snapshots
+from index.live import is_worth_compacting
+from index.snapshot import prune_snapshots
+from index.spec import IndexKind, choose_spec
 
 QUIET_S: Final = 2.0
 """An import is over when nothing came for so long; compacting earlier would compact again and again."""
@@ -60,7 +64,7 @@ class Housekeeper:
 
     def consider(self, release: ServingRelease) -> None:
         """Compact in the background, if it is worth it and the time has come."""
-        if not release.index.should_compact:
+        if not _is_worth_it(release):
             return
         with self._lock:
             upkeep = self._upkeep.get(release.key.release_id)
@@ -85,8 +89,7 @@ class Housekeeper:
         """Stop, then save what is not saved, so that the next start need not encode again."""
         self._thread.shutdown()
         for release in releases:
-            newest = latest_snapshot(release.key.folder(self._data))
-            if newest is None or int(newest.name) != release.index.applied_seq:
+            if _is_worth_it(release) or (release.view.n_changes and _is_small(release)):
                 self._compact_and_save(release)
 
     def _is_due(self, release: ServingRelease, upkeep: _Upkeep) -> bool:
@@ -95,8 +98,8 @@ class Housekeeper:
             return False
         quiet = now - upkeep.changed_at >= self._quiet_s
         stale = now - upkeep.compacted_at >= AT_LEAST_EVERY_S
-        stats = release.index.stats()
-        return quiet or stale or stats.delta > max(LARGE_DELTA, stats.base)
+        view = release.view
+        return quiet or stale or view.n_changes > max(LARGE_DELTA, len(view.index.base))
 
     def _run(self, release: ServingRelease, upkeep: _Upkeep) -> None:
         saved = False
@@ -110,23 +113,40 @@ class Housekeeper:
                 upkeep.compacted_at = time.monotonic()
                 upkeep.rests_until = 0.0 if saved else upkeep.compacted_at + AT_LEAST_EVERY_S
 
-    def _compact_and_save(self, release: ServingRelease) -> bool:
-        started, folder = time.monotonic(), release.key.folder(self._data)
+    def _compact_and_save(self, release: ServingRelease, *, keep: int = 2) -> bool:
+        started, view = time.monotonic(), release.view
         try:
-            saved = release.index.save(folder, encoder_checksum=release.bundle.sha)
-            prune_snapshots(folder)
-        except (OSError, VectorIndexError) as error:
+            base = compactor_of(release.key, release.bundle, self._data, release.target_recall).fold(view)
+            release.rebase(base, view)
+            prune_snapshots(release.key.folder(self._data), keep=keep)
+        except (OSError, BuildError, VectorIndexError) as error:
             # the database has everything: the price is a slower start
             _log.warning("snapshot_not_saved", collection=release.key.collection, error=str(error))
             return False
         _log.info(
             "snapshot_saved",
             collection=release.key.collection,
-            seq=int(saved.name),
-            records=len(release.index),
+            seq=base.applied_seq,
+            records=len(base.index),
+            index_recall=base.index.index_recall,
             seconds=round(time.monotonic() - started, 3),
         )
         return True
 
     def _remove_later(self, folder: Path) -> None:
         self._thread.submit(shutil.rmtree, folder, ignore_errors=True)
+
+
+def _is_worth_it(release: ServingRelease) -> bool:
+    """Whether a new snapshot would make searches faster, or is to be tuned for another target."""
+    view = release.view
+    base = view.index.base
+    if view.index.count and base.spec.kind is IndexKind.IVF_PQ and base.spec.target_recall != release.target_recall:
+        return True
+    return is_worth_compacting(view.n_changes, len(base))
+
+
+def _is_small(release: ServingRelease) -> bool:
+    """Whether a snapshot takes milliseconds; with a large one a stopping server need not wait."""
+    index = release.view.index
+    return choose_spec(index.count, index.base.dim).kind is IndexKind.EXACT

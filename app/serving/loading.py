@@ -1,33 +1,27 @@
-"""From the database, and a snapshot where a sound one is, to a release in memory."""
+"""From a snapshot where a sound one is, else from the database, to a release in memory."""
 
 import shutil
 import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import structlog
-from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from app.db import Database
 from app.encoder.store import EncoderStore
 from app.errors import NotReadyError
-from app.serving.catalogue import Catalogue, Entry
-from app.serving.release import ReleaseKey, ServingRelease
-from app.serving.repository import ActiveRelease, LogTrimmedError, read_all, read_changed_ids
-from index.errors import SnapshotError
-from index.factory import build
-from index.live import LiveIndex
+from app.serving.compacting import Compactor, Rows, compactor_of
+from app.serving.release import ServingRelease
+from app.serving.release_key import ReleaseKey
+from app.serving.repository import ActiveRelease, ChangedRecords, find_tag, read_all, read_last
+from app.serving.snapshots import Base, BuildError, empty_base, load_base
+from index.errors import SnapshotError, VectorIndexError
 from index.snapshot import list_snapshots
-from index.spec import choose_spec
 from model.contract.bundle import Bundle
 from model.contract.decision import DecisionParameters
-
-ENCODED_AT_ONCE: Final = 512
-"""Sentences between two looks at the clock, and between two chances for other threads."""
 
 _PROGRESS_S: Final = 5.0
 
@@ -57,87 +51,103 @@ class Loader:
         """
         key, started = active.key, time.monotonic()
         bundle = self._store.get(key.encoder_sha)
-        last_seq, entries = self._database.read(lambda session: read_all(session, key.collection_id))
-        index = self._from_snapshot(key, bundle, last_seq, entries)
+        base = self._from_snapshot(key, bundle)
         source = "snapshot"
-        if index is None:
-            index, source = _rebuild(key, bundle, last_seq, entries, is_stopping), "database"
+        if base is None:
+            release, source = self._from_database(active, bundle, is_stopping), "database"
+        else:
+            release = _release(active, bundle, base)
         _log.info(
             "release_loaded",
             collection=key.collection,
             release=key.number,
-            records=len(entries),
-            applied_seq=index.applied_seq,
+            records=release.view.index.count,
+            applied_seq=release.applied_seq,
             source=source,
             seconds=round(time.monotonic() - started, 3),
         )
-        return ServingRelease(
-            key=key,
-            bundle=bundle,
-            parameters=DecisionParameters.model_validate(active.decision),
-            index=index,
-            catalogue=Catalogue(entries),
-        )
+        return release
 
-    def _from_snapshot(
-        self, key: ReleaseKey, bundle: Bundle, last_seq: int, entries: dict[int, Entry]
-    ) -> LiveIndex | None:
-        """The newest sound snapshot; records that changed since are taken out of `entries`, to be applied again."""
+    def _from_snapshot(self, key: ReleaseKey, bundle: Bundle) -> Base | None:
+        """The newest snapshot that is sound and of this database's history."""
         for folder in list_snapshots(key.folder(self._data)):
             try:
-                index = LiveIndex.load(folder, encoder_checksum=bundle.sha, dim=bundle.encoder.dim)
-                since = partial(_changed_since, key=key, applied_seq=index.applied_seq, last_seq=last_seq)
-                changed = self._database.read(since)
-            except (SnapshotError, LogTrimmedError) as error:
+                base = load_base(folder, encoder_checksum=bundle.sha, dim=bundle.encoder.dim)
+            except (SnapshotError, OSError) as error:
                 _throw_away(key, folder, str(error))
                 continue
-            if doubt := _doubt(index, entries, changed):
+            if doubt := self._doubt(key, base):
                 _throw_away(key, folder, doubt)
                 continue
-            for record_id in changed:
-                entries.pop(record_id, None)
-            return index
+            return base
         return None
 
+    def _doubt(self, key: ReleaseKey, base: Base) -> str | None:
+        """Why the snapshot cannot be of what the database holds, if it cannot."""
+        seq = base.applied_seq
+        tag = self._database.read(lambda session: find_tag(session, key.collection_id, seq))
+        if tag is None:
+            return f"it is complete up to change {seq}, which is not in the database's log"
+        if tag != base.tag:
+            return f"its change {seq} is another than the database's: was a backup restored?"
+        return None
 
-def _changed_since(session: Session, key: ReleaseKey, applied_seq: int, last_seq: int) -> set[int]:
-    if applied_seq > last_seq:
-        raise LogTrimmedError(f"it is at change {applied_seq}, the database at {last_seq} only")
-    return read_changed_ids(session, key.collection_id, applied_seq)
+    def _from_database(self, active: ActiveRelease, bundle: Bundle, is_stopping: Callable[[], bool]) -> ServingRelease:
+        """Encode every record, and leave a snapshot for the next time; without room on the disk, go without."""
+        compactor = compactor_of(active.key, bundle, self._data, active.target_recall)
+        try:
+            base = self._database.read(lambda session: _write_all(session, active, bundle, compactor, is_stopping))
+        except (OSError, BuildError, VectorIndexError) as error:
+            _log.warning("snapshot_not_saved", collection=active.key.collection, error=str(error))
+            release = _release(active, bundle, empty_base(bundle.encoder.dim))
+            self._database.read(lambda session: _apply_all(session, active, release, is_stopping))
+            return release
+        return _release(active, bundle, base)
 
 
-def _doubt(index: LiveIndex, entries: dict[int, Entry], changed: set[int]) -> str | None:
-    """Why the snapshot cannot be of these records, if it cannot."""
-    unexplained = set(index.record_ids().tolist()) ^ entries.keys()
-    unexplained -= changed
-    if unexplained:
-        return f"{len(unexplained)} records are in the snapshot or in the database only, without a change that says why"
-    return None
+def _release(active: ActiveRelease, bundle: Bundle, base: Base) -> ServingRelease:
+    parameters = DecisionParameters.model_validate(active.decision)
+    return ServingRelease(active.key, bundle, parameters, base, active.target_recall)
+
+
+def _write_all(
+    session: Session, active: ActiveRelease, bundle: Bundle, compactor: Compactor, is_stopping: Callable[[], bool]
+) -> Base:
+    last_seq, tag = read_last(session, active.key.collection_id)
+    if last_seq == 0:
+        return empty_base(bundle.encoder.dim)
+    return compactor.write(_encoded(session, active, bundle, is_stopping), last_seq, tag)
+
+
+def _apply_all(
+    session: Session, active: ActiveRelease, release: ServingRelease, is_stopping: Callable[[], bool]
+) -> None:
+    last_seq, tag = read_last(session, active.key.collection_id)
+    for record_ids, vectors, entries in _encoded(session, active, release.bundle, is_stopping):
+        changes = ChangedRecords(last_seq, tag, dict(zip(record_ids.tolist(), entries, strict=True)), [])
+        release.apply(changes, record_ids, vectors)
+
+
+def _encoded(
+    session: Session, active: ActiveRelease, bundle: Bundle, is_stopping: Callable[[], bool]
+) -> Iterator[Rows]:
+    """Every searchable record with its vector, some at a time."""
+    told, done = time.monotonic(), 0
+    for part in read_all(session, active.key.collection_id):
+        if is_stopping():
+            raise NotReadyError("the server is stopping")
+        entries = [entry for _, entry in part]
+        yield (
+            np.array([record_id for record_id, _ in part], np.int64),
+            bundle.encoder.encode([entry.text for entry in entries]),
+            entries,
+        )
+        done += len(part)
+        if time.monotonic() - told > _PROGRESS_S:
+            told = time.monotonic()
+            _log.info("release_encoding", collection=active.key.collection, done=done)
 
 
 def _throw_away(key: ReleaseKey, folder: Path, reason: str) -> None:
     _log.warning("snapshot_thrown_away", collection=key.collection, folder=str(folder), reason=reason)
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _rebuild(
-    key: ReleaseKey, bundle: Bundle, last_seq: int, entries: dict[int, Entry], is_stopping: Callable[[], bool]
-) -> LiveIndex:
-    record_ids = np.fromiter(entries.keys(), np.int64, len(entries))
-    vectors = _encode_all(key, bundle, [entry.text for entry in entries.values()], is_stopping)
-    return LiveIndex(build(record_ids, vectors, choose_spec(*vectors.shape)), applied_seq=last_seq)
-
-
-def _encode_all(
-    key: ReleaseKey, bundle: Bundle, texts: list[str], is_stopping: Callable[[], bool]
-) -> NDArray[np.float32]:
-    vectors = np.empty((len(texts), bundle.encoder.dim), np.float32)
-    told = time.monotonic()
-    for start in range(0, len(texts), ENCODED_AT_ONCE):
-        if is_stopping():
-            raise NotReadyError("the server is stopping")
-        vectors[start : start + ENCODED_AT_ONCE] = bundle.encoder.encode(texts[start : start + ENCODED_AT_ONCE])
-        if time.monotonic() - told > _PROGRESS_S:
-            told = time.monotonic()
-            _log.info("release_encoding", collection=key.collection, done=start, total=len(texts))
-    return vectors

@@ -1,38 +1,101 @@
 """A release in memory: encoder, index, catalogue and thresholds that belong together, behind one reference."""
 
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.serving.catalogue import Catalogue
+import numpy as np
+from numpy.typing import NDArray
+
+from app.serving.catalogue import Catalogue, CatalogueView
+from app.serving.masks import FilterMasks
+from app.serving.release_key import ReleaseKey
+from app.serving.repository import ChangedRecords
+from app.serving.snapshots import Base
 from index.live import LiveIndex
+from index.state import LiveState
 from model.contract.bundle import Bundle
 from model.contract.decision import DecisionParameters
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReleaseKey:
-    """Which release of which collection, as the database names them."""
+@dataclass(frozen=True, slots=True)
+class View:
+    """One moment of a release: index and catalogue complete up to the same change.
 
-    collection_id: int
-    collection: str
-    release_id: int
-    number: int
-    encoder_sha: str
-
-    def folder(self, data: Path) -> Path:
-        """Where its snapshots lie."""
-        return data / "collections" / str(self.collection_id) / "releases" / str(self.release_id) / "snapshots"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
-class ServingRelease:
-    """All that a request needs; it takes one reference to this and uses it from start to end.
-
-    Another load of the same release is another object, equal to itself alone.
+    Attributes:
+        tag: What the change log knows the change of `index.applied_seq` by.
+        base_folder: Where the snapshot under the index lies; None where there is none.
     """
 
-    key: ReleaseKey
-    bundle: Bundle
-    parameters: DecisionParameters
-    index: LiveIndex
-    catalogue: Catalogue
+    index: LiveState
+    catalogue: CatalogueView
+    tag: int
+    base_folder: Path | None
+
+    @property
+    def applied_seq(self) -> int:
+        """The sequence number up to which every change is in here."""
+        return self.index.applied_seq
+
+    @property
+    def n_changes(self) -> int:
+        """Changes that searches have to work around, or that a restart has to apply again."""
+        return max(self.index.changes, self.catalogue.n_changes)
+
+
+class ServingRelease:
+    """All that a request needs. It takes one `view` and answers from that.
+
+    One thread applies changes, another may put a new base under them; readers take no lock. Another load of the same
+    release is another object, equal to itself alone.
+
+    Args:
+        key: Which one.
+        bundle: The encoder, with its head.
+        parameters: The thresholds.
+        base: The snapshot to start from.
+        target_recall: index_recall@10 that the next snapshot is tuned for.
+    """
+
+    def __init__(
+        self, key: ReleaseKey, bundle: Bundle, parameters: DecisionParameters, base: Base, target_recall: float
+    ) -> None:
+        self.key, self.bundle, self.parameters, self.target_recall = key, bundle, parameters, target_recall
+        self.masks = FilterMasks()
+        """For the thread that searches."""
+        self._changing = threading.Lock()  # guards the three below: index and catalogue change together
+        self._index = LiveIndex(base.index, applied_seq=base.applied_seq)
+        self._catalogue = Catalogue(base.sidecar)
+        self.view = View(self._index.state, self._catalogue.view, base.tag, base.folder)
+        """The newest moment; replaced as a whole."""
+
+    @property
+    def applied_seq(self) -> int:
+        """The sequence number up to which searches find every change."""
+        return self.view.applied_seq
+
+    def apply(self, changes: ChangedRecords, encoded: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
+        """Apply a batch of the change log; searches see all of it or nothing.
+
+        Args:
+            changes: The batch.
+            encoded: (n,) int64 record_ids of those whose vector is new.
+            vectors: (n, dim) float32, theirs.
+        """
+        with self._changing:
+            catalogue = self._catalogue.apply(changes.entries, changes.gone)
+            self._index.apply(encoded, vectors, np.array(changes.gone, np.int64), changes.last_seq)
+            self.view = View(self._index.state, catalogue, changes.last_tag, self.view.base_folder)
+
+    def rebase(self, base: Base, built_from: View) -> None:
+        """Put another snapshot under the changes that came since it was built.
+
+        Args:
+            base: Holds the records of `built_from`, and nothing else.
+            built_from: An earlier view of this release.
+        """
+        with self._changing:
+            catalogue = self._catalogue.rebased(base.sidecar, built_from.catalogue)
+            self._index.rebase(base.index, built_from.index)
+            self._catalogue = catalogue
+            self.view = View(self._index.state, catalogue.view, self.view.tag, base.folder)

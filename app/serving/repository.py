@@ -4,26 +4,36 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Select, and_, func, select
+from sqlalchemy import Row, Select, Text, and_, cast, select
 from sqlalchemy.orm import Session
 
 from app.collection.tables import Collection
 from app.group.tables import Group
 from app.record.tables import ChangeLogEntry, Record, Role
 from app.release.tables import Release
-from app.serving.catalogue import Entry
-from app.serving.release import ReleaseKey
+from app.serving.entry import Entry
+from app.serving.release_key import ReleaseKey
 
-_FETCHED: Final = 5000
+FETCHED: Final = 512
+"""Rows read at a time, and so sentences encoded between two looks at the clock."""
+
+DEFAULT_TARGET_RECALL: Final = 0.99
 
 
 @dataclass(frozen=True, slots=True)
 class ActiveRelease:
-    """A release that shall serve, with its thresholds and the last change of its collection."""
+    """A release that shall serve, with its thresholds, its collection's settings and that one's last change."""
 
     key: ReleaseKey
     decision: dict[str, Any]
+    settings: dict[str, Any]
     last_seq: int
+
+    @property
+    def target_recall(self) -> float:
+        """index_recall@10 that its index is tuned for."""
+        wanted: float = self.settings.get("target_index_recall", DEFAULT_TARGET_RECALL)
+        return wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +42,13 @@ class ChangedRecords:
 
     Attributes:
         last_seq: Of the last change that is in here.
+        last_tag: What the log knows that change by.
         entries: Searchable rows by record_id.
         gone: record_ids of rows that are deleted or not to be found.
     """
 
     last_seq: int
+    last_tag: int
     entries: dict[int, Entry]
     gone: list[int]
 
@@ -50,36 +62,39 @@ def list_active(session: Session) -> list[ActiveRelease]:
     on = and_(Release.collection_id == Collection.id, Release.number == Collection.active_release)
     statement = select(
         Collection.id, Collection.name, Release.id, Release.number, Release.encoder_sha, Release.decision,
-        Collection.last_seq,
+        Collection.settings, Collection.last_seq,
     ).join(Release, on).order_by(Collection.id)  # fmt: skip
     return [
         ActiveRelease(
             ReleaseKey(collection_id=row[0], collection=row[1], release_id=row[2], number=row[3], encoder_sha=row[4]),
-            row[5],
-            row[6],
+            *row[5:],
         )
         for row in session.execute(statement)
     ]
 
 
-def read_all(session: Session, collection_id: int) -> tuple[int, dict[int, Entry]]:
-    """The last sequence number, and every searchable row as of it."""
-    last_seq = _last_seq(session, collection_id)
+def read_all(session: Session, collection_id: int) -> Iterator[list[tuple[int, Entry]]]:
+    """Every searchable row, some at a time, oldest first."""
     statement = _entries().where(Record.collection_id == collection_id, Record.role == Role.EXAMPLE)
-    return last_seq, dict(_fetch(session, statement))
+    ordered = statement.order_by(Record.record_id).execution_options(yield_per=FETCHED)
+    for part in session.execute(ordered).partitions():
+        yield [_to_entry(row) for row in part]
 
 
-def read_changed_ids(session: Session, collection_id: int, after: int) -> set[int]:
-    """Records that changed past a sequence number.
-
-    Raises:
-        LogTrimmedError: Some of those changes are no longer in the log.
-    """
+def read_last(session: Session, collection_id: int) -> tuple[int, int]:
+    """The last sequence number, and the tag of that change; 0 and 0 before the first."""
     last_seq = _last_seq(session, collection_id)
-    of_collection = and_(ChangeLogEntry.collection_id == collection_id, ChangeLogEntry.seq > after)
-    if session.scalars(select(func.count()).select_from(ChangeLogEntry).where(of_collection)).one() != last_seq - after:
-        raise LogTrimmedError(f"the log does not hold every change from {after + 1} to {last_seq}")
-    return set(session.scalars(select(ChangeLogEntry.record_id).where(of_collection)))
+    return last_seq, find_tag(session, collection_id, last_seq) or 0
+
+
+def find_tag(session: Session, collection_id: int, seq: int) -> int | None:
+    """What the log knows a change by; None where it is not in the log, and 0 before the first change."""
+    if seq == 0:
+        return 0
+    statement = select(ChangeLogEntry.tag).where(
+        ChangeLogEntry.collection_id == collection_id, ChangeLogEntry.seq == seq
+    )
+    return session.scalars(statement).one_or_none()
 
 
 def read_changes(session: Session, collection_id: int, after: int, limit: int) -> ChangedRecords | None:
@@ -89,7 +104,7 @@ def read_changes(session: Session, collection_id: int, after: int, limit: int) -
         LogTrimmedError: The very next one is no longer in the log.
     """
     statement = (
-        select(ChangeLogEntry.seq, ChangeLogEntry.record_id)
+        select(ChangeLogEntry.seq, ChangeLogEntry.record_id, ChangeLogEntry.tag)
         .where(ChangeLogEntry.collection_id == collection_id, ChangeLogEntry.seq > after)
         .order_by(ChangeLogEntry.seq)
         .limit(limit)
@@ -99,20 +114,23 @@ def read_changes(session: Session, collection_id: int, after: int, limit: int) -
         return None
     if not changes or changes[0][0] != after + 1:
         raise LogTrimmedError(f"change {after + 1} is no longer in the log")
-    ids = {record_id for _, record_id in changes}
+    ids = {record_id for _, record_id, _ in changes}
     statement_now = _entries().where(Record.record_id.in_(ids), Record.role == Role.EXAMPLE)
-    entries = dict(_fetch(session, statement_now))
-    return ChangedRecords(changes[-1][0], entries, sorted(ids - entries.keys()))
+    entries = dict(_to_entry(row) for row in session.execute(statement_now))
+    return ChangedRecords(changes[-1][0], changes[-1][2], entries, sorted(ids - entries.keys()))
 
 
 def _last_seq(session: Session, collection_id: int) -> int:
     return session.scalars(select(Collection.last_seq).where(Collection.id == collection_id)).one_or_none() or 0
 
 
-def _entries() -> Select[int, str, str, str]:
-    return select(Record.record_id, Record.id, Record.text, Group.key).outerjoin(Group, Group.id == Record.group_id)
+def _entries() -> Select[int, str, str, str, str]:
+    # the metadata as it is stored, not parsed: few answers need it
+    metadata = cast(Record.metadata_, Text)
+    columns = (Record.record_id, Record.id, Record.text, Group.key, metadata)
+    return select(*columns).outerjoin(Group, Group.id == Record.group_id)
 
 
-def _fetch(session: Session, statement: Select[int, str, str, str]) -> Iterator[tuple[int, Entry]]:
-    for record_id, key, text, group in session.execute(statement.execution_options(yield_per=_FETCHED)):
-        yield record_id, Entry(key, text, group)
+def _to_entry(row: Row[int, str, str, str, str]) -> tuple[int, Entry]:
+    record_id, key, text, group, metadata = row
+    return record_id, Entry(key, text, group, metadata.encode())

@@ -116,8 +116,8 @@ class Serving:
         release = self._roster.find_by_id(collection_id)
         if release is None:
             return None
-        stats = release.index.stats()
-        return ServingStatus(stats.applied_seq, stats.index_recall)
+        view = release.view
+        return ServingStatus(view.applied_seq, view.index.base.index_recall)
 
     async def wait_visible(self, collection_id: int, seq: int) -> bool:
         """Wait until searches find the change; False when it takes too long."""

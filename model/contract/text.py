@@ -156,6 +156,16 @@ class TextContract:
             return Tokens([EMPTY_ID], [_NO_GRAMS], truncated)
         return Tokens(ids, grams, truncated)
 
+    def is_cut(self, text: str) -> bool:
+        """Whether `tokenise` would say truncated, without the work for most sentences."""
+        if len(text) > self.config.max_chars:
+            return True
+        normalised = normalise(text)
+        if len(normalised) <= self.config.max_tokens:
+            return False
+        runs = script_runs(normalised)
+        return sum(len(run) if kind == CJK else 1 for kind, run in runs) > self.config.max_tokens
+
     def _look_up(self, kind: str, run: str) -> tuple[int, bytes]:
         grams = self._word_grams(run) if kind == WORD and self.config.buckets else _NO_GRAMS
         word = (self._ids.get(run, UNKNOWN_ID), grams)

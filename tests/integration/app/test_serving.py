@@ -232,7 +232,7 @@ def test_stopping_does_not_wait_for_a_long_load(
         upserts = [{"id": f"r{n}", "text": f"sentence {n}"} for n in range(1000)]
         service.client.post(f"/v1/collections/{name}/records:batch?wait=visible", json={"upsert": upserts})
     shutil.rmtree(sqlite.data / "collections")
-    monkeypatch.setattr("app.serving.loading.ENCODED_AT_ONCE", 1)
+    monkeypatch.setattr("app.serving.repository.FETCHED", 1)
     encode, entered = OnnxEncoder.encode, threading.Event()
 
     def slow(*rest: Any) -> Any:
@@ -250,15 +250,11 @@ def test_stopping_does_not_wait_for_a_long_load(
 
 
 def test_a_change_of_group_or_metadata_does_not_encode_again(sqlite: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    from app.serving import following
-
     with running(sqlite) as service:
         name = fill(service)
         encoded: list[str] = []
-        original = following._encode
-        monkeypatch.setattr(
-            following, "_encode", lambda release, texts: encoded.extend(texts) or original(release, texts)
-        )
+        original = OnnxEncoder.encode
+        monkeypatch.setattr(OnnxEncoder, "encode", lambda self, texts: encoded.extend(texts) or original(self, texts))
         place = f"/v1/collections/{name}/records"
         body = {"text": "sentence 7", "group": "g", "metadata": {"a": 1}}
         service.client.put(f"{place}/r7?wait=visible", json=body)
@@ -319,7 +315,8 @@ def test_a_large_import_is_compacted_once_it_is_over(sqlite: Settings, monkeypat
             upserts = [{"id": f"r{n}", "text": f"sentence {n} {n * 7919 % 6007}"} for n in range(start, start + 1000)]
             service.client.post(f"/v1/collections/{name}/records:batch", json={"upsert": upserts})
         (release,) = [release for release in service.container.serving.releases if release.key.collection == name]
-        wait_for(lambda: release.index.stats().base == 6000)
-        assert release.index.stats().delta == 0
+        wait_for(lambda: release.view.index.stats().base == 6000)
+        assert release.view.index.stats().delta == 0
+        assert release.view.catalogue.n_changes == 0
         assert ids(service, name, f"sentence 7 {7 * 7919 % 6007}", 1) == ["r7"]
         wait_for(lambda: len(snapshots(sqlite)) == 1)

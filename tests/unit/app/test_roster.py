@@ -3,27 +3,24 @@
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pytest
 
 from app.search.deciding import Decider
 from app.search.lookup import Found
-from app.serving.catalogue import Catalogue, Entry
-from app.serving.release import ReleaseKey, ServingRelease
+from app.serving.entry import Entry
+from app.serving.release import ServingRelease
+from app.serving.release_key import ReleaseKey
+from app.serving.repository import ChangedRecords
 from app.serving.roster import Roster
-from index.live import LiveIndex
+from app.serving.snapshots import empty_base
 from model.contract.bundle import load_bundle
-from model.contract.decision import DecisionParameters
+from model.contract.decision import Decision, DecisionParameters
 
 
 def release_of(collection_id: int, name: str) -> ServingRelease:
     key = ReleaseKey(collection_id=collection_id, collection=name, release_id=1, number=1, encoder_sha="f")
-    return ServingRelease(
-        key=key,
-        bundle=cast(Any, None),
-        parameters=DecisionParameters(),
-        index=LiveIndex.empty(4),
-        catalogue=Catalogue({}),
-    )
+    return ServingRelease(key, cast(Any, None), DecisionParameters(), empty_base(4), 0.99)
 
 
 def test_what_is_deleted_while_it_is_loaded_never_answers() -> None:
@@ -59,16 +56,15 @@ def test_a_release_that_is_loaded_again_is_decided_by_its_own_groups(
     key = ReleaseKey(collection_id=1, collection="faq", release_id=1, number=1, encoder_sha=bundle.sha)
 
     def load(names: tuple[str, ...]) -> ServingRelease:
+        release = ServingRelease(key, bundle, DecisionParameters(head_weight=0.5), empty_base(32), 0.99)
         entries = {number: Entry(f"r{number}", name, name) for number, name in enumerate(names)}
-        return ServingRelease(
-            key=key,
-            bundle=bundle,
-            parameters=DecisionParameters(head_weight=0.5),
-            index=LiveIndex.empty(32),
-            catalogue=Catalogue(entries),
-        )
+        release.apply(ChangedRecords(1, 7, entries, []), np.arange(len(names)), bundle.encoder.encode(names))
+        return release
 
-    found = Found(bundle.encoder.encode(["login"]), [False], [[]], [[]])
-    decider.decide(load(("refund",)), found)
-    decision = decider.decide(load(groups), found)[0]
+    def decide(release: ServingRelease) -> Decision:
+        found = Found(bundle.encoder.encode(["login"]), [False], [[]], [[]], release.view)
+        return decider.decide(release, found)[0]
+
+    decide(load(("refund",)))
+    decision = decide(load(groups))
     assert {group.group for group in decision.groups} == set(groups)

@@ -11,7 +11,8 @@ from app.ids import IdSource
 from app.preconditions import Precondition
 from app.schemas import check_key
 from app.search.answers import best_of_each_group, neighbours
-from app.serving.catalogue import Catalogue, Entry
+from app.serving.catalogue import Catalogue
+from app.serving.entry import Entry
 from app.settings import Settings
 from index.types import MISSING_ID
 
@@ -81,25 +82,8 @@ def test_loopback_needs_none(host: str, tmp_path: Path) -> None:
     Settings(host=host, data=tmp_path).refuse_open_bind()
 
 
-def test_the_catalogue_knows_which_groups_have_records() -> None:
-    catalogue = Catalogue({1: Entry("a", "A", "x"), 2: Entry("b", "B", None)})
-    version = catalogue.groups_version
-    assert catalogue.has_group("x")
-    catalogue.put({2: Entry("b", "B", "y"), 3: Entry("c", "C", "x")})
-    assert catalogue.has_group("y")
-    assert catalogue.groups_version == version + 1
-    assert catalogue.n_groups == 2
-    catalogue.remove([1])
-    assert catalogue.has_group("x")
-    catalogue.put({3: Entry("c", "C", "y")})
-    assert not catalogue.has_group("x")
-    catalogue.remove([2, 3, 99])
-    assert not catalogue.has_group("y")
-    assert len(catalogue) == 0
-
-
 def test_answers_leave_out_what_is_gone_or_too_far() -> None:
-    catalogue = Catalogue({1: Entry("a", "A", "x"), 2: Entry("b", "B", "x"), 3: Entry("c", "C", None)})
+    catalogue = Catalogue(None).apply({1: Entry("a", "A", "x"), 2: Entry("b", "B", "x"), 3: Entry("c", "C", None)}, [])
     found = neighbours(catalogue, [1, 77, 3, 2, MISSING_ID], [0.9, 0.8, 0.7, 0.61234567, -np.inf], 0.1)
     assert [(one["id"], one["score"]) for one in found] == [("a", 0.9), ("c", 0.7), ("b", 0.612346)]
     assert [one["id"] for one in best_of_each_group(found)] == ["a"]

@@ -1,0 +1,132 @@
+"""From a view of a release, or from the database's rows, to the next snapshot on the disk."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.serving.building import build_snapshot
+from app.serving.entry import Entry
+from app.serving.release import View
+from app.serving.release_key import ReleaseKey
+from app.serving.snapshots import Base, BuildError, load_base
+from app.serving.spool import BuildOrder, Spool, spooling
+from index.spec import IndexKind, choose_spec
+from model.contract.bundle import Bundle
+
+Rows = tuple[NDArray[np.int64], NDArray[np.float32], list[Entry]]
+"""(n,) int64 record_ids, (n, dim) float32 vectors, n entries."""
+
+_AT_ONCE: Final = 10_000
+
+
+class Compactor:
+    """Writes snapshots of one release.
+
+    Args:
+        snapshots: Their folder.
+        encoder_checksum: Of the release's encoder.
+        dim: Of its vectors.
+        target_recall: index_recall@10 to tune for.
+    """
+
+    def __init__(self, snapshots: Path, *, encoder_checksum: str, dim: int, target_recall: float) -> None:
+        self._snapshots = snapshots
+        self._encoder_checksum, self._dim, self._target_recall = encoder_checksum, dim, target_recall
+
+    def fold(self, view: View) -> Base:
+        """Write the records of a view as one snapshot, and map it; takes as long as an index takes to build.
+
+        Raises:
+            OSError: The disk refused.
+            BuildError: The building process ended without a snapshot.
+            VectorIndexError: The base cannot be read.
+        """
+        return self._build(_changed_rows(view), view.applied_seq, view.tag, view)
+
+    def write(self, rows: Iterator[Rows], applied_seq: int, tag: int) -> Base:
+        """Write rows as one snapshot, and map it; raises as `fold`, and what `rows` raises."""
+        return self._build(rows, applied_seq, tag, None)
+
+    def _build(self, rows: Iterator[Rows], applied_seq: int, tag: int, view: View | None) -> Base:
+        with spooling(self._snapshots) as spool:
+            n = _fill(spool, rows)
+            base = None if view is None else view.base_folder
+            order = BuildOrder(
+                snapshots=str(self._snapshots),
+                encoder_checksum=self._encoder_checksum,
+                dim=self._dim,
+                applied_seq=applied_seq,
+                tag=tag,
+                target_recall=self._target_recall,
+                base=None if base is None else str(base),
+            )
+            spool.finish(order, None if view is None else _kept_rows(view))
+            n_rows = n if view is None else view.index.count
+            folder = _build_here_or_apart(spool.folder, choose_spec(n_rows, self._dim).kind is IndexKind.EXACT)
+        return load_base(folder, encoder_checksum=self._encoder_checksum, dim=self._dim)
+
+
+def compactor_of(key: ReleaseKey, bundle: Bundle, data: Path, target_recall: float) -> Compactor:
+    """What writes the snapshots of a release."""
+    return Compactor(key.folder(data), encoder_checksum=bundle.sha, dim=bundle.encoder.dim, target_recall=target_recall)
+
+
+def _fill(spool: Spool, rows: Iterator[Rows]) -> int:
+    n = 0
+    for record_ids, vectors, entries in rows:
+        spool.append(record_ids, vectors, entries)
+        n += len(record_ids)
+    return n
+
+
+def _changed_rows(view: View) -> Iterator[Rows]:
+    """The records that are not in the base as they are now."""
+    changed = [(number, entry) for number, entry in dict(view.catalogue.changes()).items() if entry is not None]
+    for start in range(0, len(changed), _AT_ONCE):
+        part = changed[start : start + _AT_ONCE]
+        record_ids = np.array([number for number, _ in part], np.int64)
+        yield record_ids, view.index.vectors_of(record_ids), [entry for _, entry in part]
+
+
+def _kept_rows(view: View) -> NDArray[np.bool_]:
+    """(n,) bool, the rows of the base that are in the view as they are."""
+    base, live = view.index.base, view.index.base_live
+    kept = np.ones(len(base), np.bool_) if live is None else live.mask.copy()
+    rows = base.rows.find(np.array([number for number, _ in view.catalogue.changes()], np.int64))
+    kept[rows[rows >= 0]] = False
+    return kept
+
+
+def _build_here_or_apart(spool: Path, is_small: bool) -> Path:
+    """What takes milliseconds is done here; the rest by a process of lower priority, which leaves searches alone."""
+    build: Callable[[Path], Path] = build_snapshot if is_small else _build_apart
+    return build(spool)
+
+
+def _build_apart(spool: Path) -> Path:
+    command = [sys.executable, "-m", "app.serving.building", str(spool)]
+    one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    complaints = spool / "complaints"
+    with complaints.open("wb") as stderr:
+        # a pipe as its standard input: it closes when we end, however we end, and the process with it
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            env={**os.environ, **one_thread},
+        )
+        with process:
+            assert process.stdout is not None
+            told = process.stdout.read()
+    if process.returncode:
+        last = complaints.read_text(errors="replace").strip().splitlines()[-1:]
+        raise BuildError(f"the index could not be built: {last[0] if last else f'exit status {process.returncode}'}")
+    return Path(told.strip())

@@ -1,0 +1,91 @@
+"""What a snapshot holds beside the vectors: the entry of each row, and the rows of each group and metadata value."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.serving.entry import Entry
+from app.serving.entry_file import BYTES, OFFSETS, EntryFile, EntryWriter
+from app.serving.postings import Postings, write_postings
+from app.serving.terms import Filter, group_term, terms_of
+from index.types import Ids
+
+
+class Sidecar:
+    """The entries of a snapshot, where they lie on the disk. Nothing changes them: any thread may read.
+
+    Args:
+        folder: Of the snapshot.
+        record_ids: (n,) int64, ascending, of its rows.
+    """
+
+    def __init__(self, folder: Path, record_ids: Ids) -> None:
+        self._record_ids = record_ids
+        self._entries = EntryFile(folder)
+        self._postings = Postings(folder)
+        if len(self._entries) != len(record_ids):
+            raise ValueError(f"{len(self._entries)} entries for {len(record_ids)} records")
+
+    def __len__(self) -> int:
+        return len(self._record_ids)
+
+    @property
+    def record_ids(self) -> Ids:
+        """(n,) int64, ascending."""
+        return self._record_ids
+
+    def find(self, record_ids: NDArray[np.int64]) -> list[Entry | None]:
+        """The entries of some records, None where there is none."""
+        if not len(self):
+            return [None] * len(record_ids)
+        rows = np.searchsorted(self._record_ids, record_ids)
+        rows[rows == len(self)] = 0
+        found: list[Entry | None] = list(self._entries.get(rows.tolist()))
+        for missing in np.flatnonzero(self._record_ids[rows] != record_ids).tolist():
+            found[missing] = None
+        return found
+
+    def mask(self, wanted: Filter) -> NDArray[np.bool_]:
+        """(n,) bool, the rows that a filter lets through."""
+        return self._postings.mask(wanted, len(self))
+
+    def group_size(self, group: str) -> int:
+        """How many rows are in a group."""
+        return self._postings.count(group_term(group))
+
+    @property
+    def n_groups(self) -> int:
+        """How many groups there are."""
+        return self._postings.n_groups
+
+    @property
+    def groups(self) -> Iterator[str]:
+        """Every group, in order."""
+        return self._postings.groups()
+
+
+def write_sidecar(folder: Path, chunks: Iterable[Sequence[Entry]]) -> list[str]:
+    """Write the sidecar of a snapshot.
+
+    Args:
+        folder: Of the snapshot.
+        chunks: The entries, in the order of the rows.
+
+    Returns:
+        The names of the files.
+    """
+    with closing(EntryWriter(folder)) as entries:
+        names = write_postings(folder, _terms_of_all(chunks, entries))
+        entries.finish()
+    return [BYTES, OFFSETS, *names]
+
+
+def _terms_of_all(chunks: Iterable[Sequence[Entry]], entries: EntryWriter) -> Iterator[list[bytes]]:
+    """The terms of each entry, which is written on the way: one pass over all of them."""
+    for chunk in chunks:
+        entries.append(chunk)
+        for entry in chunk:
+            yield terms_of(entry.group, entry.read_metadata())

@@ -1,0 +1,61 @@
+"""Snapshots as the service has them: an index with its sidecar, in one folder, under one manifest."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from app.serving.sidecar import Sidecar
+from index.backends.exact import ExactIndex
+from index.backends.rows import FrozenIndex, Rows
+from index.errors import SnapshotDamagedError
+from index.snapshot import load_snapshot
+
+
+class BuildError(Exception):
+    """The process that builds ended without a snapshot; says what it said last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """What a release starts from.
+
+    Attributes:
+        index: The vectors.
+        sidecar: The entries, row by row; None where there are no records.
+        applied_seq: The sequence number up to which every change is in both.
+        tag: What the change log knows that change by.
+        folder: Where they lie; None where there is no snapshot.
+    """
+
+    index: FrozenIndex
+    sidecar: Sidecar | None
+    applied_seq: int
+    tag: int
+    folder: Path | None
+
+
+def empty_base(dim: int) -> Base:
+    """No records, before the first change."""
+    rows = Rows.sorted(np.empty(0, np.int64), np.empty((0, dim), np.float32))
+    return Base(index=ExactIndex(rows), sidecar=None, applied_seq=0, tag=0, folder=None)
+
+
+def load_base(folder: Path, *, encoder_checksum: str, dim: int) -> Base:
+    """Verify a snapshot and map it.
+
+    Raises:
+        SnapshotError: It is damaged, or of another encoder or version.
+    """
+    snapshot = load_snapshot(folder, encoder_checksum=encoder_checksum, dim=dim)
+    try:
+        sidecar = Sidecar(folder, snapshot.index.rows.record_ids)
+    except (OSError, ValueError) as error:
+        raise SnapshotDamagedError(str(folder), f"its entries cannot be read ({error})") from error
+    return Base(
+        index=snapshot.index,
+        sidecar=sidecar,
+        applied_seq=snapshot.applied_seq,
+        tag=snapshot.tag,
+        folder=folder,
+    )

@@ -1,0 +1,112 @@
+"""Rows on their way from the server to the process that builds the next snapshot: a folder of plain files."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.serving.entry import Entry
+from app.serving.entry_file import EntryFile, EntryWriter
+from index.snapshot import LEFT_OVER
+
+_ORDER, _IDS, _VECTORS, _LIVE = "order.json", "ids.bin", "vectors.bin", "live.npy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildOrder:
+    """What to build.
+
+    Attributes:
+        snapshots: The folder to put the snapshot into.
+        encoder_checksum: Of the encoder that made the vectors.
+        dim: Numbers of a vector.
+        applied_seq: The change up to which the rows are complete.
+        tag: What the change log knows that change by.
+        target_recall: index_recall@10 to tune for.
+        base: Snapshot whose live rows are taken over; None for none.
+    """
+
+    snapshots: str
+    encoder_checksum: str
+    dim: int
+    applied_seq: int
+    tag: int
+    target_recall: float
+    base: str | None = None
+
+
+class Spool:
+    """A folder of rows, written by one process and read by another. Nothing here outlives a crash, nor need it.
+
+    Args:
+        folder: An empty folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._entries = EntryWriter(folder)
+
+    def append(self, record_ids: NDArray[np.int64], vectors: NDArray[np.float32], entries: list[Entry]) -> None:
+        """Add rows.
+
+        Args:
+            record_ids: (n,) int64.
+            vectors: (n, dim) float32.
+            entries: n of them.
+        """
+        for name, values in ((_IDS, record_ids), (_VECTORS, vectors)):
+            with (self.folder / name).open("ab") as file:
+                file.write(np.ascontiguousarray(values).data)
+        self._entries.append(entries)
+
+    def finish(self, order: BuildOrder, base_live: NDArray[np.bool_] | None = None) -> None:
+        """Make it whole.
+
+        Args:
+            order: What to build of them.
+            base_live: (n,) bool, the rows of the order's base to take over; None takes all.
+        """
+        self._entries.finish()
+        if base_live is not None:
+            np.save(self.folder / _LIVE, base_live)
+        (self.folder / _ORDER).write_text(json.dumps(asdict(order)))
+
+    def close(self) -> None:
+        """Let go of its files, whole or not."""
+        self._entries.close()
+
+
+class SpooledRows:
+    """The rows of a finished spool."""
+
+    def __init__(self, folder: Path) -> None:
+        self.order = BuildOrder(**json.loads((folder / _ORDER).read_text()))
+        self.record_ids = _read(folder / _IDS, np.int64)
+        self.vectors = _read(folder / _VECTORS, np.float32).reshape(-1, self.order.dim)
+        self.entries = EntryFile(folder)
+        live = folder / _LIVE
+        self.base_live: NDArray[np.bool_] | None = np.load(live) if live.exists() else None
+
+
+@contextmanager
+def spooling(snapshots: Path) -> Iterator[Spool]:
+    """A spool beside the snapshots, under a name that counts as left over; gone at the end."""
+    snapshots.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{LEFT_OVER}spool-", dir=snapshots))
+    spool = Spool(folder)
+    try:
+        yield spool
+    finally:
+        spool.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _read(path: Path, dtype: Any) -> NDArray[Any]:
+    return np.fromfile(path, dtype) if path.exists() else np.empty(0, dtype)
