@@ -22,11 +22,21 @@ MOST_UNITS: Final = 64
 """Units that share a commit at most: bounds how long the first of them waits for the others."""
 
 _BUSY_TIMEOUT_MS: Final = 10_000
+
+_CHECKPOINT_PAGES: Final = 4_000
+"""Pages of the WAL (16 MB) from which a commit moves them to the file: seldom, as that commit waits for it."""
+
+_CACHE_KB: Final = 16_000
+"""Of a connection's pages at most; with SQLite's own 2 MB, updates all over a large collection take a fifth longer."""
+
 _PRAGMAS: Final = (
     f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}",
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
+    "PRAGMA secure_delete=ON",  # what was deleted or replaced is overwritten
+    f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}",
+    f"PRAGMA cache_size=-{_CACHE_KB}",
 )
 
 
