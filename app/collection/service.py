@@ -78,10 +78,8 @@ class CollectionService:
         encoder = named_encoder(session, wanted.encoder)
         if repository.find(wanted.name) is not None:
             raise NameTakenError(f"there is a collection {wanted.name!r} already: choose another name")
-        collection = Collection(
-            name=wanted.name,
-            settings=wanted.model_dump(include={"description", "target_index_recall"}, exclude_unset=True),
-        )
+        settings = wanted.model_dump(exclude={"name", "encoder"}, exclude_unset=True)
+        collection = Collection(name=wanted.name, settings=settings)
         repository.add(collection)
         ReleaseRepository(session).add(first_release(collection.id, encoder))
         collection.active_release = FIRST
