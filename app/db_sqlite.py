@@ -13,8 +13,8 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from app.db import READERS, Database, translate
-from app.errors import NotReadyError, OverloadedError, StorageError, StorageFullError, WorkerDeadError
+from app.db import READERS, Database, translate, translated
+from app.errors import ErasureError, NotReadyError, OverloadedError, StorageError, StorageFullError, WorkerDeadError
 
 T = TypeVar("T")
 
@@ -93,6 +93,18 @@ class SqliteDatabase(Database):
                     f"{self._queue.maxsize} writes wait already: nothing was stored; repeat the request in a second"
                 ) from None
         return future
+
+    def scrub(self) -> None:
+        # secure_delete has overwritten the pages; their former content is in the log until that is emptied
+        with translated(), self.engine.connect() as connection:
+            raw = connection.connection.driver_connection
+            assert raw is not None
+            (busy, _, _) = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise ErasureError(
+                "the records are deleted, but the database's log still holds them, since a long read goes on: "
+                "repeat the request in a minute"
+            )
 
     def close(self) -> None:
         with self._door:

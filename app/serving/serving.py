@@ -8,7 +8,7 @@ from typing import Final
 
 from app.collection.repository import CollectionRepository
 from app.db import Database
-from app.errors import NotReadyError
+from app.errors import ErasureError, NotReadyError
 from app.serving.follower import Follower
 from app.serving.housekeeper import Housekeeper
 from app.serving.loading import Loader
@@ -150,6 +150,21 @@ class Serving:
     async def wait_visible(self, collection_id: int, seq: int) -> bool:
         """Wait until searches find the change; False when it takes too long."""
         return await self._visibility.wait(collection_id, seq, self._wait_visible_s)
+
+    async def purge(self, collection_id: int, seq: int) -> None:
+        """Have no copy of what was deleted up to `seq`, neither in the index nor in a snapshot.
+
+        Raises:
+            ErasureError: The follower is behind, or the disk refused.
+        """
+        release = self._roster.find_by_id(collection_id) if await self.wait_visible(collection_id, seq) else None
+        if release is None:
+            raise ErasureError("the records are deleted, but the index has not caught up: repeat the request soon")
+        if not await asyncio.wrap_future(self._housekeeper.purge(release)):
+            raise ErasureError(
+                "the records are deleted, but older snapshots hold them still, since no new one could be written: "
+                "look at the server's log and at the disk's free space, then repeat the request"
+            )
 
     def forget(self, collection_id: int) -> None:
         """Answer no more for a collection that was just deleted; the follower clears up."""
