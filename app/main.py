@@ -16,6 +16,7 @@ from app.group.endpoints import router as groups
 from app.health.endpoints import router as health
 from app.hot_routes import HotRoutes
 from app.middleware import ServiceMiddleware
+from app.record.endpoints import put_record
 from app.record.endpoints import router as records
 from app.release.endpoints import router as releases
 from app.search import endpoints as search_endpoints
@@ -36,7 +37,7 @@ def create_app(container: Container) -> FastAPI:
     app.state.services = container.services
     key = container.settings.api_key
     hot = {"search": search_endpoints.search, "classify": search_endpoints.classify}
-    app.add_middleware(HotRoutes, endpoints=hot)
+    app.add_middleware(HotRoutes, verbs=hot, put_record=put_record)
     app.add_middleware(
         ServiceMiddleware,
         metrics=container.metrics,

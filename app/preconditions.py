@@ -1,6 +1,7 @@
 """If-Match and If-None-Match: a write that happens only on the version the client has seen."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from fastapi import Request
 
@@ -21,6 +22,11 @@ class Precondition:
     exists: bool = False
     absent: bool = False
 
+    @property
+    def demands_nothing(self) -> bool:
+        """Whether any version, and none, would do: then nobody need look it up."""
+        return self == _NOTHING
+
     def check(self, version: int | None, *, what: str) -> None:
         """Raise PreconditionFailedError unless the stored version is the one demanded."""
         if self.absent and version is not None:
@@ -33,6 +39,9 @@ class Precondition:
             raise PreconditionFailedError(
                 f"{what} is at version {version}, If-Match names another: get it again, then repeat the change"
             )
+
+
+_NOTHING: Final = Precondition()
 
 
 def read_precondition(request: Request) -> Precondition:

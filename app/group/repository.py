@@ -1,13 +1,23 @@
 """Groups in the database."""
 
 from collections.abc import Iterable
+from typing import Final
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import bindparam, func, insert, select
 from sqlalchemy.orm import Session
 
+from app.db import table_of
 from app.errors import NotFoundError
 from app.group.tables import Group
 from app.record.tables import Record
+
+_GROUPS = table_of(Group)
+
+# built once: see RecordWriter
+_IDS: Final = select(_GROUPS.c.key, _GROUPS.c.id).where(
+    _GROUPS.c.collection_id == bindparam("collection_id"), _GROUPS.c.key.in_(bindparam("keys", expanding=True))
+)
+_INSERT: Final = insert(_GROUPS).returning(_GROUPS.c.key, _GROUPS.c.id)
 
 
 class GroupRepository:
@@ -70,12 +80,11 @@ class GroupRepository:
         missing = [key for key in wanted if key not in known]
         if missing:
             rows = [{"collection_id": self._collection_id, "key": key} for key in missing]
-            made = self._session.execute(insert(Group).returning(Group.key, Group.id), rows)
-            known.update(made.all())
+            known.update(self._session.execute(_INSERT, rows).all())
         return known
 
     def _ids(self, keys: list[str]) -> dict[str, int]:
         if not keys:
             return {}
-        statement = select(Group.key, Group.id).where(Group.collection_id == self._collection_id, Group.key.in_(keys))
-        return dict(self._session.execute(statement).all())
+        found = self._session.execute(_IDS, {"collection_id": self._collection_id, "keys": keys})
+        return dict(found.all())

@@ -1,14 +1,21 @@
 """Reading records."""
 
 from collections.abc import Iterable
+from typing import Final
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, bindparam, select
 from sqlalchemy.orm import Session
 
+from app.db import table_of
 from app.errors import NotFoundError
 from app.group.tables import Group
 from app.record.schemas import RecordAnswer
 from app.record.tables import Record, RecordLabel, Role, Source
+
+_RECORDS = table_of(Record)
+_VERSION: Final = select(_RECORDS.c.version).where(
+    _RECORDS.c.collection_id == bindparam("collection_id"), _RECORDS.c.id == bindparam("key")
+)
 
 
 class RecordRepository:
@@ -32,8 +39,8 @@ class RecordRepository:
 
     def find_version(self, key: str) -> int | None:
         """The version of a record, None where there is none."""
-        statement = select(Record.version).where(Record.collection_id == self._collection_id, Record.id == key)
-        return self._session.scalars(statement).first()
+        found = self._session.execute(_VERSION, {"collection_id": self._collection_id, "key": key}).first()
+        return None if found is None else found[0]
 
     def list_page(self, after: int, limit: int) -> list[tuple[int, RecordAnswer]]:
         """Up to `limit` records past the record_id `after`, oldest first, each with its record_id."""

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from sqlalchemy.orm import Session
 
 from app.collection.repository import CollectionRepository
-from app.collection.tables import Collection
 from app.cursors import Cursors
 from app.db import Database
 from app.errors import NotFoundError
@@ -67,12 +66,13 @@ class RecordService:
         Returns:
             The answer, and whether the record is new.
         """
-        draft = RecordDraft(id=key, **{name: getattr(record, name) for name in RecordPut.model_fields})
+        draft = RecordDraft.model_construct(id=key, **record.__dict__)  # key and record have been checked
 
         def unit(session: Session) -> tuple[int, Written]:
-            collection_id = CollectionRepository(session).get_locked(collection).id
-            version = RecordRepository(session, collection_id).find_version(key)
-            precondition.check(version, what=f"record {key!r}")
+            collection_id, _ = CollectionRepository(session).lock(collection)
+            if not precondition.demands_nothing:
+                version = RecordRepository(session, collection_id).find_version(key)
+                precondition.check(version, what=f"record {key!r}")
             return collection_id, RecordWriter(session, collection_id).upsert([draft])[0]
 
         collection_id, written = await self._database.write_async(unit)
@@ -85,7 +85,7 @@ class RecordService:
         """Delete one record, or NotFoundError."""
 
         def unit(session: Session) -> tuple[int, int]:
-            collection_id = CollectionRepository(session).get_locked(collection).id
+            collection_id, _ = CollectionRepository(session).lock(collection)
             version = RecordRepository(session, collection_id).find_version(key)
             if version is None:
                 raise NotFoundError(f"the collection has no record {key[:64]!r}")
@@ -100,8 +100,9 @@ class RecordService:
         batch = await asyncio.to_thread(parse_batch, body)
 
         def unit(session: Session) -> tuple[int, BatchAnswer]:
-            found = CollectionRepository(session).get_locked(collection)
-            return found.id, once(session, attempt, BatchAnswer, lambda: _apply(session, found, batch))
+            collection_id, last_seq = CollectionRepository(session).lock(collection)
+            writer = RecordWriter(session, collection_id)
+            return collection_id, once(session, attempt, BatchAnswer, lambda: _apply(writer, batch, last_seq))
 
         with self._attempts.running(attempt):
             collection_id, done = await self._database.write_async(unit)
@@ -119,14 +120,13 @@ class RecordService:
         release = self._serving.find(collection)
         if release is None:
             return [False] * len(texts)  # not serving yet; the write itself must not wait or fail for that
-        contract = release.bundle.encoder.contract
-        if not any(len(text) > contract.config.max_tokens for text in texts):
-            return [False] * len(texts)
-        return await asyncio.to_thread(lambda: [contract.tokenise(text).truncated for text in texts])
+        is_cut = release.bundle.encoder.contract.is_cut
+        if len(texts) == 1:
+            return [is_cut(texts[0])]  # takes less than another thread would
+        return await asyncio.to_thread(lambda: [is_cut(text) for text in texts])
 
 
-def _apply(session: Session, collection: Collection, batch: Batch) -> BatchAnswer:
-    last_seq, writer = collection.last_seq, RecordWriter(session, collection.id)
+def _apply(writer: RecordWriter, batch: Batch, last_seq: int) -> BatchAnswer:
     upserted = writer.upsert(list(batch.upserts.values()))
     deleted = writer.delete(list(batch.deletes.values()))
     seqs = [written.seq for written in upserted if written.changed] + list(deleted.values())

@@ -18,6 +18,28 @@ from app.record.tables import Change, ChangeLogEntry, Record, RecordLabel
 _TAG_BITS: Final = 62
 """Of the random tag of a writer's changes; non-negative in a signed 64-bit column."""
 
+_MOST_PARAMETERS: Final = 10_000
+"""Of one statement; SQLite takes 32,766."""
+
+_RECORDS, _LABELS, _CHANGES = table_of(Record), table_of(RecordLabel), table_of(ChangeLogEntry)
+
+# Built once: building a statement costs several times what running it for one record does.
+_KNOWN: Final = select(
+    _RECORDS.c.id, _RECORDS.c.record_id, _RECORDS.c.content_hash, _RECORDS.c.seq, _RECORDS.c.version
+).where(_RECORDS.c.collection_id == bindparam("collection_id"), _RECORDS.c.id.in_(bindparam("ids", expanding=True)))
+_INSERT: Final = insert(_RECORDS).returning(_RECORDS.c.id, _RECORDS.c.record_id)
+_CONTENT: Final = ("text", "group_id", "role", "source", "metadata", "content_hash", "seq")
+_UPDATE: Final = (
+    update(_RECORDS)
+    .where(_RECORDS.c.record_id == bindparam("b_record_id"))
+    .values({name: bindparam(name) for name in _CONTENT})
+    .values(version=_RECORDS.c.version + 1, updated_at=func.current_timestamp())
+)
+_DELETE: Final = delete(_RECORDS).where(_RECORDS.c.record_id.in_(bindparam("ids", expanding=True)))
+_UNLABEL: Final = delete(_LABELS).where(_LABELS.c.record_id.in_(bindparam("ids", expanding=True)))
+_LABEL: Final = insert(_LABELS)
+_LOG: Final = insert(_CHANGES)
+
 
 @dataclass(frozen=True, slots=True)
 class Written:
@@ -102,10 +124,8 @@ class RecordWriter:
         self._log((record.seq, record.record_id, Change.UPSERT) for record in records)
 
     def _known(self, ids: Sequence[str]) -> dict[str, _Known]:
-        statement = select(Record.id, Record.record_id, Record.content_hash, Record.seq, Record.version).where(
-            Record.collection_id == self._collection_id, Record.id.in_(ids)
-        )
-        return {row[0]: _Known(*row[1:]) for row in self._session.execute(statement)}
+        found = self._session.execute(_KNOWN, {"collection_id": self._collection_id, "ids": ids})
+        return {row[0]: _Known(*row[1:]) for row in found}
 
     def _row(self, draft: RecordDraft, groups: Mapping[str, int], digest: str, seq: int) -> dict[str, Any]:
         return {
@@ -123,42 +143,32 @@ class RecordWriter:
     def _insert(self, rows: list[dict[str, Any]]) -> dict[str, int]:
         if not rows:
             return {}
-        table = table_of(Record)
-        made = self._session.execute(insert(table).returning(table.c.id, table.c.record_id), rows)
-        return dict(made.all())
+        return dict(self._session.execute(_INSERT, rows).all())
 
     def _update(self, rows: list[dict[str, Any]]) -> None:
         if not rows:
             return
-        table = table_of(Record)
-        names = ("text", "group_id", "role", "source", "metadata", "content_hash", "seq")
-        values: dict[str, Any] = {name: bindparam(name) for name in names}
-        statement = (
-            update(table)
-            .where(table.c.record_id == bindparam("b_record_id"))
-            .values(**values, version=table.c.version + 1, updated_at=func.current_timestamp())
-        )
-        self._session.connection().execute(statement, [{k: row[k] for k in (*names, "b_record_id")} for row in rows])
+        self._session.execute(_UPDATE, [{name: row[name] for name in (*_CONTENT, "b_record_id")} for row in rows])
 
     def _replace_labels(
         self, drafts: Sequence[RecordDraft], ids: Mapping[str, int], known: Mapping[str, _Known]
     ) -> None:
         old = [known[draft.id].record_id for draft in drafts if draft.id in known]
         if old:
-            self._session.execute(delete(RecordLabel).where(RecordLabel.record_id.in_(old)))
+            self._session.execute(_UNLABEL, {"ids": old})
         rows = [{"record_id": ids[draft.id], "label": label} for draft in drafts for label in draft.labels]
         if rows:
-            self._session.execute(insert(table_of(RecordLabel)), rows)
+            self._session.execute(_LABEL, rows)
 
     def _delete(self, records: Mapping[str, int]) -> dict[str, int]:
         if not records:
             return {}
         first = CollectionRepository(self._session).take_sequence(self._collection_id, len(records))
         ids = list(records.values())
-        for start in range(0, len(ids), 10_000):  # SQLite takes 32,766 parameters
-            chunk = ids[start : start + 10_000]
-            self._session.execute(delete(RecordLabel).where(RecordLabel.record_id.in_(chunk)))
-            self._session.execute(delete(Record).where(Record.record_id.in_(chunk)))
+        for start in range(0, len(ids), _MOST_PARAMETERS):
+            chunk = {"ids": ids[start : start + _MOST_PARAMETERS]}
+            self._session.execute(_UNLABEL, chunk)
+            self._session.execute(_DELETE, chunk)
         self._log((first + offset, record_id, Change.DELETE) for offset, record_id in enumerate(ids))
         return {key: first + offset for offset, key in enumerate(records)}
 
@@ -167,7 +177,7 @@ class RecordWriter:
             {"collection_id": self._collection_id, "seq": seq, "record_id": record_id, "op": op, "tag": self._tag}
             for seq, record_id, op in entries
         ]
-        self._session.execute(insert(table_of(ChangeLogEntry)), rows)
+        self._session.execute(_LOG, rows)
 
 
 def _unchanged(known: _Known) -> Written:

@@ -1,6 +1,7 @@
 """Text to token ids and hashed grams, defined once for training and serving: text.json and vocab.txt of a bundle."""
 
 import json
+import sys
 import unicodedata
 from array import array
 from collections.abc import Iterable, Sequence
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.contract.errors import BundleDamagedError, BundleVersionError
-from model.contract.grams import hash_grams
+from model.contract.grams import fnv1a_32, hash_grams
 from model.contract.normalise import CJK, WORD, normalise, script_runs
 
 PAD_ID: Final = 0
@@ -21,8 +22,12 @@ EMPTY_ID: Final = 2
 SPECIAL_TOKENS: Final = ("[PAD]", "[UNK]", "[EMPTY]")
 TEXT_VERSION: Final = 1
 
-_CACHED_WORDS: Final = 32_768
-_GRAM_BYTES: Final = 4
+_CACHED: Final = 32_768
+"""Words, and grams of CJK text, that are remembered at most."""
+
+GRAM_BYTES: Final = 4
+"""Of a gram's row, packed."""
+
 _NO_GRAMS: Final = b""
 
 
@@ -84,6 +89,21 @@ class Features:
     lengths: NDArray[np.int32]
 
 
+class _GramRows(dict[str, bytes]):
+    """Gram rows (1 to buckets) as packed int32, by gram, filled as grams are met."""
+
+    def __init__(self, config: TextConfig) -> None:
+        self._buckets = config.buckets
+        self._seed = config.seed
+
+    def __missing__(self, gram: str) -> bytes:
+        if len(self) >= _CACHED:
+            self.clear()  # cheaper than an LRU, and as good: common ones are back after a few sentences
+        row = 1 + fnv1a_32(gram.encode(), self._seed) % self._buckets
+        packed = self[gram] = row.to_bytes(GRAM_BYTES, sys.byteorder)
+        return packed
+
+
 class TextContract:
     """Turns sentences into features.
 
@@ -99,6 +119,7 @@ class TextContract:
         if len(self._ids) != len(SPECIAL_TOKENS) + len(self.vocabulary):
             raise BundleDamagedError("the vocabulary holds a token twice")
         self._words: dict[str, tuple[int, bytes]] = {}
+        self._gram_rows = _GramRows(config)
 
     @property
     def n_ids(self) -> int:
@@ -107,7 +128,7 @@ class TextContract:
 
     def warm_up(self) -> None:
         """Hash the grams of known words now, so that the first sentences are as fast as later ones."""
-        for token in self.vocabulary[: _CACHED_WORDS // 2]:
+        for token in self.vocabulary[: _CACHED // 2]:
             for kind, run in script_runs(token):
                 if kind != CJK:
                     self._look_up(kind, run)
@@ -135,11 +156,21 @@ class TextContract:
             return Tokens([EMPTY_ID], [_NO_GRAMS], truncated)
         return Tokens(ids, grams, truncated)
 
+    def is_cut(self, text: str) -> bool:
+        """Whether `tokenise` would say truncated, without the work for most sentences."""
+        if len(text) > self.config.max_chars:
+            return True
+        normalised = normalise(text)
+        if len(normalised) <= self.config.max_tokens:
+            return False
+        runs = script_runs(normalised)
+        return sum(len(run) if kind == CJK else 1 for kind, run in runs) > self.config.max_tokens
+
     def _look_up(self, kind: str, run: str) -> tuple[int, bytes]:
         grams = self._word_grams(run) if kind == WORD and self.config.buckets else _NO_GRAMS
         word = (self._ids.get(run, UNKNOWN_ID), grams)
-        if len(self._words) >= _CACHED_WORDS:
-            self._words.clear()  # cheaper than an LRU, and as good: common words are back after a few sentences
+        if len(self._words) >= _CACHED:
+            self._words.clear()  # as _GramRows does
         self._words[run] = word
         return word
 
@@ -156,14 +187,18 @@ class TextContract:
         if not config.buckets:
             return [_NO_GRAMS] * min(len(run), room)
         smallest, largest = config.cjk_grams
-        characters = [character.encode() for character in f"<{run[: room + largest]}>"]
-        by_length = hash_grams(characters, smallest, largest, config.seed)
+        marked = f"<{run[: room + largest]}>"
+        rows = self._gram_rows
+        by_length = [
+            (length, [rows[marked[start : start + length]] for start in range(len(marked) - length + 1)])
+            for length in range(smallest, largest + 1)
+        ]
         packed = []
         for position in range(1, min(len(run), room) + 1):  # position 0 is the run's edge mark
-            touching: list[int] = []
-            for length, hashes in zip(range(smallest, largest + 1), by_length, strict=True):
-                touching += hashes[max(0, position - length + 1) : position + 1]
-            packed.append(self._pack(touching[: config.most_grams]))
+            touching: list[bytes] = []
+            for length, grams in by_length:
+                touching += grams[max(0, position - length + 1) : position + 1]
+            packed.append(b"".join(touching[: config.most_grams]))
         return packed
 
     def _pack(self, hashes: list[int]) -> bytes:
@@ -211,10 +246,10 @@ def pad(batch: Sequence[Tokens], *, min_tokens: int = 1, min_grams: int = 1) -> 
     """
     lengths = [len(tokens) for tokens in batch]
     width = max(min_tokens, max(lengths))
-    most = max(min_grams * _GRAM_BYTES, max(len(grams) for tokens in batch for grams in tokens.grams))
+    most = max(min_grams * GRAM_BYTES, max(len(grams) for tokens in batch for grams in tokens.grams))
     padded_ids = [tokens.ids + [PAD_ID] * (width - len(tokens)) for tokens in batch]
     rows = [
         b"".join([grams.ljust(most, b"\0") for grams in tokens.grams]).ljust(width * most, b"\0") for tokens in batch
     ]
-    grams = np.frombuffer(b"".join(rows), dtype=np.int32).reshape(len(batch), width, most // _GRAM_BYTES)
+    grams = np.frombuffer(b"".join(rows), dtype=np.int32).reshape(len(batch), width, most // GRAM_BYTES)
     return Features(np.array(padded_ids, np.int32), grams, np.array(lengths, np.int32))

@@ -56,3 +56,14 @@ def test_runs_hold_every_visible_character_in_order(text: str) -> None:
     joined = "".join(run for _, run in script_runs(normalise(text)))
     rest = iter(normalise(text))
     assert all(any(char == other for other in rest) for char in joined)
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_ascii_is_cut_as_everything_else_is(text: str) -> None:
+    """One character that is not ASCII sends the whole text the general way."""
+    assert script_runs(text) == script_runs(f"{text} 我")[:-1]
+
+
+def test_every_ascii_character_has_the_kind_that_it_has_elsewhere() -> None:
+    for code in range(128):
+        assert script_runs(f"a{chr(code)}b") == script_runs(f"a{chr(code)}b 我")[:-1]

@@ -81,11 +81,19 @@ def test_a_text_without_tokens_is_the_empty_token(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "truncated"),
-    [("w " * 64, False), ("w " * 65, True), ("退" * 64, False), ("退" * 65, True), ("a" * 5000, True)],
+    [
+        ("\N{ARABIC LIGATURE SALLALLAHOU ALAYHE WASALLAM}" * 22, True),
+        ("w " * 64, False),
+        ("w " * 65, True),
+        ("退" * 64, False),
+        ("退" * 65, True),
+        ("a" * 5000, True),
+    ],
 )
 def test_the_limit_on_tokens_is_exact(text: str, truncated: bool) -> None:
     tokens = make_contract().tokenise(text)
     assert tokens.truncated is truncated
+    assert make_contract().is_cut(text) is truncated
     assert len(tokens) <= 64
 
 
@@ -129,6 +137,7 @@ def test_every_text_gives_valid_features(text: str) -> None:
     contract = make_contract(max_tokens=16)
     tokens = contract.tokenise(text)
     assert 1 <= len(tokens) <= 16
+    assert contract.is_cut(text) is tokens.truncated
     assert len(tokens.ids) == len(tokens.grams)
     assert all(0 < number < contract.n_ids for number in tokens.ids)
     features = pad([tokens])
@@ -157,3 +166,11 @@ def test_an_unreadable_file_is_refused(text_json: str) -> None:
 def test_a_token_twice_is_refused() -> None:
     with pytest.raises(BundleDamagedError, match="twice"):
         TextContract(TextConfig(), ["same", "same"])
+
+
+def test_a_full_cache_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    cold = make_contract()
+    expected = [cold.tokenise(text) for text in ("怎么退款呢", "refund of orders", "怎么退款呢")]
+    monkeypatch.setattr("model.contract.text._CACHED", 2)
+    full = make_contract()
+    assert [full.tokenise(text) for text in ("怎么退款呢", "refund of orders", "怎么退款呢")] == expected
