@@ -80,7 +80,10 @@ class RowFilter:
         assert self._lists is not None
         if self._like is not None:
             return self._like.rows_per_list
-        return np.bincount(self._lists.of_rows[self.mask], minlength=len(self._lists.sizes))
+        of_rows, sizes = self._lists.of_rows, self._lists.sizes
+        if self.is_light:  # tombstones, anew with every delete: the few rows that are not left are counted
+            return sizes - np.bincount(of_rows[~self.mask], minlength=len(sizes))
+        return np.bincount(of_rows[self.mask], minlength=len(sizes))
 
     @cached_property
     def is_scattered(self) -> bool:

@@ -31,6 +31,14 @@ def test_what_is_derived_from_a_mask() -> None:
     assert rows.rows_per_list.tolist() == [2, 0, 2, 1]
 
 
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.79, 0.81, 0.98, 1.0])
+def test_rows_of_each_list_are_counted_whatever_is_left(share: float) -> None:
+    random = np.random.default_rng(4)
+    mask, of_rows = random.random(3_000) < share, random.integers(0, 7, 3_000).astype(np.int32)
+    counted = RowFilter(mask, Lists(of_rows, 8)).rows_per_list
+    assert counted.tolist() == [sum(1 for row in range(3_000) if mask[row] and of_rows[row] == i) for i in range(8)]
+
+
 @pytest.mark.parametrize("share", [0.01, 0.3, 0.99])
 def test_a_mask_drawn_by_chance_is_scattered(share: float) -> None:
     mask = np.random.default_rng(1).random(50_000) < share
