@@ -56,6 +56,13 @@ def test_what_the_process_complains_of_is_told(tmp_path: Path, apart: None) -> N
         compactor(tmp_path).write(some_rows(), applied_seq=30, tag=5)
 
 
+def test_a_build_is_given_up_when_the_server_stops(tmp_path: Path, apart: None) -> None:
+    stopping = Compactor(tmp_path, encoder_checksum="enc", dim=DIM, target_recall=0.9, is_stopping=lambda: True)
+    with pytest.raises(BuildError, match="the server is stopping"):
+        stopping.write(some_rows(), applied_seq=30, tag=5)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_builder_ends_with_its_server(tmp_path: Path) -> None:
     """The pipe to it closes, as it does when a server is killed: it must not write a snapshot an hour later."""
     with spooling(tmp_path) as spool:
