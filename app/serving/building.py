@@ -18,12 +18,13 @@ from app.serving.entry_file import EntryFile
 from app.serving.sidecar import write_sidecar
 from app.serving.spool import SpooledRows
 from index.backends.rows import Rows
+from index.errors import VectorIndexError
 from index.factory import build
 from index.snapshot import Snapshot, load_snapshot, save_snapshot, snapshot_folder
 from index.spec import choose_spec
 
 _NICENESS: Final = 19
-_ENTRIES_AT_ONCE: Final = 10_000
+_AT_ONCE: Final = 10_000
 
 
 def build_snapshot(spool: Path) -> Path:
@@ -68,15 +69,24 @@ class _Merged:
         ids = np.concatenate([rows.record_ids[kept], spooled.record_ids])
         order = np.argsort(ids, kind="stable")
         self.record_ids = ids[order]
-        self.vectors = np.concatenate([rows.vectors[kept], spooled.vectors])[order]
-        # where each row's entry is: rows of the base as they are, rows of the spool counted on from there
+        # where each row comes from: rows of the base as they are, rows of the spool counted on from there
         self._n_base = len(rows)
         self._sources = np.concatenate([kept, len(rows) + np.arange(len(spooled.record_ids))])[order]
+        self.vectors = np.empty((len(ids), spooled.order.dim), np.float32)
+        for part in self._parts():
+            sources = self._sources[part]
+            of_spool = sources >= self._n_base
+            self.vectors[part][~of_spool] = rows.vectors[sources[~of_spool]]
+            self.vectors[part][of_spool] = spooled.vectors[sources[of_spool] - self._n_base]
 
     def entries(self) -> Iterator[list[Entry]]:
         """The entry of each row, some at a time."""
-        for start in range(0, len(self._sources), _ENTRIES_AT_ONCE):
-            yield self._read(self._sources[start : start + _ENTRIES_AT_ONCE])
+        for part in self._parts():
+            yield self._read(self._sources[part])
+
+    def _parts(self) -> Iterator[slice]:
+        for start in range(0, len(self._sources), _AT_ONCE):
+            yield slice(start, start + _AT_ONCE)
 
     def _read(self, sources: NDArray[np.int64]) -> list[Entry]:
         of_spool = sources >= self._n_base
@@ -95,7 +105,10 @@ def main() -> None:
     """Build what the argument names, and print the snapshot's folder."""
     os.nice(_NICENESS)
     threading.Thread(target=_end_with_the_server, daemon=True).start()
-    print(build_snapshot(Path(sys.argv[1])))
+    try:
+        print(build_snapshot(Path(sys.argv[1])))
+    except (OSError, VectorIndexError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ Rows = tuple[NDArray[np.int64], NDArray[np.float32], list[Entry]]
 _AT_ONCE: Final = 10_000
 
 _MOST_COMPLAINT: Final = 2000
+_LOOK_S: Final = 0.1
 
 
 class Compactor:
@@ -35,10 +36,19 @@ class Compactor:
         encoder_checksum: Of the release's encoder.
         dim: Of its vectors.
         target_recall: index_recall@10 to tune for.
+        is_stopping: When it comes true, a build that runs is given up.
     """
 
-    def __init__(self, snapshots: Path, *, encoder_checksum: str, dim: int, target_recall: float) -> None:
-        self._snapshots = snapshots
+    def __init__(
+        self,
+        snapshots: Path,
+        *,
+        encoder_checksum: str,
+        dim: int,
+        target_recall: float,
+        is_stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._snapshots, self._is_stopping = snapshots, is_stopping
         self._encoder_checksum, self._dim, self._target_recall = encoder_checksum, dim, target_recall
 
     def fold(self, view: View) -> Base:
@@ -70,13 +80,24 @@ class Compactor:
             )
             spool.finish(order, None if view is None else _kept_rows(view))
             n_rows = n if view is None else view.index.count
-            folder = _build_here_or_apart(spool.folder, choose_spec(n_rows, self._dim).kind is IndexKind.EXACT)
+            if choose_spec(n_rows, self._dim).kind is IndexKind.EXACT:  # takes milliseconds
+                folder = build_snapshot(spool.folder)
+            else:
+                folder = _build_apart(spool.folder, self._is_stopping)
         return load_base(folder, encoder_checksum=self._encoder_checksum, dim=self._dim)
 
 
-def compactor_of(key: ReleaseKey, bundle: Bundle, data: Path, target_recall: float) -> Compactor:
+def compactor_of(
+    key: ReleaseKey, bundle: Bundle, data: Path, target_recall: float, is_stopping: Callable[[], bool]
+) -> Compactor:
     """What writes the snapshots of a release."""
-    return Compactor(key.folder(data), encoder_checksum=bundle.sha, dim=bundle.encoder.dim, target_recall=target_recall)
+    return Compactor(
+        key.folder(data),
+        encoder_checksum=bundle.sha,
+        dim=bundle.encoder.dim,
+        target_recall=target_recall,
+        is_stopping=is_stopping,
+    )
 
 
 def _fill(spool: Spool, rows: Iterator[Rows]) -> int:
@@ -105,13 +126,8 @@ def _kept_rows(view: View) -> NDArray[np.bool_]:
     return kept
 
 
-def _build_here_or_apart(spool: Path, is_small: bool) -> Path:
-    """What takes milliseconds is done here; the rest by a process of lower priority, which leaves searches alone."""
-    build: Callable[[Path], Path] = build_snapshot if is_small else _build_apart
-    return build(spool)
-
-
-def _build_apart(spool: Path) -> Path:
+def _build_apart(spool: Path, is_stopping: Callable[[], bool]) -> Path:
+    """As `build_snapshot`, by a process of lower priority, which leaves searches alone."""
     command = [sys.executable, "-m", "app.serving.building", str(spool)]
     one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     complaints = spool / "complaints"
@@ -126,9 +142,22 @@ def _build_apart(spool: Path) -> Path:
             env={**os.environ, **one_thread},
         )
         with process:
+            _wait(process, is_stopping)
             assert process.stdout is not None
             told = process.stdout.read()
     if process.returncode:
         complaint = complaints.read_text(errors="replace").strip()[-_MOST_COMPLAINT:]
         raise BuildError(f"the index could not be built (exit status {process.returncode}): {complaint}")
     return Path(told.strip())
+
+
+def _wait(process: "subprocess.Popen[str]", is_stopping: Callable[[], bool]) -> None:
+    while True:
+        try:
+            process.wait(_LOOK_S)
+            return
+        except subprocess.TimeoutExpired:
+            if is_stopping():
+                process.kill()
+                process.wait()
+                raise BuildError("the server is stopping") from None

@@ -56,6 +56,7 @@ class Housekeeper:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="housekeeper")
         self._lock = threading.Lock()  # guards _upkeep and what is in it
         self._upkeep: dict[int, _Upkeep] = {}
+        self._stopping = threading.Event()
 
     def changed(self, release: ServingRelease) -> None:
         """Hear that changes were just applied."""
@@ -95,10 +96,11 @@ class Housekeeper:
                 self._remove_later(folder)
 
     def save(self, releases: Iterable[ServingRelease]) -> None:
-        """Stop, then save what is not saved, so that the next start need not encode again."""
+        """Stop, then save what is not saved where that takes milliseconds: the next start need not encode it again."""
+        self._stopping.set()
         self._thread.shutdown()
         for release in releases:
-            if _is_worth_it(release) or (release.view.n_changes and _is_small(release)):
+            if release.view.n_changes and _is_small(release):
                 self._compact_and_save(release)
 
     def _is_due(self, release: ServingRelease, upkeep: _Upkeep) -> bool:
@@ -125,7 +127,9 @@ class Housekeeper:
     def _compact_and_save(self, release: ServingRelease, *, keep: int = 2) -> bool:
         started, view = time.monotonic(), release.view
         try:
-            base = compactor_of(release.key, release.bundle, self._data, release.target_recall).fold(view)
+            base = compactor_of(
+                release.key, release.bundle, self._data, release.target_recall, self._stopping.is_set
+            ).fold(view)
             release.rebase(base, view)
             give_back_free_memory()
             prune_snapshots(release.key.folder(self._data), keep=keep)
@@ -166,6 +170,6 @@ def _is_worth_it(release: ServingRelease) -> bool:
 
 
 def _is_small(release: ServingRelease) -> bool:
-    """Whether a snapshot takes milliseconds; with a large one a stopping server need not wait."""
+    """Whether a snapshot takes milliseconds: a server that is to stop must not go on building for a minute."""
     index = release.view.index
     return choose_spec(index.count, index.base.dim).kind is IndexKind.EXACT

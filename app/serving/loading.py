@@ -94,10 +94,12 @@ class Loader:
 
     def _from_database(self, active: ActiveRelease, bundle: Bundle, is_stopping: Callable[[], bool]) -> ServingRelease:
         """Encode every record, and leave a snapshot for the next time; without room on the disk, go without."""
-        compactor = compactor_of(active.key, bundle, self._data, active.target_recall)
+        compactor = compactor_of(active.key, bundle, self._data, active.target_recall, is_stopping)
         try:
             base = self._database.read(lambda session: _write_all(session, active, bundle, compactor, is_stopping))
         except (OSError, BuildError, VectorIndexError) as error:
+            if is_stopping():
+                raise NotReadyError("the server is stopping") from None
             _log.warning("snapshot_not_saved", collection=active.key.collection, error=str(error))
             release = _release(active, bundle, empty_base(bundle.encoder.dim))
             self._database.read(lambda session: _apply_all(session, active, release, is_stopping))

@@ -109,4 +109,6 @@ def spooling(snapshots: Path) -> Iterator[Spool]:
 
 
 def _read(path: Path, dtype: Any) -> NDArray[Any]:
-    return np.fromfile(path, dtype) if path.exists() else np.empty(0, dtype)
+    if not path.exists() or not path.stat().st_size:
+        return np.empty(0, dtype)
+    return np.asarray(np.memmap(path, dtype, mode="r"))
