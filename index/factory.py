@@ -19,6 +19,9 @@ from index.types import Vectors
 ROWS_PER_LIST: Final = 16
 """At least so many rows for each list, whatever the spec asks for."""
 
+MOST_LISTS: Final = 2
+"""Lists taken over from another index are learned anew when more than so many times as many must be looked into."""
+
 
 def build(
     record_ids: ArrayLike,
@@ -38,7 +41,7 @@ def build(
         spec: What to build. IVF_PQ below MIN_IVF_ROWS rows becomes EXACT, and the index's own spec says so.
         queries: (m, dim) float32 typical queries to tune with; None makes some from the vectors.
         trained_from: An index of about the same records, as the one to be replaced. Where what it learned still reaches
-            the target, it is taken over with the tuned parameters, which spares most of the time.
+            the target with about as much work, it is taken over, which spares most of the time.
         build_threads: OpenMP threads of the training.
         search_threads: OpenMP threads of each later search.
 
@@ -101,8 +104,13 @@ def _take_over(
     if codes is None:
         return None
     index = IvfPqIndex(rows, codes, spec=trained.spec, index_recall=np.nan, threads=threads)
-    index.index_recall = measure_recall(index, make_trials(rows, queries)[1])
-    return index if index.index_recall >= spec.target_recall - MARGIN else None
+    tuning, measuring = make_trials(rows, queries)
+    index.index_recall = measure_recall(index, measuring)
+    if index.index_recall < spec.target_recall:
+        index.spec = tune(index, tuning, spec.target_recall)
+        index.index_recall = measure_recall(index, measuring)
+    reached = index.index_recall >= spec.target_recall - MARGIN
+    return index if reached and index.spec.nprobe <= MOST_LISTS * trained.spec.nprobe else None
 
 
 def _train(rows: Rows, spec: IndexSpec, queries: Vectors | None, threads: int) -> IvfPqIndex:
