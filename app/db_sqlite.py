@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from app.db import READERS, Database, translate
+from app.db import READERS, Database, dump_json, translate
 from app.errors import NotReadyError, OverloadedError, StorageError, StorageFullError, WorkerDeadError
 
 T = TypeVar("T")
@@ -42,7 +42,13 @@ _PRAGMAS: Final = (
 
 def sqlite_engine(path: Path) -> Engine:
     """An engine whose transactions begin when SQLAlchemy says so, not when the driver guesses."""
-    engine = create_engine(f"sqlite:///{path}", hide_parameters=True, pool_size=READERS + 4, max_overflow=8)
+    engine = create_engine(
+        f"sqlite:///{path}",
+        hide_parameters=True,
+        json_serializer=dump_json,
+        pool_size=READERS + 4,
+        max_overflow=8,
+    )
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
     return engine
