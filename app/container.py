@@ -16,6 +16,7 @@ from app.group.service import GroupService
 from app.health.service import HealthService
 from app.idempotency.attempts import Attempts
 from app.observability import Metrics
+from app.record.erasing import RecordEraser
 from app.record.service import RecordService
 from app.release.service import ReleaseService
 from app.search.lookup import Found, Lookup, LookupRunner
@@ -119,6 +120,7 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
         Housekeeper(settings.data),
         poll_s=settings.poll_s,
         wait_visible_s=settings.wait_visible_s,
+        observe_lag=metrics.followed,
     )
     metrics.watch(serving)
     batcher = MicroBatcher(
@@ -132,6 +134,7 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
         collections=CollectionService(database, serving, cursors, attempts),
         groups=GroupService(database, serving, cursors),
         records=RecordService(database, serving, cursors, attempts),
+        eraser=RecordEraser(database, serving),
         releases=ReleaseService(database),
         search=SearchService(serving, batcher, encoders, store, metrics),
         health=HealthService(

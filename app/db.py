@@ -119,6 +119,14 @@ class Database(ABC):
         """`write`, awaited."""
         return await asyncio.wrap_future(self.write(unit))
 
+    @abstractmethod
+    def scrub(self) -> None:
+        """Overwrite, in the database's files, what was deleted or replaced; blocks, and waits for readers.
+
+        Raises:
+            ErasureError: It could not be done now.
+        """
+
     def close(self) -> None:
         """Finish what is running and close every connection."""
         self._readers.shutdown()

@@ -9,12 +9,13 @@ from pathlib import Path
 from queue import Empty, Full, Queue
 from typing import Any, Final, TypeVar
 
+import orjson
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from app.db import READERS, Database, dump_json, translate
-from app.errors import NotReadyError, OverloadedError, StorageError, StorageFullError, WorkerDeadError
+from app.db import READERS, Database, dump_json, translate, translated
+from app.errors import ErasureError, NotReadyError, OverloadedError, StorageError, StorageFullError, WorkerDeadError
 
 T = TypeVar("T")
 
@@ -46,6 +47,7 @@ def sqlite_engine(path: Path) -> Engine:
         f"sqlite:///{path}",
         hide_parameters=True,
         json_serializer=dump_json,
+        json_deserializer=orjson.loads,
         pool_size=READERS + 4,
         max_overflow=8,
     )
@@ -99,6 +101,18 @@ class SqliteDatabase(Database):
                     f"{self._queue.maxsize} writes wait already: nothing was stored; repeat the request in a second"
                 ) from None
         return future
+
+    def scrub(self) -> None:
+        # secure_delete has overwritten the pages; their former content is in the log until that is emptied
+        with translated(), self.engine.connect() as connection:
+            raw = connection.connection.driver_connection
+            assert raw is not None
+            (busy, _, _) = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise ErasureError(
+                "the records are deleted, but the database's log still holds them, since a long read goes on: "
+                "repeat the request in a minute"
+            )
 
     def close(self) -> None:
         with self._door:

@@ -151,6 +151,12 @@ class StorageError(UnavailableError):
     code, title, retry_after_s = "storage_unavailable", "Storage unavailable", 5
 
 
+class ErasureError(UnavailableError):
+    """What was deleted is still in some file: the same request goes on from there."""
+
+    code, title, retry_after_s = "not_erased_yet", "Not erased yet", 30
+
+
 class StorageFullError(ServiceError):
     """The disk is full: nothing more is accepted, everything acknowledged is kept."""
 

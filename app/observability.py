@@ -46,10 +46,11 @@ class Metrics:
         self._wait = self._histogram("samesay_queue_wait_seconds", "Longest wait in a batch")
         self._encode = self._histogram("samesay_encode_duration_seconds", "Time of one call of an encoder")
         self._search = self._histogram("samesay_search_duration_seconds", "Time of one call of an index")
+        self._lag = self._histogram("samesay_follower_lag_seconds", "From a write's commit until searches find it")
         self._decisions = Counter(
             "samesay_decisions_total", "Decisions by outcome", ["outcome"], registry=self.registry
         )
-        self.encoded, self.searched = self._encode.observe, self._search.observe
+        self.encoded, self.searched, self.followed = self._encode.observe, self._search.observe, self._lag.observe
         self._children: dict[tuple[str, str, int], Any] = {}
         self._timers: dict[str, Histogram] = {}
 
@@ -100,14 +101,18 @@ class _IndexCollector(Collector):
         delta = GaugeMetricFamily("samesay_index_delta_vectors", "Not compacted yet", labels=["collection"])
         dead = GaugeMetricFamily("samesay_index_tombstone_ratio", "Dead rows of all rows", labels=["collection"])
         seq = GaugeMetricFamily("samesay_index_applied_seq", "Last searchable change", labels=["collection"])
+        recall = GaugeMetricFamily("samesay_index_recall", "Measured index_recall@10", labels=["collection"])
+        lag = GaugeMetricFamily("samesay_follower_lag_changes", "Changes not searchable yet", labels=["collection"])
         info = GaugeMetricFamily("samesay_release_info", "Active releases", labels=["collection", "release", "encoder"])
         for release in self._serving.releases:
             name, stats = [release.key.collection], release.view.index.stats()
             vectors.add_metric(name, stats.count)
+            recall.add_metric(name, stats.index_recall)
+            lag.add_metric(name, self._serving.lag(release.key.collection_id))
             delta.add_metric(name, stats.delta)
             dead.add_metric(name, stats.tombstones / max(1, stats.base + stats.delta))
             seq.add_metric(name, stats.applied_seq)
             info.add_metric([*name, str(release.key.number), release.bundle.sha[:12]], 1)
         failing = GaugeMetricFamily("samesay_collections_failing", "Collections that cannot be served")
         failing.add_metric([], len(self._serving.failing))
-        yield from (vectors, delta, dead, seq, info, failing)
+        yield from (vectors, delta, dead, seq, recall, lag, info, failing)

@@ -9,6 +9,7 @@ from app.collection.service import CollectionService
 from app.encoder.service import EncoderService
 from app.group.service import GroupService
 from app.health.service import HealthService
+from app.record.erasing import RecordEraser
 from app.record.service import RecordService
 from app.release.service import ReleaseService
 from app.search.service import SearchService
@@ -22,6 +23,7 @@ class Services:
     collections: CollectionService
     groups: GroupService
     records: RecordService
+    eraser: RecordEraser
     releases: ReleaseService
     search: SearchService
     health: HealthService

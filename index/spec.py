@@ -43,6 +43,13 @@ class IndexSpec:
     rerank: int = 0
     target_recall: float = 0.99
 
+    @property
+    def parameters(self) -> dict[str, int]:
+        """The parameters that its kind has."""
+        if self.kind is not IndexKind.IVF_PQ:
+            return {}
+        return {"nlist": self.nlist, "nprobe": self.nprobe, "rerank": self.rerank}
+
     def __post_init__(self) -> None:
         for name in ("nlist", "nprobe", "rerank"):
             if getattr(self, name) < 0:

@@ -5,7 +5,11 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
+from app.collection.tables import DEFAULT_TARGET_RECALL
 from app.schemas import Answer, Line, Name, Strict
+
+TargetRecall = Annotated[float, Field(ge=0.5, le=1)]
+_TARGET = "index_recall@10 that the index is tuned for; exact where it is small"
 
 
 class CollectionCreate(Strict):
@@ -16,12 +20,32 @@ class CollectionCreate(Strict):
         description="registered name or sha256"
     )
     description: Line | None = None
+    target_index_recall: TargetRecall = Field(default=DEFAULT_TARGET_RECALL, description=_TARGET)
 
 
 class CollectionPatch(Strict):
     """What of a collection can be changed."""
 
     description: Line | None = None
+    target_index_recall: TargetRecall = Field(default=DEFAULT_TARGET_RECALL, description=_TARGET)
+
+
+class IndexAnswer(Answer):
+    """What an index consists of.
+
+    Attributes:
+        kind: How neighbours are found.
+        parameters: Those of its kind, as tuned.
+        vectors: Searchable records.
+        uncompacted: Changes since the snapshot that it stands on.
+        snapshot_seq: That snapshot is complete up to this change; 0 where there is none.
+    """
+
+    kind: str
+    parameters: dict[str, int]
+    vectors: int
+    uncompacted: int
+    snapshot_seq: int
 
 
 class CollectionAnswer(Answer):
@@ -33,6 +57,8 @@ class CollectionAnswer(Answer):
         visible_seq: Searches find every change up to it, on the server that answered.
         last_seq: Sequence number of the last change.
         index_recall: Measured index_recall@10; 1 where the index is exact; null while it is loading.
+        target_index_recall: What the index is tuned for.
+        index: What the index consists of, on the server that answered; null while it is loading.
     """
 
     name: str
@@ -45,6 +71,8 @@ class CollectionAnswer(Answer):
     last_seq: int
     visible_seq: int
     index_recall: float | None
+    target_index_recall: float
+    index: IndexAnswer | None
     active_release: int
     version: int
     created_at: datetime

@@ -3,8 +3,8 @@
 from sqlalchemy.orm import Session
 
 from app.collection.repository import CollectionRepository
-from app.collection.schemas import CollectionAnswer, CollectionCreate, CollectionPatch
-from app.collection.tables import Collection
+from app.collection.schemas import CollectionAnswer, CollectionCreate, CollectionPatch, IndexAnswer
+from app.collection.tables import DEFAULT_TARGET_RECALL, Collection
 from app.cursors import Cursors
 from app.db import Database
 from app.encoder.repository import EncoderRepository
@@ -15,7 +15,7 @@ from app.preconditions import Precondition
 from app.release.repository import ReleaseRepository
 from app.release.service import FIRST, first_release
 from app.schemas import Page
-from app.serving.serving import Serving
+from app.serving.serving import Serving, ServingStatus
 
 _LISTING = "collections"
 
@@ -78,7 +78,8 @@ class CollectionService:
         encoder = named_encoder(session, wanted.encoder)
         if repository.find(wanted.name) is not None:
             raise NameTakenError(f"there is a collection {wanted.name!r} already: choose another name")
-        collection = Collection(name=wanted.name, settings=_settings(wanted.description))
+        settings = wanted.model_dump(exclude={"name", "encoder"}, exclude_unset=True)
+        collection = Collection(name=wanted.name, settings=settings)
         repository.add(collection)
         ReleaseRepository(session).add(first_release(collection.id, encoder))
         collection.active_release = FIRST
@@ -120,6 +121,8 @@ class CollectionService:
             last_seq=collection.last_seq,
             visible_seq=min(status.visible_seq, collection.last_seq) if status else 0,
             index_recall=status.index_recall if status else None,
+            target_index_recall=collection.settings.get("target_index_recall", DEFAULT_TARGET_RECALL),
+            index=_index(status) if status else None,
             active_release=collection.active_release,
             version=collection.version,
             created_at=collection.created_at,
@@ -127,8 +130,15 @@ class CollectionService:
         )
 
 
-def _settings(description: str | None) -> dict[str, str]:
-    return {} if description is None else {"description": description}
+def _index(status: ServingStatus) -> IndexAnswer:
+    stats = status.index
+    return IndexAnswer(
+        kind=stats.spec.kind,
+        parameters=stats.spec.parameters,
+        vectors=stats.count,
+        uncompacted=status.uncompacted,
+        snapshot_seq=stats.base_seq,
+    )
 
 
 def _locked(session: Session, name: str, precondition: Precondition) -> Collection:

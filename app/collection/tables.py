@@ -1,12 +1,15 @@
 """The table of collections."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import JSON, BigInteger, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import NOW, Base, BigId, UtcDateTime
+
+DEFAULT_TARGET_RECALL: Final = 0.99
+"""index_recall@10 of an index that is not exact, unless the collection's settings say otherwise."""
 
 
 class Collection(Base):

@@ -1,7 +1,8 @@
 """Doing what a request wants once, however often it comes: the answer is stored with the write, and given again."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -93,6 +94,14 @@ def once(session: Session, attempt: Attempt | None, schema: type[A], do: Callabl
     answer = do()
     _keep(session, attempt, answer)
     return answer
+
+
+def forget_answers(session: Session, names: Sequence[str]) -> None:
+    """Delete the kept answers that name one of these records; their requests would be done again."""
+    found = [json.dumps(name, ensure_ascii=False).encode() for name in names]
+    for kept_id, answer in session.execute(select(KeptAnswer.id, KeptAnswer.answer).execution_options(yield_per=100)):
+        if any(name in answer for name in found):
+            session.execute(delete(KeptAnswer).where(KeptAnswer.id == kept_id))
 
 
 def _keep(session: Session, attempt: Attempt, answer: Answer) -> None:

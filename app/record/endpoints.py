@@ -7,7 +7,15 @@ from app.idempotency.attempts import IdempotencyKey, attempt_of
 from app.openapi import json_body, problems
 from app.parameters import COLLECTION, CollectionName, Cursor, ItemKey, Limit, Wait, WaitFor
 from app.preconditions import read_precondition
-from app.record.schemas import BatchAnswer, BatchRequest, RecordAnswer, RecordPut, WriteAnswer
+from app.record.schemas import (
+    BatchAnswer,
+    BatchRequest,
+    EraseAnswer,
+    EraseRequest,
+    RecordAnswer,
+    RecordPut,
+    WriteAnswer,
+)
 from app.schemas import Page
 from app.services import services
 
@@ -80,3 +88,21 @@ async def change_records(
     body = await request.body()
     attempt = attempt_of(request, idempotency_key, body)
     return answer(await services(request).records.change_batch(collection, body, wait, attempt))
+
+
+@router.post(
+    "/records:erase",
+    operation_id="erase_records",
+    response_model=EraseAnswer,
+    responses=problems(400, 404, 413, 503, 507),
+    openapi_extra=json_body(EraseRequest, person={"ids": ["r1", "r9"]}),
+)
+async def erase_records(request: Request, collection: CollectionName) -> Response:
+    """Delete up to 1,000 records and overwrite every copy the service has of them; takes as long as a new index does.
+
+    Gone when answered: the records, their vectors, texts and metadata in the index and in all snapshots, the answers
+    kept for Idempotency-Key that name them, and what the database's file held of them. Out of its reach: backups, a
+    trained encoder's vocabulary and weights until the next training, and the log of PostgreSQL.
+    """
+    wanted = await read_body(request, EraseRequest)
+    return answer(await services(request).eraser.erase(collection, wanted.ids))

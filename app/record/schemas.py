@@ -79,6 +79,26 @@ class WriteAnswer(Answer):
     visible: bool | None = None
 
 
+class EraseRequest(Strict):
+    """Records to erase for good."""
+
+    ids: Annotated[list[Key], Field(min_length=1, max_length=MOST_ITEMS)]
+
+
+class EraseAnswer(Answer):
+    """What was erased.
+
+    Attributes:
+        erased: Records that were there.
+        missing: Ids of no record; what older snapshots held of them is gone too.
+        seq: Sequence number up to which every copy is clean.
+    """
+
+    erased: list[str]
+    missing: list[str]
+    seq: int
+
+
 class BatchItem(Answer):
     """What became of one item: a status like HTTP's, and for a wrong item a problem's code and detail."""
 

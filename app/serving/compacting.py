@@ -24,6 +24,8 @@ Rows = tuple[NDArray[np.int64], NDArray[np.float32], list[Entry]]
 
 _AT_ONCE: Final = 10_000
 
+_MOST_COMPLAINT: Final = 2000
+
 
 class Compactor:
     """Writes snapshots of one release.
@@ -127,6 +129,6 @@ def _build_apart(spool: Path) -> Path:
             assert process.stdout is not None
             told = process.stdout.read()
     if process.returncode:
-        last = complaints.read_text(errors="replace").strip().splitlines()[-1:]
-        raise BuildError(f"the index could not be built: {last[0] if last else f'exit status {process.returncode}'}")
+        complaint = complaints.read_text(errors="replace").strip()[-_MOST_COMPLAINT:]
+        raise BuildError(f"the index could not be built (exit status {process.returncode}): {complaint}")
     return Path(told.strip())

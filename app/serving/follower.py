@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -42,6 +42,7 @@ class Follower:
         roster: Told which releases answer.
         visibility: Told which changes can be found.
         poll_s: How often to look for changes that nobody here announced.
+        observe_lag: Hears how long it took from the first `wake` until all was searchable, in seconds.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Follower:
         visibility: Visibility,
         *,
         poll_s: float,
+        observe_lag: Callable[[float], None],
     ) -> None:
         self._database = database
         self._loader = loader
@@ -60,6 +62,10 @@ class Follower:
         self._roster = roster
         self._visibility = visibility
         self._poll_s = poll_s
+        self._observe_lag = observe_lag
+        self._woken_at: float | None = None  # the first wake that is not followed yet
+        self.behind: dict[int, int] = {}
+        """Changes that were not searchable yet at the last look, by collection_id; replaced by the thread only."""
         self._releases: dict[int, ServingRelease] = {}  # by collection_id; touched by the thread only, until it ends
         self._failures: dict[int, _Failure] = {}
         self._wakened = threading.Event()
@@ -85,6 +91,8 @@ class Follower:
 
     def wake(self) -> None:
         """Say that something was committed."""
+        if self._woken_at is None:
+            self._woken_at = time.monotonic()
         self._wakened.set()
 
     @property
@@ -110,8 +118,13 @@ class Follower:
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._wakened.clear()
+            woken_at, self._woken_at = self._woken_at, None
             try:
                 more = self._round()
+                if more:
+                    self._woken_at = woken_at
+                elif woken_at is not None:
+                    self._observe_lag(time.monotonic() - woken_at)
             except Exception as error:  # the database may be away for a while
                 more = False
                 if not self._stopping.is_set():
@@ -161,7 +174,8 @@ class Follower:
             self._visibility.advance(active.key.collection_id, release.applied_seq)
         release.target_recall = active.target_recall
         self._housekeeper.consider(release)
-        return release.applied_seq < active.last_seq
+        behind = self.behind[active.key.collection_id] = max(0, active.last_seq - release.applied_seq)
+        return behind > 0
 
     def _load(self, active: ActiveRelease) -> ServingRelease:
         """Load a release and bring it up to date before it answers: nothing acknowledged is missing after a restart."""
@@ -178,6 +192,7 @@ class Follower:
         for collection_id in self._releases.keys() - active:
             release = self._releases.pop(collection_id)
             self._visibility.drop(collection_id)
+            self.behind.pop(collection_id, None)
             self._housekeeper.remove(release)
             _log.info("collection_dropped", collection=release.key.collection)
         for collection_id in self._failures.keys() - active:

@@ -4,13 +4,14 @@ import shutil
 import threading
 import time
 from collections.abc import Iterable, Set
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import structlog
 
+from app.memory import give_back_free_memory
 from app.serving.compacting import compactor_of
 from app.serving.release import ServingRelease
 from app.serving.snapshots import BuildError
@@ -73,6 +74,14 @@ class Housekeeper:
             upkeep.is_busy = True
         self._thread.submit(self._run, release, upkeep)
 
+    def purge(self, release: ServingRelease) -> "Future[bool]":
+        """Save what is live now and remove every other snapshot of the collection, other releases' too.
+
+        Returns:
+            Resolves when it is done; false where the disk refused.
+        """
+        return self._thread.submit(self._purge, release)
+
     def remove(self, release: ServingRelease) -> None:
         """Remove all that is saved of a deleted collection, after what is just being saved of it."""
         with self._lock:
@@ -118,6 +127,7 @@ class Housekeeper:
         try:
             base = compactor_of(release.key, release.bundle, self._data, release.target_recall).fold(view)
             release.rebase(base, view)
+            give_back_free_memory()
             prune_snapshots(release.key.folder(self._data), keep=keep)
         except (OSError, BuildError, VectorIndexError) as error:
             # the database has everything: the price is a slower start
@@ -131,6 +141,15 @@ class Housekeeper:
             index_recall=base.index.index_recall,
             seconds=round(time.monotonic() - started, 3),
         )
+        return True
+
+    def _purge(self, release: ServingRelease) -> bool:
+        if not self._compact_and_save(release, keep=1):
+            return False
+        own = release.key.folder(self._data).parent
+        for folder in own.parent.iterdir():
+            if folder != own:
+                shutil.rmtree(folder)
         return True
 
     def _remove_later(self, folder: Path) -> None:

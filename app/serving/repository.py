@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Row, Select, Text, and_, cast, select
 from sqlalchemy.orm import Session
 
-from app.collection.tables import Collection
+from app.collection.tables import DEFAULT_TARGET_RECALL, Collection
 from app.group.tables import Group
 from app.record.tables import ChangeLogEntry, Record, Role
 from app.release.tables import Release
@@ -16,8 +16,6 @@ from app.serving.release_key import ReleaseKey
 
 FETCHED: Final = 512
 """Rows read at a time, and so sentences encoded between two looks at the clock."""
-
-DEFAULT_TARGET_RECALL: Final = 0.99
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,18 +2,20 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from app.collection.repository import CollectionRepository
 from app.db import Database
-from app.errors import NotReadyError
+from app.errors import ErasureError, NotReadyError
 from app.serving.follower import Follower
 from app.serving.housekeeper import Housekeeper
 from app.serving.loading import Loader
 from app.serving.release import ServingRelease
 from app.serving.roster import Roster
 from app.serving.visibility import Visibility
+from index.state import IndexStats
 
 LOAD_WAIT_S: Final = 5.0
 """How long a search waits for a collection that is being loaded."""
@@ -21,10 +23,22 @@ LOAD_WAIT_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class ServingStatus:
-    """What is in memory of a collection."""
+    """What is in memory of a collection.
+
+    Attributes:
+        visible_seq: Searches find every change up to it.
+        uncompacted: Changes since the snapshot.
+        index: What the index consists of.
+    """
 
     visible_seq: int
-    index_recall: float
+    uncompacted: int
+    index: IndexStats
+
+    @property
+    def index_recall(self) -> float:
+        """Measured index_recall@10 of the snapshot."""
+        return self.index.index_recall
 
 
 class Serving:
@@ -36,17 +50,27 @@ class Serving:
         housekeeper: Compacts and saves.
         poll_s: How often to look for changes that nobody here announced.
         wait_visible_s: How long `wait_visible` waits at most.
+        observe_lag: Hears how long writes took to become searchable, in seconds.
     """
 
     def __init__(
-        self, database: Database, loader: Loader, housekeeper: Housekeeper, *, poll_s: float, wait_visible_s: float
+        self,
+        database: Database,
+        loader: Loader,
+        housekeeper: Housekeeper,
+        *,
+        poll_s: float,
+        wait_visible_s: float,
+        observe_lag: Callable[[float], None],
     ) -> None:
         self._database = database
         self._housekeeper = housekeeper
         self._wait_visible_s = wait_visible_s
         self._visibility = Visibility()
         self._roster = Roster()
-        self._follower = Follower(database, loader, housekeeper, self._roster, self._visibility, poll_s=poll_s)
+        self._follower = Follower(
+            database, loader, housekeeper, self._roster, self._visibility, poll_s=poll_s, observe_lag=observe_lag
+        )
 
     def start(self) -> None:
         """Begin to load and to follow."""
@@ -111,17 +135,36 @@ class Serving:
             await asyncio.sleep(0.02)
         raise NotReadyError(f"collection {collection!r} is being loaded: try again in a few seconds")
 
+    def lag(self, collection_id: int) -> int:
+        """Changes that searches of a collection did not find yet when the follower looked last."""
+        return self._follower.behind.get(collection_id, 0)
+
     def status(self, collection_id: int) -> ServingStatus | None:
         """What is in memory of a collection."""
         release = self._roster.find_by_id(collection_id)
         if release is None:
             return None
         view = release.view
-        return ServingStatus(view.applied_seq, view.index.base.index_recall)
+        return ServingStatus(view.applied_seq, view.n_changes, view.index.stats())
 
     async def wait_visible(self, collection_id: int, seq: int) -> bool:
         """Wait until searches find the change; False when it takes too long."""
         return await self._visibility.wait(collection_id, seq, self._wait_visible_s)
+
+    async def purge(self, collection_id: int, seq: int) -> None:
+        """Have no copy of what was deleted up to `seq`, neither in the index nor in a snapshot.
+
+        Raises:
+            ErasureError: The follower is behind, or the disk refused.
+        """
+        release = self._roster.find_by_id(collection_id) if await self.wait_visible(collection_id, seq) else None
+        if release is None:
+            raise ErasureError("the records are deleted, but the index has not caught up: repeat the request soon")
+        if not await asyncio.wrap_future(self._housekeeper.purge(release)):
+            raise ErasureError(
+                "the records are deleted, but older snapshots hold them still, since no new one could be written: "
+                "look at the server's log and at the disk's free space, then repeat the request"
+            )
 
     def forget(self, collection_id: int) -> None:
         """Answer no more for a collection that was just deleted; the follower clears up."""

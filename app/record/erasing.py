@@ -1,0 +1,52 @@
+"""Erasing records for good: out of the database's files, the index, its snapshots and the answers that are kept."""
+
+import asyncio
+from collections.abc import Sequence
+
+from sqlalchemy.orm import Session
+
+from app.collection.repository import CollectionRepository
+from app.db import Database
+from app.idempotency.attempts import forget_answers
+from app.record.schemas import EraseAnswer
+from app.record.writer import RecordWriter
+from app.serving.serving import Serving
+
+
+class RecordEraser:
+    """Erases records of collections.
+
+    Args:
+        database: Where they are.
+        serving: Has them in its snapshots.
+    """
+
+    def __init__(self, database: Database, serving: Serving) -> None:
+        self._database = database
+        self._serving = serving
+
+    async def erase(self, collection: str, ids: Sequence[str]) -> EraseAnswer:
+        """Delete the records that are there, and overwrite what is left of all of them; done when answered.
+
+        An id that is not there counts too: what was deleted before may still be in an older snapshot.
+
+        Raises:
+            NotFoundError: There is no such collection.
+            ErasureError: Some copy could not be removed; the records themselves are deleted, and a repeated request
+                goes on from there.
+        """
+        wanted = list(dict.fromkeys(ids))
+
+        def unit(session: Session) -> tuple[int, int, dict[str, int]]:
+            found = CollectionRepository(session).get_locked(collection)
+            last_seq = found.last_seq
+            deleted = RecordWriter(session, found.id).delete(wanted)
+            forget_answers(session, wanted)
+            return found.id, max([last_seq, *deleted.values()]), deleted
+
+        collection_id, seq, deleted = await self._database.write_async(unit)
+        self._serving.wake()
+        await self._serving.purge(collection_id, seq)
+        await asyncio.to_thread(self._database.scrub)
+        erased = [key for key in wanted if key in deleted]
+        return EraseAnswer(erased=erased, missing=[key for key in wanted if key not in deleted], seq=seq)

@@ -1,0 +1,123 @@
+"""Erase-now: afterwards no file of the data folder holds a byte of the record."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app import container as wiring
+from app.serving.housekeeper import Housekeeper
+from app.settings import Settings
+from tests.conftest import add_encoder, make_collection, postgres_settings
+from tests.fakes.problems import assert_problem
+from tests.fakes.running import Running, make_settings, running, wait_for
+
+SECRET = "zanzibar quicksilver"
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path, tiny_bundle: Path) -> Settings:
+    settings = make_settings(tmp_path / "data")
+    add_encoder(settings, tiny_bundle)
+    return settings
+
+
+def files_with(data: Path, secret: bytes) -> list[str]:
+    """The files that hold these bytes, as the file system has them."""
+    return [str(path.relative_to(data)) for path in data.rglob("*") if path.is_file() and secret in path.read_bytes()]
+
+
+def upsert(service: Running, name: str, upserts: list[dict[str, object]], **headers: str) -> None:
+    url = f"/v1/collections/{name}/records:batch?wait=visible"
+    answer = service.client.post(url, json={"upsert": upserts}, headers=headers)
+    assert answer.status_code == 200, answer.text
+
+
+def sentence(number: int, chance: random.Random) -> str:
+    return f"sentence {number} " + "x" * chance.choice([1, 30, 300, 6000])  # some longer than a page
+
+
+def erase(service: Running, name: str, *ids: str) -> dict[str, object]:
+    answer = service.client.post(f"/v1/collections/{name}/records:erase", json={"ids": ids})
+    assert answer.status_code == 200, answer.text
+    found: dict[str, object] = answer.json()
+    return found
+
+
+def test_no_file_holds_an_erased_record(sqlite: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stored, changed, compacted, deleted: in the database, its log, two snapshots and a kept answer."""
+    monkeypatch.setattr("app.serving.housekeeper.is_worth_compacting", lambda changes, base: changes > 0)
+    monkeypatch.setattr(wiring, "Housekeeper", lambda data: Housekeeper(data, quiet_s=0.0))
+    chance = random.Random(5)
+    with running(sqlite) as service:
+        name = make_collection(service)
+        upsert(service, name, [{"id": f"r{n}", "text": sentence(n, chance)} for n in range(300)])
+        (release,) = service.container.serving.releases
+        person = {
+            "id": "mary-id",
+            "text": f"{SECRET} one",
+            "metadata": {"mail": "mary@example"},
+            "labels": ["mary-tag"],
+        }
+        gone = {"id": "john-id", "text": f"{SECRET} john " + "y" * 9000}
+        upsert(service, name, [person, gone], **{"Idempotency-Key": "k1"})
+        wait_for(lambda: release.view.n_changes == 0)
+        upsert(service, name, [{**person, "text": f"{SECRET} two"}])
+        service.client.delete(f"/v1/collections/{name}/records/john-id?wait=visible")
+        upsert(service, name, [{"id": f"r{n}", "text": sentence(n, chance)} for n in range(100, 400)])
+        secrets = [SECRET.encode(), b"mary-id", b"mary@example", b"mary-tag", b"john-id"]
+        vector = release.bundle.encoder.encode([f"{SECRET} two"])[0].tobytes()
+        assert all(files_with(sqlite.data, secret) for secret in secrets), "else this proves nothing"
+        wait_for(lambda: release.view.n_changes == 0)
+        assert files_with(sqlite.data, vector)
+
+        answer = erase(service, name, "mary-id", "john-id", "never-there")
+        assert (answer["erased"], answer["missing"]) == (["mary-id"], ["john-id", "never-there"])
+        assert {secret: files_with(sqlite.data, secret) for secret in [*secrets, vector]} == {
+            secret: [] for secret in [*secrets, vector]
+        }
+        found = service.client.post(f"/v1/collections/{name}:search", json={"query": SECRET, "k": 1000}).json()
+        assert {one["id"] for one in found["results"][0]} == {f"r{n}" for n in range(400)}
+
+
+def test_the_last_record_can_be_erased(sqlite: Settings) -> None:
+    with running(sqlite) as service:
+        name = make_collection(service)
+        upsert(service, name, [{"id": "only", "text": SECRET}])
+        assert erase(service, name, "only")["erased"] == ["only"]
+        assert files_with(sqlite.data, SECRET.encode()) == []
+        upsert(service, name, [{"id": "next", "text": "another"}])
+    with running(sqlite) as service:
+        found = service.client.post(f"/v1/collections/{name}:search", json={"query": SECRET}).json()
+        assert [one["id"] for one in found["results"][0]] == ["next"]
+
+
+def test_what_cannot_be_erased_yet_says_so(sqlite: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running(sqlite) as service:
+        name = make_collection(service)
+        upsert(service, name, [{"id": "a", "text": SECRET}, {"id": "b", "text": "other"}])
+        with monkeypatch.context() as patch:
+
+            def full(*_: object, **__: object) -> None:
+                raise OSError(28, "No space left on device")
+
+            patch.setattr("app.serving.building.save_snapshot", full)
+            refused = service.client.post(f"/v1/collections/{name}/records:erase", json={"ids": ["a"]})
+            problem = assert_problem(refused, 503, "not_erased_yet")
+            assert "repeat the request" in problem["detail"]
+        assert service.client.get(f"/v1/collections/{name}/records/a").status_code == 404
+        assert erase(service, name, "a")["missing"] == ["a"]
+        assert files_with(sqlite.data, SECRET.encode()) == []
+
+
+def test_erasing_in_postgresql_leaves_no_snapshot_behind(postgres: str, tmp_path: Path, tiny_bundle: Path) -> None:
+    settings = postgres_settings(postgres, tmp_path / "data")
+    add_encoder(settings, tiny_bundle)
+    with running(settings) as service:
+        name = make_collection(service)
+        upsert(service, name, [{"id": "a", "text": SECRET}, {"id": "b", "text": "other"}])
+        assert erase(service, name, "a")["erased"] == ["a"]
+        assert files_with(settings.data, SECRET.encode()) == []
+        vectors = service.container.serving.releases[-1].view.index.live_rows()[1]
+        assert np.isfinite(vectors).all() and len(vectors) == 1
