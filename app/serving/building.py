@@ -18,6 +18,7 @@ from app.serving.entry_file import EntryFile
 from app.serving.sidecar import write_sidecar
 from app.serving.spool import SpooledRows
 from index.backends.rows import Rows
+from index.errors import VectorIndexError
 from index.factory import build
 from index.snapshot import Snapshot, load_snapshot, save_snapshot, snapshot_folder
 from index.spec import choose_spec
@@ -95,7 +96,10 @@ def main() -> None:
     """Build what the argument names, and print the snapshot's folder."""
     os.nice(_NICENESS)
     threading.Thread(target=_end_with_the_server, daemon=True).start()
-    print(build_snapshot(Path(sys.argv[1])))
+    try:
+        print(build_snapshot(Path(sys.argv[1])))
+    except (OSError, VectorIndexError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":
