@@ -11,7 +11,7 @@ from index.backends.exact import ExactIndex
 from index.backends.faiss_cpu import FlatIndex
 from index.backends.faiss_ivf import IvfPqIndex, load_codes, train_codes
 from index.backends.rows import FrozenIndex, Rows
-from index.backends.tuning import make_trials, measure_recall, tune
+from index.backends.tuning import MARGIN, make_trials, measure_recall, tune
 from index.checks import check_vectors
 from index.spec import MIN_IVF_ROWS, IndexKind, IndexSpec, choose_nlist
 from index.types import Vectors
@@ -26,6 +26,7 @@ def build(
     spec: IndexSpec,
     *,
     queries: Vectors | None = None,
+    trained_from: FrozenIndex | None = None,
     build_threads: int = 1,
     search_threads: int = 1,
 ) -> FrozenIndex:
@@ -36,6 +37,8 @@ def build(
         vectors: (n, dim) float32, unit rows; dim is taken from here, n may be 0.
         spec: What to build. IVF_PQ below MIN_IVF_ROWS rows becomes EXACT, and the index's own spec says so.
         queries: (m, dim) float32 typical queries to tune with; None makes some from the vectors.
+        trained_from: An index of about the same records, as the one to be replaced. Where what it learned still reaches
+            the target, it is taken over with the tuned parameters, which spares most of the time.
         build_threads: OpenMP threads of the training.
         search_threads: OpenMP threads of each later search.
 
@@ -50,7 +53,12 @@ def build(
         return ExactIndex(rows)
     if queries is not None:
         queries = check_vectors(queries, rows.dim)
-    return _build_ivf_pq(rows, spec, queries, build_threads, search_threads)
+    spec = replace(spec, nlist=max(1, min(spec.nlist or choose_nlist(len(rows)), len(rows) // ROWS_PER_LIST)))
+    index = _take_over(trained_from, rows, spec, queries, build_threads)
+    if index is None:
+        index = _train(rows, spec, queries, build_threads)
+    index.threads = search_threads
+    return index
 
 
 def restore(rows: Rows, spec: IndexSpec, index_recall: float, codes: Path, *, search_threads: int = 1) -> FrozenIndex:
@@ -81,16 +89,28 @@ def restore(rows: Rows, spec: IndexSpec, index_recall: float, codes: Path, *, se
     return IvfPqIndex(rows, loaded, spec=spec, index_recall=index_recall, threads=search_threads)
 
 
-def _build_ivf_pq(
-    rows: Rows, spec: IndexSpec, queries: Vectors | None, build_threads: int, search_threads: int
-) -> FrozenIndex:
-    nlist = max(1, min(spec.nlist or choose_nlist(len(rows)), len(rows) // ROWS_PER_LIST))
-    codes = train_codes(rows.vectors, nlist, threads=build_threads)
-    spec = replace(spec, nlist=nlist, nprobe=min(spec.nprobe, nlist))
+def _take_over(
+    trained: FrozenIndex | None, rows: Rows, spec: IndexSpec, queries: Vectors | None, threads: int
+) -> IvfPqIndex | None:
+    """What the other index learned, applied to these rows; None where the spec asks for something else, or it fails."""
+    if not isinstance(trained, IvfPqIndex) or trained.dim != rows.dim:
+        return None
+    if spec != replace(trained.spec, nprobe=0, rerank=0):
+        return None
+    codes = trained.refill(rows.vectors, threads=threads)
+    if codes is None:
+        return None
+    index = IvfPqIndex(rows, codes, spec=trained.spec, index_recall=np.nan, threads=threads)
+    index.index_recall = measure_recall(index, make_trials(rows, queries)[1])
+    return index if index.index_recall >= spec.target_recall - MARGIN else None
+
+
+def _train(rows: Rows, spec: IndexSpec, queries: Vectors | None, threads: int) -> IvfPqIndex:
+    codes = train_codes(rows.vectors, spec.nlist, threads=threads)
+    spec = replace(spec, nprobe=min(spec.nprobe, spec.nlist))
     tuning, measuring = make_trials(rows, queries)
-    draft = IvfPqIndex(rows, codes, spec=spec, index_recall=np.nan, threads=build_threads)
+    index = IvfPqIndex(rows, codes, spec=spec, index_recall=np.nan, threads=threads)
     if spec.nprobe == 0:
-        spec = tune(draft, tuning, spec.target_recall)
-    draft = IvfPqIndex(rows, codes, spec=spec, index_recall=np.nan, threads=build_threads)
-    recall = measure_recall(draft, measuring)
-    return IvfPqIndex(rows, codes, spec=spec, index_recall=recall, threads=search_threads)
+        index.spec = tune(index, tuning, spec.target_recall)
+    index.index_recall = measure_recall(index, measuring)
+    return index

@@ -19,7 +19,8 @@ class IndexReader(Protocol):
         Args:
             queries: (n, dim) float32, unit length.
             k: Neighbours wanted, at least 1; may exceed the number of records.
-            allowed: Mask over record ids; None allows all.
+            allowed: Mask over record ids, not to be changed afterwards; None allows all. Preparing a mask takes longer
+                than many a search: the very same array given again is not prepared again.
         """
         ...
 

@@ -5,7 +5,7 @@ every score that is answered is computed from them by `score_rows`. Nothing chan
 crashes when one thread searches while another adds or removes.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from index.backends.exact import SPARE, TIE, search_exact
 from index.backends.rows import RowFilter, RowIndex, Rows
 from index.errors import BackendMissingError
-from index.ranking import rank, score_rows
+from index.ranking import ids_of, rank, score_rows
 from index.spec import IndexKind, IndexSpec
 from index.types import Neighbours, Vectors
+
+COPY_QUERIES: Final = 4
+"""From so many queries on, copying the allowed rows together pays: one matrix product scores them for all."""
 
 
 def load_faiss() -> Any:
@@ -38,11 +41,13 @@ class FaissIndex(RowIndex):
 
     def __init__(self, rows: Rows, threads: int) -> None:
         super().__init__(rows)
-        self._threads = threads
+        self.threads = threads
         self.faiss = load_faiss()
 
     def exact(self, queries: Vectors, k: int, only: RowFilter | None) -> Neighbours:
-        """Answer without FAISS."""
+        """Answer with every allowed row scored."""
+        if only is not None and len(queries) < COPY_QUERIES and only.count >= k:
+            return self.best_of(queries, np.tile(only.rows, (len(queries), 1)), k)
         mask = None if only is None else only.mask
         return search_exact(queries, self.rows.record_ids, self.rows.vectors, k, mask)
 
@@ -63,10 +68,46 @@ class FaissIndex(RowIndex):
             best.scores[doubtful] = exact.scores
         return best
 
+    def best_of(self, queries: Vectors, candidates: NDArray[np.int64], k: int) -> Neighbours:
+        """The k best of each query's candidates.
+
+        FAISS scores them where they lie, without a copy. `score_rows`, whose scores answers hold, is left with those
+        that may be among the k best, ties with the k-th included.
+
+        Args:
+            queries: (n_queries, dim) float32, contiguous.
+            candidates: (n_queries, m) int64 rows, contiguous, m at least k; -1 where there is none.
+            k: At least 1.
+        """
+        near = self.score_in_place(queries, candidates)
+        floor = np.partition(near, near.shape[1] - k, axis=1)[:, -k] - np.float32(TIE)
+        kept = int((near >= floor[:, None]).sum(axis=1).max(initial=k))
+        if kept < near.shape[1]:
+            order = np.argpartition(near, near.shape[1] - kept, axis=1)[:, -kept:]
+            candidates = candidates[np.arange(len(order))[:, None], order]
+        scores = score_rows(queries, self.rows.vectors, candidates)
+        return rank(ids_of(self.rows.record_ids, candidates), scores, k)
+
+    def score_in_place(self, queries: Vectors, candidates: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Cosines of each query with its candidates, as FAISS sums them: the last bits may differ from `score_rows`.
+
+        Args:
+            queries: (n_queries, dim) float32, contiguous.
+            candidates: (n_queries, m) int64 rows, contiguous, -1 where there is none.
+
+        Returns:
+            (n_queries, m) float32, -inf where there is no candidate.
+        """
+        scores = np.full(candidates.shape, -np.inf, dtype=np.float32)
+        pointers = map(self.faiss.swig_ptr, (scores, queries, self.rows.vectors, candidates))
+        self.limit_threads()
+        self.faiss.fvec_inner_products_by_idx(*pointers, self.dim, *candidates.shape)
+        return scores
+
     def limit_threads(self) -> None:
         """Before every call of FAISS: how many threads it may use."""
         # OpenMP keeps this number for each calling thread, so setting it once for the process would not do.
-        self.faiss.omp_set_num_threads(self._threads)
+        self.faiss.omp_set_num_threads(self.threads)
 
 
 class FlatIndex(FaissIndex):

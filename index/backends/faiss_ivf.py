@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.backends.faiss_cpu import FaissIndex, load_faiss
-from index.backends.rows import RowFilter, RowMask, Rows
-from index.ranking import ids_of, missing, rank, score_rows
+from index.backends.filters import Lists, RowFilter, RowMask
+from index.backends.rows import Rows
+from index.ranking import missing
 from index.spec import IndexSpec, choose_pq_m
 from index.types import Neighbours, Vectors
 
@@ -20,17 +21,30 @@ TRAINING_ROWS_PER_LIST: Final = 64
 """Measured at 100,000 x 256: 256 rows a list train three times longer and gain nothing."""
 
 EXACT_ROWS: Final = 2_000
-"""A filter that leaves no more rows than this, or one in EXACT_SHARE, is searched exactly: it costs less."""
+"""No more rows than this are searched exactly: it costs less."""
 
-EXACT_SHARE: Final = 50
+FILTERED_ROWS: Final = 5_000
+"""The same for a filter, whose rows lie in many lists; and where it leaves no more than one in FILTERED_SHARE."""
 
-LIGHT_SHARE: Final = 0.8
-"""A filter that leaves this share of all rows hardly changes where neighbours are: tombstones, above all."""
+FILTERED_SHARE: Final = 20
 
-FILTER_EFFORT: Final = 4
-"""With other filters, neighbours are farther and their scores closer together: so many times the candidates, and the
-rows they are taken from. Measured with random groups allowed: .93 to .99 becomes .99 to 1, at a third more time.
+RARE_SHARE: Final = 0.1
+RARE_POWER: Final = 2 / 3
+"""A filter that leaves all lists about the same share needs more lists only below RARE_SHARE, since the neighbours left
+are those farther away. Measured at 100,000 and a million: one row in 20 then gives a recall of .991 or more.
 """
+
+UNEVEN_LISTS: Final = 2.0
+UNEVEN_SHARE: Final = 0.5
+UNEVEN_POWER: Final = 1 / 3
+UNEVEN_CANDIDATES: Final = 2
+"""A filter that leaves more of some regions than of others (a language, a product) needs UNEVEN_LISTS times the lists
+where it leaves UNEVEN_SHARE, more where it leaves less, and so many times the candidates: neighbours are farther than
+the order of the lists says. Measured with regions at random: .93 to .98 becomes .99 or more.
+"""
+
+MOST_UNEVEN: Final = 1.5
+"""Lists are learned anew when their sizes became so many times as uneven: the time of a search grows likewise."""
 
 BLOCK_FLOATS: Final = 16_000_000
 """Candidate numbers gathered at once (64 MB)."""
@@ -55,19 +69,17 @@ class IvfPqIndex(FaissIndex):
         self.spec = spec
         self.index_recall = index_recall
         self._codes = codes
-        self._row_lists = self._read_lists()
-        self._list_sizes = np.bincount(self._row_lists, minlength=spec.nlist)
+        self._lists = Lists(self._read_lists(), spec.nlist)
         self._has_selector = self._try_selector()
 
     def filter_rows(self, mask: RowMask) -> RowFilter:
         """See FrozenIndex."""
-        return RowFilter(mask, self._row_lists, self.spec.nlist)
+        return RowFilter(mask, self._lists)
 
     def search_rows(self, queries: Vectors, k: int, only: RowFilter | None) -> Neighbours:
         """See FrozenIndex."""
-        left = len(self) if only is None else only.count
-        wanted = self._effort(only) * self.spec.rerank * max(k, TUNED_K)
-        if left <= max(EXACT_ROWS, len(self) // EXACT_SHARE, 2 * wanted):
+        wanted = self.spec.rerank * max(k, TUNED_K) * (1 if only is None or _is_even(only) else UNEVEN_CANDIDATES)
+        if self._is_cheaper_exactly(only, wanted):
             return self.exact(queries, k, only)
         nprobe = min(self.spec.nlist, max(self.spec.nprobe, self.spec.nprobe * k // (10 * TUNED_K)))
         step = max(1, BLOCK_FLOATS // (wanted * self.dim))
@@ -97,10 +109,9 @@ class IvfPqIndex(FaissIndex):
         self.limit_threads()
         if only is None:
             return self._scan(queries, wanted, nprobe, None)
-        if self._effort(only) > 1:
-            nprobe = min(self.spec.nlist, math.ceil(FILTER_EFFORT * nprobe * len(self) / only.count))
+        nprobe = min(self.spec.nlist, math.ceil(nprobe * _more_lists(only)))
         far = self._none_near(queries, only)
-        if not far.any():
+        if far is None or not far.any():
             return self._scan(queries, wanted, nprobe, only)
         found = np.empty((len(queries), wanted), dtype=np.int64)
         for part, lists in ((~far, nprobe), (far, self.spec.nlist)):
@@ -108,14 +119,36 @@ class IvfPqIndex(FaissIndex):
                 found[part] = self._scan(queries[part], wanted, lists, only)
         return found
 
+    def refill(self, vectors: Vectors, *, threads: int) -> Any | None:
+        """Codes of other vectors, by the lists and codes that were learned for these rows.
+
+        Args:
+            vectors: (n, dim) float32.
+            threads: OpenMP threads of the work.
+
+        Returns:
+            A FAISS index of codes; row r was added as r-th. None where the vectors fall into few of the lists: they are
+            of another kind than those the lists were learned from.
+        """
+        self.faiss.omp_set_num_threads(threads)
+        codes = self.faiss.clone_index(self._codes)
+        codes.reset()
+        codes.add(vectors)
+        is_uneven = codes.invlists.imbalance_factor() > MOST_UNEVEN * self._codes.invlists.imbalance_factor()
+        return None if is_uneven else codes
+
     def save_codes(self, path: Path) -> None:
         """Write the FAISS index, without the vectors."""
         self.faiss.write_index(self._codes, str(path))
 
+    def _is_cheaper_exactly(self, only: RowFilter | None, wanted: int) -> bool:
+        if only is None:
+            return len(self) <= max(EXACT_ROWS, 2 * wanted)
+        return only.count <= max(FILTERED_ROWS, len(self) // FILTERED_SHARE, 2 * wanted)
+
     def _search_block(self, queries: Vectors, k: int, wanted: int, nprobe: int, only: RowFilter | None) -> Neighbours:
         found = self.candidates(queries, wanted, nprobe, only)
-        scores = score_rows(queries, self.rows.vectors, found)
-        best = rank(ids_of(self.rows.record_ids, found), scores, k)
+        best = self.best_of(queries, found, k)
         # Lists may be empty or filtered away, but there are k rows: `search_rows` has seen to that.
         return self.settle(best, best.record_ids[:, -1] < 0, queries, only)
 
@@ -137,22 +170,21 @@ class IvfPqIndex(FaissIndex):
         rows: NDArray[np.int64] = found
         return rows
 
-    def _none_near(self, queries: Vectors, only: RowFilter) -> NDArray[np.bool_]:
+    def _none_near(self, queries: Vectors, only: RowFilter) -> NDArray[np.bool_] | None:
         """Whether the filter leaves less near a query than elsewhere: another product's sentences, a deleted group.
 
         The order of the lists says little about rows that far away, so all lists are looked into for such a query:
         looking into enough of them to see as many rows as without a filter found 3 neighbours of 10.
         """
+        if only.is_scattered:
+            return None
         _, lists = self._codes.quantizer.search(queries, self.spec.nprobe)
-        left, rows = only.rows_per_list[lists].sum(axis=1), self._list_sizes[lists].sum(axis=1)
+        left, rows = only.rows_per_list[lists].sum(axis=1), self._lists.sizes[lists].sum(axis=1)
         few: NDArray[np.bool_] = 2 * left * len(self) < rows * only.count
         return few
 
-    def _effort(self, only: RowFilter | None) -> int:
-        return 1 if only is None or only.count >= LIGHT_SHARE * len(self) else FILTER_EFFORT
-
-    def _read_lists(self) -> NDArray[np.int64]:
-        row_lists = np.empty(len(self), dtype=np.int64)
+    def _read_lists(self) -> NDArray[np.int32]:
+        row_lists = np.empty(len(self), dtype=np.int32)
         lists = self._codes.invlists
         for number in range(self.spec.nlist):
             size = lists.list_size(number)
@@ -171,6 +203,20 @@ class IvfPqIndex(FaissIndex):
         except RuntimeError:
             return False
         return bool(found[0, 0] % 2 == 0)
+
+
+def _is_even(only: RowFilter) -> bool:
+    return only.is_light or only.is_scattered
+
+
+def _more_lists(only: RowFilter) -> float:
+    """By what to multiply the lists looked into."""
+    share = only.count / len(only.mask)
+    if only.is_light:
+        return 1.0
+    if only.is_scattered:
+        return float(max(1.0, RARE_SHARE / share) ** RARE_POWER)
+    return float(UNEVEN_LISTS * max(1.0, UNEVEN_SHARE / share) ** UNEVEN_POWER)
 
 
 def load_codes(path: Path) -> Any:

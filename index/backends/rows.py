@@ -1,20 +1,20 @@
-"""What the in-memory back ends share: immutable rows in order of record id, and masks over them."""
+"""What the in-memory back ends share: immutable rows in order of record id, and the checks of a search."""
 
 from abc import ABC, abstractmethod
-from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from index.backends.filters import PreparedFilters
+from index.backends.filters import RowFilter as RowFilter
+from index.backends.filters import RowMask as RowMask
+from index.backends.filters import allowed_rows as allowed_rows
 from index.checks import check_rows, check_search
 from index.errors import InvalidIdError, InvalidVectorError
 from index.interface import IndexReader
 from index.spec import IndexSpec
 from index.types import Allowed, Ids, Neighbours, Vectors
-
-RowMask = NDArray[np.bool_]
-"""(n_rows,) mask over the rows of one index: row r may be answered if `mask[r]`."""
 
 
 class Rows:
@@ -70,33 +70,6 @@ class Rows:
         return np.where(self.record_ids[at] == record_ids, at, -1).astype(np.int64, copy=False)
 
 
-class RowFilter:
-    """The rows that a search may answer, and what back ends derive from them, once, when first needed.
-
-    Threads may share one: each derived value is the same whichever thread computes it.
-    """
-
-    def __init__(self, mask: RowMask, row_lists: NDArray[np.int64] | None = None, nlist: int = 0) -> None:
-        self.mask = mask
-        self._row_lists = row_lists
-        self._nlist = nlist
-
-    @cached_property
-    def count(self) -> int:
-        return int(np.count_nonzero(self.mask))
-
-    @cached_property
-    def bits(self) -> NDArray[np.uint8]:
-        """The mask as FAISS reads it: eight rows to a byte, lowest first."""
-        return np.packbits(self.mask, bitorder="little")
-
-    @cached_property
-    def rows_per_list(self) -> NDArray[np.int64]:
-        """Allowed rows of each list, for back ends that divide their rows into lists."""
-        assert self._row_lists is not None
-        return np.bincount(self._row_lists[self.mask], minlength=self._nlist)
-
-
 class FrozenIndex(IndexReader, Protocol):
     """An index that never changes: what `build` returns, snapshots hold and LiveIndex lays changes over."""
 
@@ -117,6 +90,13 @@ class FrozenIndex(IndexReader, Protocol):
         """Prepare a mask over `rows` for `search_rows`."""
         ...
 
+    def filter_allowed(self, allowed: Allowed, live: RowFilter | None) -> RowFilter:
+        """Prepare a mask over record ids for `search_rows`, together with the rows that are not dead; None means all.
+
+        The work is done once for the very same array, and again in part when `live` is another filter.
+        """
+        ...
+
     def search_rows(self, queries: Vectors, k: int, only: RowFilter | None) -> Neighbours:
         """As `search`, of arguments that were checked, among the filter's rows; None means all."""
         ...
@@ -127,6 +107,7 @@ class RowIndex(ABC):
 
     def __init__(self, rows: Rows) -> None:
         self.rows = rows
+        self._prepared = PreparedFilters()
 
     @property
     def dim(self) -> int:
@@ -138,31 +119,17 @@ class RowIndex(ABC):
     def search(self, queries: Vectors, k: int, allowed: Allowed | None = None) -> Neighbours:
         """See IndexReader."""
         queries = check_search(queries, k, allowed, self.dim)
-        only = None if allowed is None else self.filter_rows(allowed_rows(self.rows.record_ids, allowed))
-        return self.search_rows(queries, k, only)
+        return self.search_rows(queries, k, None if allowed is None else self.filter_allowed(allowed, None))
 
     def filter_rows(self, mask: RowMask) -> RowFilter:
         """See FrozenIndex."""
         return RowFilter(mask)
 
+    def filter_allowed(self, allowed: Allowed, live: RowFilter | None) -> RowFilter:
+        """See FrozenIndex."""
+        # `make` goes along with each call: kept there, it would keep a replaced index until Python looks for cycles.
+        return self._prepared.of(allowed, live, lambda new: self.filter_rows(allowed_rows(self.rows.record_ids, new)))
+
     @abstractmethod
     def search_rows(self, queries: Vectors, k: int, only: RowFilter | None) -> Neighbours:
         """See FrozenIndex."""
-
-
-def allowed_rows(record_ids: Ids, allowed: Allowed) -> RowMask:
-    """A mask over record ids, as a mask over rows.
-
-    Args:
-        record_ids: (n,) int64, in any order.
-        allowed: (any length,) bool; ids past its end are not allowed.
-
-    Returns:
-        (n,) bool.
-    """
-    inside = record_ids < len(allowed)
-    if inside.all():
-        return allowed[record_ids]
-    mask = np.zeros(len(record_ids), dtype=np.bool_)
-    mask[inside] = allowed[record_ids[inside]]
-    return mask

@@ -1,6 +1,7 @@
 """Choosing how many lists to look into and how many candidates to score again, by measuring against exact search."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -9,9 +10,8 @@ from numpy.typing import NDArray
 from index.backends.exact import TIE, search_exact
 from index.backends.faiss_ivf import TUNED_K, IvfPqIndex
 from index.backends.rows import Rows
-from index.ranking import score_rows
 from index.spec import IndexSpec, choose_pq_m
-from index.types import Neighbours, Vectors
+from index.types import Vectors
 
 RERANKS: Final = (3, 4, 6, 8, 12, 16, 24, 40)
 """Candidates for each neighbour wanted that are tried, in this order."""
@@ -25,25 +25,35 @@ NOISE: Final = 0.3
 MARGIN: Final = 0.003
 """Reached above the target in tuning, since what is best on one sample is a little worse on another."""
 
-LIST_NS: Final = 700.0
-BYTE_NS: Final = 0.05
-CANDIDATE_NS: Final = 0.6
-"""Cost of a list, of a byte of codes in it, of a number of a candidate: measured at 100,000 x 256, one thread."""
+LIST_NS: Final = 450.0
+BYTE_NS: Final = 0.02
+CANDIDATE_NS: Final = 0.5
+"""Cost of a list, of a byte of codes in it, of a number of a candidate: measured at 100,000 x 256 real embeddings, in
+batches of 64, one thread."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Trial:
     """Queries with the truth about them.
 
     Attributes:
+        rows: What is searched.
         queries: (n, dim) float32.
         own_rows: (n,) the row each query was made from, which is no answer to it; -1 for a query from outside.
-        floors: (n,) score from which a row counts as one of the exact 10 neighbours.
     """
 
+    rows: Rows
     queries: Vectors
     own_rows: NDArray[np.int64]
-    floors: NDArray[np.float32]
+
+    @cached_property
+    def floors(self) -> NDArray[np.float32]:
+        """(n,) score from which a row counts as one of the exact 10 neighbours; takes a search of all rows."""
+        # Row numbers stand in for record ids, so that the row a query was made from can be left out.
+        exact = search_exact(self.queries, np.arange(len(self.rows)), self.rows.vectors, TUNED_K + 1, None)
+        is_own = exact.record_ids == self.own_rows[:, None]
+        scores = np.sort(np.where(is_own, -np.inf, exact.scores), axis=1)
+        return scores[:, -TUNED_K] - np.float32(TIE)
 
 
 def tune(index: IvfPqIndex, trial: Trial, target: float) -> IndexSpec:
@@ -55,8 +65,7 @@ def tune(index: IvfPqIndex, trial: Trial, target: float) -> IndexSpec:
         The index's spec with both; the most accurate pair where none reaches the target.
     """
     best, best_key = (1, RERANKS[0]), (True, 0.0)
-    nprobe = 1
-    while True:
+    for nprobe in _nprobes(index.spec.nlist):
         recalls = _recalls(index, trial, nprobe)
         for rerank, recall in zip(RERANKS, recalls, strict=True):
             missed = recall < min(1.0, target + MARGIN)
@@ -64,9 +73,9 @@ def tune(index: IvfPqIndex, trial: Trial, target: float) -> IndexSpec:
             if key < best_key:
                 best, best_key = (nprobe, rerank), key
         hopeless = not best_key[0] and _cost_ns(index, nprobe, RERANKS[0]) > best_key[1]
-        if nprobe == index.spec.nlist or hopeless:
-            return replace(index.spec, nprobe=best[0], rerank=best[1])
-        nprobe = min(2 * nprobe, index.spec.nlist)
+        if hopeless:
+            break
+    return replace(index.spec, nprobe=best[0], rerank=best[1])
 
 
 def measure_recall(index: IvfPqIndex, trial: Trial) -> float:
@@ -89,9 +98,8 @@ def make_trials(rows: Rows, queries: Vectors | None) -> tuple[Trial, Trial]:
         own_rows = random.permutation(len(rows))[: 2 * SAMPLE]
         chosen = _moved(rows.vectors, own_rows, random)
     half = len(chosen) // 2
-    floors = _floors(rows, chosen, own_rows)
-    first = Trial(queries=chosen[:half], own_rows=own_rows[:half], floors=floors[:half])
-    return first, Trial(queries=chosen[half:], own_rows=own_rows[half:], floors=floors[half:])
+    first = Trial(rows=rows, queries=chosen[:half], own_rows=own_rows[:half])
+    return first, Trial(rows=rows, queries=chosen[half:], own_rows=own_rows[half:])
 
 
 def _moved(vectors: Vectors, own_rows: NDArray[np.int64], random: np.random.Generator) -> Vectors:
@@ -104,14 +112,6 @@ def _moved(vectors: Vectors, own_rows: NDArray[np.int64], random: np.random.Gene
     return np.ascontiguousarray(moved, dtype=np.float32)
 
 
-def _floors(rows: Rows, queries: Vectors, own_rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    # Row numbers stand in for record ids, so that the row a query was made from can be left out.
-    exact: Neighbours = search_exact(queries, np.arange(len(rows)), rows.vectors, TUNED_K + 1, None)
-    is_own = exact.record_ids == own_rows[:, None]
-    scores = np.sort(np.where(is_own, -np.inf, exact.scores), axis=1)
-    return scores[:, -TUNED_K] - np.float32(TIE)
-
-
 def _recalls(index: IvfPqIndex, trial: Trial, nprobe: int, reranks: tuple[int, ...] = RERANKS) -> list[float]:
     """index_recall@10 with each of the reranks: the first candidates of a long list are those of a short one."""
     widths = [min(len(index), rerank * TUNED_K + 1) for rerank in reranks]
@@ -119,10 +119,16 @@ def _recalls(index: IvfPqIndex, trial: Trial, nprobe: int, reranks: tuple[int, .
     for start in range(0, len(hits), 64):
         part = slice(start, start + 64)
         found = index.candidates(trial.queries[part], widths[-1], nprobe)
-        good = score_rows(trial.queries[part], index.rows.vectors, found) >= trial.floors[part, None]
+        good = index.score_in_place(trial.queries[part], found) >= trial.floors[part, None]
         hits[part] = good & (found != trial.own_rows[part, None])
     reached = np.minimum(np.cumsum(hits, axis=1), TUNED_K)
     return [float(reached[:, width - 1].mean() / TUNED_K) for width in widths]
+
+
+def _nprobes(nlist: int) -> list[int]:
+    """1, 2, 3, 4, 6, 8, 12 ... up to all lists."""
+    steps = {step for power in range(nlist.bit_length()) for step in (2**power, 3 * 2**power // 2)}
+    return sorted(step for step in {*steps, nlist} if step <= nlist)
 
 
 def _cost_ns(index: IvfPqIndex, nprobe: int, rerank: int) -> float:

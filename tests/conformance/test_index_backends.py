@@ -222,6 +222,16 @@ def test_duplicates_fill_k_with_the_best_score(make_index: MakeIndex) -> None:
     assert (found.record_ids % 50 == np.arange(50)[:, None]).all()
 
 
+def test_ivf_pq_answers_ties_among_its_candidates_in_order_of_record_id() -> None:
+    # 20 records share a vector, all of them candidates: the k-th place lies inside the tie.
+    distinct = make_vectors(300, 32, seed=6, n_groups=300)
+    ids = np.random.default_rng(2).permutation(6_000).astype(np.int64)
+    spec = IndexSpec(kind=IndexKind.IVF_PQ, nlist=64, nprobe=64, rerank=40)
+    found = build(ids, distinct[np.arange(6_000) % 300], spec).search(distinct, 10)
+    for number in range(300):
+        assert found.record_ids[number].tolist() == sorted(ids[number::300].tolist())[:10]
+
+
 @every
 def test_one_vector_for_all_records(make_index: MakeIndex) -> None:
     vectors = np.repeat(make_vectors(1, 20, seed=8), 5_000, axis=0)
@@ -267,21 +277,24 @@ def test_allowed_masks_exactly(make_index: MakeIndex) -> None:
     for name, allowed in masks(ids).items():
         found = index.search(queries, 10, allowed)
         try:
-            assert_exact_answers(found, oracle(ids, vectors, queries, 10, allowed), 10)
+            expected = oracle(ids, vectors, queries, 10, allowed)
+            assert_exact_answers(found, expected, 10)
+            assert_exact_answers(index.search(queries[:2], 10, allowed), expected[:2], 10)  # few are scored otherwise
         except AssertionError as error:
             raise AssertionError(name) from error
 
 
 @every
 def test_allowed_masks_fill_k_and_never_leak(make_index: MakeIndex) -> None:
-    ids = np.random.default_rng(1).permutation(9_000)[:6_000].astype(np.int64)
-    vectors = make_vectors(6_000, 24, seed=2)
+    ids = np.random.default_rng(1).permutation(18_000)[:12_000].astype(np.int64)
+    vectors = make_vectors(12_000, 24, seed=2)
     queries = make_vectors(8, 24, seed=3)
     index = make_index(ids, vectors)
     for name, allowed in masks(ids).items():
         found = index.search(queries, 10, allowed)
         expected = oracle(ids, vectors, queries, 10, allowed)
         assert_true_answers(found, ids, vectors, queries)
+        assert index.search(queries[:2], 10, allowed).scores.tolist() == found.scores[:2].tolist(), name
         there = found.record_ids != MISSING_ID
         assert there.sum(axis=1).tolist() == [len(pairs) for pairs in expected], name
         assert all(i < len(allowed) and allowed[i] for i in found.record_ids[there].tolist()), name

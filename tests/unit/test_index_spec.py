@@ -24,6 +24,11 @@ def make_vectors(n: int, dim: int, seed: int = 0) -> Vectors:
     return np.ascontiguousarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
 
 
+def centres_of(index: IvfPqIndex) -> Vectors:
+    centres: Vectors = index._codes.quantizer.reconstruct_n(0, index.spec.nlist)
+    return centres
+
+
 @pytest.mark.parametrize(
     ("n", "dim", "kind"),
     [
@@ -120,6 +125,63 @@ def test_building_twice_gives_the_same_index() -> None:
     assert (first.spec, first.index_recall) == (second.spec, second.index_recall)
     queries = make_vectors(50, 32, seed=3)
     assert first.search(queries, 10).record_ids.tolist() == second.search(queries, 10).record_ids.tolist()
+
+
+def test_what_another_index_learned_is_taken_over() -> None:
+    vectors = make_vectors(12_000, 32)
+    old = build(np.arange(10_000), vectors[:10_000], IVF)
+    new = build(np.arange(11_900), vectors[:11_900], IVF, trained_from=old)
+    assert isinstance(old, IvfPqIndex) and isinstance(new, IvfPqIndex)
+    assert centres_of(new).tolist() == centres_of(old).tolist()
+    assert new.spec == old.spec
+    assert (len(new), len(old)) == (11_900, 10_000)
+    queries = vectors[11_900:]
+    for index in (old, new):
+        rows = vectors[: len(index)]
+        tenth = np.sort(queries.astype(np.float64) @ rows.T.astype(np.float64), axis=1)[:, -10]
+        reached = float((index.search(queries, 10).scores >= tenth[:, None] - 1e-6).mean())
+        assert reached >= 0.97  # 100 queries
+        assert index.index_recall >= 0.985
+
+
+@pytest.mark.parametrize("changed", [{"target_recall": 0.9}, {"nlist": 64}, {"nprobe": 4, "rerank": 4}])
+def test_another_spec_is_trained_anew(changed: dict[str, float]) -> None:
+    vectors = make_vectors(6_000, 32)
+    old = build(np.arange(6_000), vectors, IVF)
+    spec = replace(IVF, **changed)
+    fresh, new = build(np.arange(6_000), vectors, spec), build(np.arange(6_000), vectors, spec, trained_from=old)
+    assert (new.spec, new.index_recall) == (fresh.spec, fresh.index_recall)
+
+
+def test_sentences_of_another_kind_are_learned_anew() -> None:
+    random = np.random.default_rng(1)
+    vectors = make_vectors(12_000, 32)
+    corner = vectors[:1] + 0.05 * random.standard_normal((6_000, 32))  # all near one stored vector
+    vectors[6_000:] = corner / np.linalg.norm(corner, axis=1, keepdims=True)
+    old = build(np.arange(6_000), vectors[:6_000], IVF)
+    new = build(np.arange(12_000), vectors, replace(IVF, nlist=old.spec.nlist), trained_from=old)
+    assert isinstance(old, IvfPqIndex) and isinstance(new, IvfPqIndex)
+    assert old.refill(vectors, threads=1) is None
+    assert old.refill(vectors[:5_000], threads=1).ntotal == 5_000
+    assert centres_of(new).tolist() != centres_of(old).tolist()
+
+
+def test_lists_that_miss_the_target_are_learned_anew() -> None:
+    vectors = make_vectors(6_000, 32)
+    old = build(np.arange(6_000), vectors, IVF)
+    assert isinstance(old, IvfPqIndex)
+    old.spec = replace(old.spec, nprobe=1, rerank=3)  # as if it had been tuned for easier queries
+    new = build(np.arange(6_000), vectors, IVF, trained_from=old)
+    assert new.index_recall >= 0.985
+    assert new.spec.nprobe > 1
+
+
+def test_an_index_of_another_dim_or_kind_is_no_help() -> None:
+    vectors = make_vectors(6_000, 32)
+    fresh = build(np.arange(6_000), vectors, IVF)
+    for old in (build(np.arange(6_000), make_vectors(6_000, 16), IVF), build([], vectors[:0], choose_spec(0, 32))):
+        new = build(np.arange(6_000), vectors, IVF, trained_from=old)
+        assert (new.spec, new.index_recall) == (fresh.spec, fresh.index_recall)
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3, 7, 13, 75, 101, 250])
