@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar, cast
 
+import orjson
 from sqlalchemy import BigInteger, DateTime, Dialect, Engine, Integer, MetaData, Table, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
@@ -48,6 +49,11 @@ class Base(DeclarativeBase):
 def table_of(entity: type[Base]) -> Table:
     """The table behind a class, for statements over many rows."""
     return cast(Table, entity.__table__)
+
+
+def dump_json(value: Any) -> str:
+    """Columns of JSON as they are stored; everything in them has been checked to be JSON."""
+    return orjson.dumps(value).decode()
 
 
 class UtcDateTime(TypeDecorator[datetime]):

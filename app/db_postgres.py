@@ -5,11 +5,12 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, TypeVar
 
+import orjson
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 
-from app.db import READERS, Database, translated
+from app.db import READERS, Database, dump_json, translated
 from app.errors import NotReadyError, OverloadedError, StartupError
 
 T = TypeVar("T")
@@ -33,6 +34,8 @@ class PostgresDatabase(Database):
         engine = create_engine(
             _with_driver(url),
             hide_parameters=True,
+            json_serializer=dump_json,
+            json_deserializer=orjson.loads,
             pool_size=READERS + _WRITERS,
             pool_pre_ping=True,
             connect_args={"connect_timeout": _CONNECT_TIMEOUT_S, "tcp_user_timeout": _UNANSWERED_MS},

@@ -9,11 +9,12 @@ from pathlib import Path
 from queue import Empty, Full, Queue
 from typing import Any, Final, TypeVar
 
+import orjson
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from app.db import READERS, Database, translate, translated
+from app.db import READERS, Database, dump_json, translate, translated
 from app.errors import ErasureError, NotReadyError, OverloadedError, StorageError, StorageFullError, WorkerDeadError
 
 T = TypeVar("T")
@@ -42,7 +43,14 @@ _PRAGMAS: Final = (
 
 def sqlite_engine(path: Path) -> Engine:
     """An engine whose transactions begin when SQLAlchemy says so, not when the driver guesses."""
-    engine = create_engine(f"sqlite:///{path}", hide_parameters=True, pool_size=READERS + 4, max_overflow=8)
+    engine = create_engine(
+        f"sqlite:///{path}",
+        hide_parameters=True,
+        json_serializer=dump_json,
+        json_deserializer=orjson.loads,
+        pool_size=READERS + 4,
+        max_overflow=8,
+    )
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
     return engine

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.data import data_folder
 
-NAMES = ("train", "speed", "scale", "methods", "encode", "index", "http", "import")
+NAMES = ("train", "speed", "scale", "methods", "encode", "index", "http", "import", "writes")
 
 
 def main() -> None:
@@ -26,6 +26,7 @@ def main() -> None:
             run("index", []),
             run("http", texts),
             run("import", texts),
+            run("writes", ["--bundle", str(bundle)]),
         ]
     sys.exit(max(codes))
 

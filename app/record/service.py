@@ -111,7 +111,7 @@ class RecordService:
         return done.model_copy(update={"visible": visible, "items": _marked(done.items, batch.upserts, truncated)})
 
     async def _settle(self, collection_id: int, seq: int, wait: Wait) -> bool | None:
-        self._serving.wake()
+        self._serving.wake(urgent=wait is Wait.VISIBLE)
         if wait is Wait.VISIBLE:
             return await self._serving.wait_visible(collection_id, seq)
         return None

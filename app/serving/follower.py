@@ -18,6 +18,9 @@ from app.serving.repository import ActiveRelease, list_active
 from app.serving.roster import Roster
 from app.serving.visibility import Visibility
 
+_GATHER_S: Final = 0.01
+"""So long changes that nobody waits for are gathered: a round costs as much as ten of them."""
+
 _RETRY_S: Final = 5.0
 _AWAY_S: Final = 1.0
 
@@ -69,6 +72,7 @@ class Follower:
         self._releases: dict[int, ServingRelease] = {}  # by collection_id; touched by the thread only, until it ends
         self._failures: dict[int, _Failure] = {}
         self._wakened = threading.Event()
+        self._urgent = threading.Event()
         self._stopping = threading.Event()
         self._synced = threading.Event()
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
@@ -84,15 +88,17 @@ class Follower:
             What is in memory.
         """
         self._stopping.set()
-        self._wakened.set()
+        self.wake()
         if self._thread.ident is not None:
             self._thread.join()
         return list(self._releases.values())
 
-    def wake(self) -> None:
-        """Say that something was committed."""
+    def wake(self, *, urgent: bool = True) -> None:
+        """Say that something was committed, and whether anybody waits for it."""
         if self._woken_at is None:
             self._woken_at = time.monotonic()
+        if urgent:
+            self._urgent.set()
         self._wakened.set()
 
     @property
@@ -118,6 +124,7 @@ class Follower:
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._wakened.clear()
+            self._urgent.clear()
             woken_at, self._woken_at = self._woken_at, None
             try:
                 more = self._round()
@@ -130,8 +137,8 @@ class Follower:
                 if not self._stopping.is_set():
                     _log.warning("follower_round_failed", error=repr(error), exc_info=_unexpected(error))
                     self._stopping.wait(_AWAY_S)
-            if not more:
-                self._wakened.wait(self._poll_s)
+            if not more and self._wakened.wait(self._poll_s):
+                self._urgent.wait(_GATHER_S)
 
     def _round(self) -> bool:
         """Bring every collection one step further; True when there is more to do at once."""

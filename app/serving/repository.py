@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Row, Select, Text, and_, cast, select
+from sqlalchemy import Row, Text, and_, bindparam, cast, select
 from sqlalchemy.orm import Session
 
 from app.collection.tables import DEFAULT_TARGET_RECALL, Collection
+from app.db import table_of
 from app.group.tables import Group
 from app.record.tables import ChangeLogEntry, Record, Role
 from app.release.tables import Release
@@ -16,6 +17,35 @@ from app.serving.release_key import ReleaseKey
 
 FETCHED: Final = 512
 """Rows read at a time, and so sentences encoded between two looks at the clock."""
+
+_COLLECTIONS, _RELEASES, _GROUPS = table_of(Collection), table_of(Release), table_of(Group)
+_RECORDS, _CHANGES = table_of(Record), table_of(ChangeLogEntry)
+
+# built once: see RecordWriter
+_IS_ACTIVE: Final = and_(
+    _RELEASES.c.collection_id == _COLLECTIONS.c.id, _RELEASES.c.number == _COLLECTIONS.c.active_release
+)
+_ACTIVE: Final = (
+    select(
+        _COLLECTIONS.c.id, _COLLECTIONS.c.name, _RELEASES.c.id, _RELEASES.c.number, _RELEASES.c.encoder_sha,
+        _RELEASES.c.decision, _COLLECTIONS.c.settings, _COLLECTIONS.c.last_seq,
+    )
+    .join(_RELEASES, _IS_ACTIVE)
+    .order_by(_COLLECTIONS.c.id)
+)  # fmt: skip
+_CHANGES_AFTER: Final = (
+    select(_CHANGES.c.seq, _CHANGES.c.record_id, _CHANGES.c.tag)
+    .where(_CHANGES.c.collection_id == bindparam("collection_id"), _CHANGES.c.seq > bindparam("after"))
+    .order_by(_CHANGES.c.seq)
+    .limit(bindparam("limit"))
+)
+_ENTRIES: Final = (
+    # the metadata as it is stored, not parsed: few answers need it
+    select(_RECORDS.c.record_id, _RECORDS.c.id, _RECORDS.c.text, _GROUPS.c.key, cast(_RECORDS.c.metadata, Text))
+    .outerjoin(_GROUPS, _GROUPS.c.id == _RECORDS.c.group_id)
+    .where(_RECORDS.c.role == Role.EXAMPLE)
+)
+_ENTRIES_OF: Final = _ENTRIES.where(_RECORDS.c.record_id.in_(bindparam("ids", expanding=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,25 +87,19 @@ class LogTrimmedError(Exception):
 
 def list_active(session: Session) -> list[ActiveRelease]:
     """The active release of every collection."""
-    on = and_(Release.collection_id == Collection.id, Release.number == Collection.active_release)
-    statement = select(
-        Collection.id, Collection.name, Release.id, Release.number, Release.encoder_sha, Release.decision,
-        Collection.settings, Collection.last_seq,
-    ).join(Release, on).order_by(Collection.id)  # fmt: skip
     return [
         ActiveRelease(
             ReleaseKey(collection_id=row[0], collection=row[1], release_id=row[2], number=row[3], encoder_sha=row[4]),
             *row[5:],
         )
-        for row in session.execute(statement)
+        for row in session.execute(_ACTIVE)
     ]
 
 
 def read_all(session: Session, collection_id: int) -> Iterator[list[tuple[int, Entry]]]:
     """Every searchable row, some at a time, oldest first."""
-    statement = _entries().where(Record.collection_id == collection_id, Record.role == Role.EXAMPLE)
-    ordered = statement.order_by(Record.record_id).execution_options(yield_per=FETCHED)
-    for part in session.execute(ordered).partitions():
+    statement = _ENTRIES.where(_RECORDS.c.collection_id == collection_id).order_by(_RECORDS.c.record_id)
+    for part in session.execute(statement.execution_options(yield_per=FETCHED)).partitions():
         yield [_to_entry(row) for row in part]
 
 
@@ -101,32 +125,19 @@ def read_changes(session: Session, collection_id: int, after: int, limit: int) -
     Raises:
         LogTrimmedError: The very next one is no longer in the log.
     """
-    statement = (
-        select(ChangeLogEntry.seq, ChangeLogEntry.record_id, ChangeLogEntry.tag)
-        .where(ChangeLogEntry.collection_id == collection_id, ChangeLogEntry.seq > after)
-        .order_by(ChangeLogEntry.seq)
-        .limit(limit)
-    )
-    changes = session.execute(statement).all()
+    parameters = {"collection_id": collection_id, "after": after, "limit": limit}
+    changes = session.execute(_CHANGES_AFTER, parameters).all()
     if not changes and _last_seq(session, collection_id) <= after:
         return None
     if not changes or changes[0][0] != after + 1:
         raise LogTrimmedError(f"change {after + 1} is no longer in the log")
     ids = {record_id for _, record_id, _ in changes}
-    statement_now = _entries().where(Record.record_id.in_(ids), Record.role == Role.EXAMPLE)
-    entries = dict(_to_entry(row) for row in session.execute(statement_now))
+    entries = dict(_to_entry(row) for row in session.execute(_ENTRIES_OF, {"ids": list(ids)}))
     return ChangedRecords(changes[-1][0], changes[-1][2], entries, sorted(ids - entries.keys()))
 
 
 def _last_seq(session: Session, collection_id: int) -> int:
     return session.scalars(select(Collection.last_seq).where(Collection.id == collection_id)).one_or_none() or 0
-
-
-def _entries() -> Select[int, str, str, str, str]:
-    # the metadata as it is stored, not parsed: few answers need it
-    metadata = cast(Record.metadata_, Text)
-    columns = (Record.record_id, Record.id, Record.text, Group.key, metadata)
-    return select(*columns).outerjoin(Group, Group.id == Record.group_id)
 
 
 def _to_entry(row: Row[int, str, str, str, str]) -> tuple[int, Entry]:

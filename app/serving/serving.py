@@ -105,9 +105,9 @@ class Serving:
         """Why collections are not in memory or not up to date, by collection_id."""
         return self._follower.failing
 
-    def wake(self) -> None:
-        """Tell the follower that something was committed."""
-        self._follower.wake()
+    def wake(self, *, urgent: bool = True) -> None:
+        """Tell the follower that something was committed, and whether anybody waits for it."""
+        self._follower.wake(urgent=urgent)
 
     def find(self, collection: str) -> ServingRelease | None:
         """The active release of a collection, if it is in memory."""

@@ -122,6 +122,28 @@ def test_sqlite_is_set_to_survive_power_loss(tmp_path: Path) -> None:
     database.close()
 
 
+def test_what_is_deleted_is_overwritten_in_the_file_of_sqlite(tmp_path: Path) -> None:
+    """Large enough for pages of its own, small enough to share one; the last checkpoint empties the WAL."""
+    path = tmp_path / "x.db"
+    database = SqliteDatabase(path)
+    upgrade(database.engine)
+    texts = [f"short secret {n} " for n in range(50)] + ["long secret " * 2000]
+    for text_ in texts:
+        database.write(
+            lambda s, t=text_: s.execute(insert(Collection).values(name=t[:60], settings={"text": t}))
+        ).result()
+    with database.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").all()
+        assert b"short secret 49" in path.read_bytes()
+        database.write(lambda session: session.execute(text("DELETE FROM collections WHERE id > 1"))).result()
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").all()
+    content = path.read_bytes()
+    assert b"short secret 0" in content, "the one that stays"
+    for secret in (b"secret 1 ", b"secret 49", b"long secret"):
+        assert secret not in content
+    database.close()
+
+
 def test_a_full_disk_is_said_and_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
     database = SqliteDatabase(tmp_path / "x.db")
     upgrade(database.engine)
