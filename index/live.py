@@ -127,6 +127,7 @@ class LiveIndex:
                 *before.live_rows(),
                 self._choose(before.count, before.base.dim),
                 queries=queries,
+                trained_from=before.base,
                 build_threads=build_threads,
                 search_threads=search_threads,
             )

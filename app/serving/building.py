@@ -14,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.serving.entry import Entry
-from app.serving.entry_file import EntryFile
 from app.serving.sidecar import write_sidecar
-from app.serving.spool import SpooledRows
-from index.backends.rows import Rows
+from app.serving.snapshots import Base, empty_base, load_base
+from app.serving.spool import BuildOrder, SpooledRows
 from index.errors import VectorIndexError
 from index.factory import build
-from index.snapshot import Snapshot, load_snapshot, save_snapshot, snapshot_folder
+from index.snapshot import Snapshot, save_snapshot, snapshot_folder
 from index.spec import choose_spec
 
 _NICENESS: Final = 19
@@ -38,10 +37,12 @@ def build_snapshot(spool: Path) -> Path:
         VectorIndexError: The base cannot be read, or the rows are wrong.
     """
     spooled = SpooledRows(spool)
-    order, merged = spooled.order, _Merged(spooled)
+    order = spooled.order
+    base = _base_of(order)
+    merged = _Merged(spooled, base)
     spec = choose_spec(len(merged.record_ids), order.dim, order.target_recall)
     snapshot = Snapshot(
-        index=build(merged.record_ids, merged.vectors, spec),
+        index=build(merged.record_ids, merged.vectors, spec, trained_from=base.index),
         encoder_checksum=order.encoder_checksum,
         applied_seq=order.applied_seq,
         tag=order.tag,
@@ -51,21 +52,19 @@ def build_snapshot(spool: Path) -> Path:
     return folder
 
 
+def _base_of(order: BuildOrder) -> Base:
+    if order.base is None:
+        return empty_base(order.dim)
+    return load_base(Path(order.base), encoder_checksum=order.encoder_checksum, dim=order.dim)
+
+
 class _Merged:
     """The rows of a base that are live still, and those of the spool, in order of record_id."""
 
-    def __init__(self, spooled: SpooledRows) -> None:
-        self._spooled = spooled.entries
-        self._base: EntryFile | None = None
-        rows, kept = Rows(np.empty(0, np.int64), np.empty((0, spooled.order.dim), np.float32)), np.empty(0, np.int64)
-        if spooled.order.base is not None:
-            folder = Path(spooled.order.base)
-            self._base = EntryFile(folder)
-            rows = load_snapshot(
-                folder, encoder_checksum=spooled.order.encoder_checksum, dim=spooled.order.dim
-            ).index.rows
-            live = spooled.base_live
-            kept = np.arange(len(rows)) if live is None else np.flatnonzero(live)
+    def __init__(self, spooled: SpooledRows, base: Base) -> None:
+        self._spooled, self._base = spooled, base
+        rows, live = base.index.rows, spooled.base_live
+        kept = np.arange(len(rows)) if live is None else np.flatnonzero(live)
         ids = np.concatenate([rows.record_ids[kept], spooled.record_ids])
         order = np.argsort(ids, kind="stable")
         self.record_ids = ids[order]
@@ -90,8 +89,9 @@ class _Merged:
 
     def _read(self, sources: NDArray[np.int64]) -> list[Entry]:
         of_spool = sources >= self._n_base
-        base = iter(self._base.get(sources[~of_spool].tolist())) if self._base is not None else iter(())
-        spool = iter(self._spooled.get((sources[of_spool] - self._n_base).tolist()))
+        sidecar = self._base.sidecar
+        base = iter(()) if sidecar is None else iter(sidecar.get(sources[~of_spool].tolist()))
+        spool = iter(self._spooled.entries.get((sources[of_spool] - self._n_base).tolist()))
         return [next(spool) if is_new else next(base) for is_new in of_spool.tolist()]
 
 

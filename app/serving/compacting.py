@@ -152,12 +152,12 @@ def _build_apart(spool: Path, is_stopping: Callable[[], bool]) -> Path:
 
 
 def _wait(process: "subprocess.Popen[str]", is_stopping: Callable[[], bool]) -> None:
-    while True:
+    while not is_stopping():
         try:
             process.wait(_LOOK_S)
             return
         except subprocess.TimeoutExpired:
-            if is_stopping():
-                process.kill()
-                process.wait()
-                raise BuildError("the server is stopping") from None
+            pass
+    process.kill()
+    process.wait()
+    raise BuildError("the server is stopping")

@@ -20,7 +20,6 @@ MOST_BYTES: Final = 64 << 20
 class _Kept:
     """A mask and the moment it is of."""
 
-    sidecar: Sidecar | None
     n_changes: int
     allowed: Allowed
 
@@ -29,6 +28,7 @@ class FilterMasks:
     """Masks of one release; for one thread. The same moment gets the very same array, which nobody may change."""
 
     def __init__(self) -> None:
+        self._sidecar: Sidecar | None = None
         self._kept: OrderedDict[Filter, _Kept] = OrderedDict()
 
     def of(self, view: CatalogueView, wanted: Filter) -> Allowed:
@@ -37,12 +37,15 @@ class FilterMasks:
         Returns:
             (any length,) bool over record ids; ids past its end are not allowed.
         """
+        if view.sidecar is not self._sidecar:  # the masks of a snapshot go with it, and let its files go
+            self._kept.clear()
+            self._sidecar = view.sidecar
         kept = self._kept.get(wanted)
-        if kept is None or kept.sidecar is not view.sidecar or kept.n_changes > view.n_changes:
-            kept = _Kept(view.sidecar, 0, _of_sidecar(view.sidecar, wanted))
+        if kept is None or kept.n_changes > view.n_changes:
+            kept = _Kept(0, _of_sidecar(view.sidecar, wanted))
         if kept.n_changes < view.n_changes:
             changes = view.changes(kept.n_changes)
-            kept = _Kept(view.sidecar, view.n_changes, _changed(kept.allowed, dict(changes), wanted))
+            kept = _Kept(view.n_changes, _changed(kept.allowed, dict(changes), wanted))
         self._kept[wanted] = kept
         self._kept.move_to_end(wanted)
         self._bound()

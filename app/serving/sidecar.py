@@ -37,13 +37,17 @@ class Sidecar:
         """(n,) int64, ascending."""
         return self._record_ids
 
+    def get(self, rows: Iterable[int]) -> list[Entry]:
+        """The entries of some rows, each of which there is."""
+        return self._entries.get(rows)
+
     def find(self, record_ids: NDArray[np.int64]) -> list[Entry | None]:
         """The entries of some records, None where there is none."""
         if not len(self):
             return [None] * len(record_ids)
         rows = np.searchsorted(self._record_ids, record_ids)
         rows[rows == len(self)] = 0
-        found: list[Entry | None] = list(self._entries.get(rows.tolist()))
+        found: list[Entry | None] = list(self.get(rows.tolist()))
         for missing in np.flatnonzero(self._record_ids[rows] != record_ids).tolist():
             found[missing] = None
         return found
