@@ -147,10 +147,7 @@ class LiveState:
         return self.delta_ids[known:][fresh], self.delta_vectors[known:][fresh], dead
 
     def _base_filter(self, allowed: Allowed | None) -> RowFilter | None:
-        if allowed is None:
-            return self.base_live
-        mask = allowed_rows(self.base.rows.record_ids, allowed)
-        return self.base.filter_rows(mask if self.base_live is None else mask & self.base_live.mask)
+        return self.base_live if allowed is None else self.base.filter_allowed(allowed, self.base_live)
 
     def _delta_mask(self, allowed: Allowed | None) -> RowMask | None:
         if allowed is None:
