@@ -72,6 +72,7 @@ class Writer:
         rng: Decides what it does.
         records: What is acknowledged: the nonce of each record's content.
         gone: Records whose delete is acknowledged, and the nonce they had.
+        unseen: Records whose last change searches may not show yet.
         doubt: The request that had no answer when the server died.
         batch: The last batch that was acknowledged.
         acknowledged: Requests.
@@ -82,6 +83,7 @@ class Writer:
     n_keys: int = 60
     records: dict[str, int] = field(default_factory=dict)
     gone: dict[str, int] = field(default_factory=dict)
+    unseen: set[str] = field(default_factory=set)
     doubt: Operation | None = None
     batch: Operation | None = None
     acknowledged: int = 0
@@ -92,7 +94,7 @@ class Writer:
         with httpx.Client(base_url=url, timeout=30) as client:
             while True:
                 try:
-                    if not self.write(client, self._operation()):
+                    if not self.write(client, self.next_operation()):
                         return True
                 except httpx.TransportError:
                     return False
@@ -107,8 +109,23 @@ class Writer:
         operation.check(answer)
         self._acknowledge(operation)
         if operation.visible:
-            check_searches(client, self.records, self.gone, list(operation.changes))
+            self.check_searches(client, list(operation.changes))
         return True
+
+    def check_searches(self, client: httpx.Client, keys: Iterable[str]) -> None:
+        """Searches find these records if they are there, and do not if they are gone."""
+        check_searches(client, self.records, self.gone, [key for key in keys if key not in self.unseen])
+
+    def next_operation(self) -> Operation:
+        """What it would like to do."""
+        kind = self.rng.choices(("put", "delete", "batch"), (5, 2, 3))[0]
+        if kind == "delete" and self.records:
+            key = self.rng.choice(sorted(self.records))
+            return Operation({key: None}, [204], None, self._visible())
+        if kind == "batch":
+            return self._some_batch()
+        key = self._key()
+        return Operation({key: self._nonce()}, [200 if key in self.records else 201], None, self._visible())
 
     def fill(self, client: httpx.Client, n: int) -> None:
         """Give n records a new content, in batches of 1,000."""
@@ -137,16 +154,6 @@ class Writer:
             self._acknowledge(operation)
         self.doubt = None
 
-    def _operation(self) -> Operation:
-        kind = self.rng.choices(("put", "delete", "batch"), (5, 2, 3))[0]
-        if kind == "delete" and self.records:
-            key = self.rng.choice(sorted(self.records))
-            return Operation({key: None}, [204], None, self._visible())
-        if kind == "batch":
-            return self._some_batch()
-        key = self._key()
-        return Operation({key: self._nonce()}, [200 if key in self.records else 201], None, self._visible())
-
     def _some_batch(self) -> Operation:
         keys = dict.fromkeys(self._key() for _ in range(self.rng.randint(1, 30)))
         changes: dict[str, int | None] = {key: self._nonce() for key in keys}
@@ -162,6 +169,10 @@ class Writer:
         self.acknowledged += 1
         if operation.idempotency_key is not None:
             self.batch = operation
+        if operation.visible:
+            self.unseen.clear()
+        else:
+            self.unseen |= operation.changes.keys()
         for key, nonce in operation.changes.items():
             if nonce is None:
                 self.gone[key] = self.records.pop(key)

@@ -1,0 +1,139 @@
+"""Minutes of mixed load on one server, then many snapshot swaps: does its memory stay flat, are its answers right?
+
+python -m benchmarks.soak [--minutes 10] [--swaps 100] [--bundle RUN/bundle]        (`make soak`)
+Without --bundle it takes the tests' tiny encoder. Ends with 1 when memory grew past the tolerance, or anything was
+answered wrongly or refused. The writers are those of the crash test: they know what each search must find.
+"""
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+
+from benchmarks.growth import Sample, Watch, show
+from benchmarks.latency import Latencies
+from benchmarks.server import Server, add_encoder, samesay_server
+from tests.fakes.tiny_bundle import make_tiny_bundle
+from tests.fakes.writers import PLACE, Writer, content
+
+Failures = list[str]
+"""What was answered wrongly or refused."""
+
+WRITERS = 4
+KEYS = 500
+"""Records of each writer: they are written again and again, so that nothing should grow but the disk."""
+
+FILLED = 6_000
+REWRITTEN = 2_600
+"""Both lead to more than the 5,000 changes after which an index is compacted: a rewritten record counts twice."""
+
+SWAP_TIMEOUT_S = 60.0
+
+
+def main() -> None:
+    """Soak, report, and judge."""
+    arguments = _arguments()
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "data"
+        add_encoder(arguments.bundle or _tiny(Path(folder) / "tiny"), data)
+        with samesay_server(data, cpu=None) as server:
+            httpx.post(f"{server.url}/v1/collections", json={"name": "faq", "encoder": "bench"}).raise_for_status()
+            watch, latencies, failures = Watch(server.process, data), Latencies(), Failures()
+            load = mixed_load(server, watch, latencies, failures, arguments.minutes * 60)
+            swaps = swap(server, watch, data, failures, arguments.swaps)
+    print(latencies.table())
+    verdicts = [show("mixed load", load), show(f"{arguments.swaps} snapshot swaps", swaps)]
+    for failure in failures[:5]:
+        print(f"WRONG: {failure}")
+    print(f"{len(failures)} wrong answers or errors")
+    sys.exit(bool(failures) or any(verdicts))
+
+
+def mixed_load(server: Server, watch: Watch, latencies: Latencies, failures: Failures, seconds: float) -> list[Sample]:
+    """Search, classify and write from several connections at once, and look at the process meanwhile."""
+    samples, until = [], time.monotonic() + seconds
+    with ThreadPoolExecutor(WRITERS) as pool:
+        working = [pool.submit(_work, server.url, number, until, latencies, failures) for number in range(WRITERS)]
+        while time.monotonic() < until:
+            time.sleep(min(1.0, seconds / 60))
+            samples.append(watch.look())
+    for each in working:
+        each.result()
+    return samples
+
+
+def _work(url: str, number: int, until: float, latencies: Latencies, failures: Failures) -> None:
+    """One client: what it does is seeded, and a failure does not end it."""
+    writer = Writer(f"w{number}-", random.Random(number), n_keys=KEYS)
+    with httpx.Client(base_url=url, timeout=30) as client:
+        writer.fill(client, KEYS)
+        while time.monotonic() < until:
+            try:
+                _step(client, writer, latencies)
+            except (AssertionError, httpx.HTTPError) as error:
+                failures.append(f"{type(error).__name__}: {str(error)[:300]}")
+                time.sleep(1)
+
+
+def _step(client: httpx.Client, writer: Writer, latencies: Latencies) -> None:
+    known = sorted(writer.records)
+    kind = writer.rng.choices(("write", "search", "searches", "classify"), (4, 8, 1, 2))[0] if known else "write"
+    if kind == "write":
+        operation = writer.next_operation()
+        with latencies.timed("batch" if operation.idempotency_key else "write", waits=operation.visible):
+            assert writer.write(client, operation), "refused"
+    elif kind == "classify":
+        key = writer.rng.choice(known)
+        with latencies.timed("classify"):
+            body = {"text": content(key, writer.records[key])["text"]}
+            client.post(f"{PLACE}:classify", json=body).raise_for_status()
+    else:
+        keys = writer.rng.sample([*known, *sorted(writer.gone)], 1 if kind == "search" else min(16, len(known)))
+        with latencies.timed(kind):
+            writer.check_searches(client, keys)
+
+
+def swap(server: Server, watch: Watch, data: Path, failures: Failures, n: int) -> list[Sample]:
+    """Write enough for a compaction, wait until it is over, look at the process; n times and once before."""
+    filler, samples = Writer("filler", random.Random(0)), []
+    with httpx.Client(base_url=server.url, timeout=60) as client:
+        for number in range(n + 1):
+            filler.fill(client, REWRITTEN if number else FILLED)
+            last_seq = client.get(PLACE).raise_for_status().json()["last_seq"]
+            if not _saved(data, last_seq):
+                failures.append(f"no snapshot of change {last_seq} within {SWAP_TIMEOUT_S} s")
+                break
+            filler.check_searches(client, filler.rng.sample(sorted(filler.records), 50))
+            samples.append(watch.look())
+    return samples[1:]
+
+
+def _saved(data: Path, seq: int) -> bool:
+    deadline = time.monotonic() + SWAP_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if any(int(folder.name) >= seq for folder in data.glob("collections/*/releases/*/snapshots/[0-9]*")):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _tiny(folder: Path) -> Path:
+    make_tiny_bundle(folder)
+    return folder
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--swaps", type=int, default=100)
+    parser.add_argument("--bundle", type=Path)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
