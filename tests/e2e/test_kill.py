@@ -19,6 +19,7 @@ import pytest
 from tests.conftest import add_encoder
 from tests.fakes.running import make_settings, wait_for
 from tests.fakes.spawned import Spawned, spawned
+from tests.fakes.tiny_bundle import make_tiny_bundle
 from tests.fakes.writers import PLACE, Writer, check_searches, read_stored
 
 ROUNDS = int(os.environ.get("SAMESAY_CRASH_ROUNDS", "3"))
@@ -26,6 +27,9 @@ SEED = int(os.environ.get("SAMESAY_CRASH_SEED", random.randrange(10**6)))
 
 FILLED = 6_000
 """Changes after which an index is compacted when nothing comes for two seconds."""
+
+DIM = 512
+"""So wide that the index of those has lists and codes, and is built by a process of its own."""
 
 
 class Crashes:
@@ -121,10 +125,11 @@ class Crashes:
 
 
 @pytest.fixture
-def crashes(tmp_path: Path, tiny_bundle: Path) -> Crashes:
+def crashes(tmp_path: Path) -> Crashes:
     print(f"SAMESAY_CRASH_SEED={SEED}")
-    data = tmp_path / "data"
-    add_encoder(make_settings(data), tiny_bundle)
+    data, bundle = tmp_path / "data", tmp_path / "bundle"
+    make_tiny_bundle(bundle, dim=DIM)
+    add_encoder(make_settings(data), bundle)
     return Crashes(data, SEED)
 
 
@@ -139,7 +144,7 @@ def test_every_acknowledged_write_survives_sigkill(crashes: Crashes) -> None:
 
 def live_and_die(crashes: Crashes, way: Callable[[Spawned], None], *, is_first: bool) -> None:
     """One life of the server: what it finds is checked, then it dies; no process of its own outlives it for long."""
-    print(f"{way.__name__}: {way.__doc__}")
+    print(way.__name__)
     with spawned(crashes.data) as server:
         with server.client() as client:
             if is_first:
@@ -148,5 +153,6 @@ def live_and_die(crashes: Crashes, way: Callable[[Spawned], None], *, is_first: 
                 crashes.check(client)
         way(server)
         server.process.wait(10)
+        print(f"killed with {len(crashes.children)} processes of its own")
         _, alive = psutil.wait_procs(crashes.children, timeout=20)
         assert not alive, f"{alive} outlived the server"

@@ -49,7 +49,7 @@ def test_a_warm_up_is_no_growth_and_a_leak_is() -> None:
     warm_up = [100 + 10 * min(number, 25) for number in range(100)]
     assert grew(samples(warm_up)) == []
     assert slope_mb_a_minute(samples(warm_up)) == pytest.approx(0, abs=1e-6)
-    leak = [350 + 0.5 * number for number in range(100)]  # 3 MB a minute: 35 MB from the warm-up to the end
+    leak = [350 + 0.5 * number for number in range(100)]  # 3 MB a minute: 30 MB from the warm-up to the end
     assert grew(samples(leak)) == ["RSS"]
     assert slope_mb_a_minute(samples(leak)) == pytest.approx(3)
 
