@@ -32,6 +32,9 @@ FILLED = 6_000
 REWRITTEN = 2_600
 """Both lead to more than the 5,000 changes after which an index is compacted: a rewritten record counts twice."""
 
+DIM = 512
+"""Of the tiny encoder: so wide that the index of so many records has lists and codes, and is built apart."""
+
 SWAP_TIMEOUT_S = 60.0
 
 
@@ -123,7 +126,7 @@ def _saved(data: Path, seq: int) -> bool:
 
 
 def _tiny(folder: Path) -> Path:
-    make_tiny_bundle(folder)
+    make_tiny_bundle(folder, dim=DIM)
     return folder
 
 
