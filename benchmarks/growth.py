@@ -12,8 +12,8 @@ WARM_UP = 0.3
 """Share of the looks that are left out: caches fill, allocators learn."""
 
 TOLERANCE = 0.05
-TOLERANCE_BYTES = 8 * 2**20
-"""RSS at the end may be higher than after the warm-up by this share and so many bytes."""
+TOLERANCE_MB = 8.0
+"""RSS at the end may be higher than after the warm-up by this share and so many megabytes."""
 
 TOLERANCE_COUNT = 16
 """Descriptors and threads come and go with connections and pools; a leak of one a swap does not stop here."""
@@ -61,17 +61,17 @@ class Watch:
             n_files=self._process.num_fds(),
             n_threads=self._process.num_threads(),
             n_gone=maps.read_text().count("(deleted)") if maps.exists() else 0,
-            n_snapshots=len(list(self._data.glob("collections/*/releases/*/snapshots/*"))),
+            n_snapshots=len(list(self._data.glob("collections/*/releases/*/snapshots/[0-9]*"))),
         )
 
 
-def show(name: str, samples: list[Sample]) -> bool:
+def show(name: str, samples: list[Sample], tolerance_bytes: float) -> bool:
     """Print a line on how the process developed; True when it grew past a tolerance."""
     if len(samples) < 3:
         print(f"{name}: {len(samples)} looks are too few to judge")
         return True
     first, last = _ends(samples)
-    grown = grew(samples)
+    grown = grew(samples, tolerance_bytes)
     print(
         f"{name}: RSS {_mb(first, 'rss_bytes'):.1f} MB after the warm-up, {_mb(last, 'rss_bytes'):.1f} MB at the end, "
         f"{slope_mb_a_minute(samples):+.2f} MB a minute over {samples[-1].at_s - samples[0].at_s:.0f} s; "
@@ -89,11 +89,11 @@ _COUNTS = (
 )
 
 
-def grew(samples: list[Sample]) -> list[str]:
+def grew(samples: list[Sample], tolerance_bytes: float = TOLERANCE_MB * 2**20) -> list[str]:
     """What is higher at the end than after the warm-up by more than the tolerance."""
     first, last = _ends(samples)
     before, after = _middle(first, "rss_bytes"), _middle(last, "rss_bytes")
-    grown = ["RSS"] if after > before * (1 + TOLERANCE) + TOLERANCE_BYTES else []
+    grown = ["RSS"] if after > before * (1 + TOLERANCE) + tolerance_bytes else []
     counts = [what for field, what in _COUNTS if _middle(last, field) > _middle(first, field) + TOLERANCE_COUNT]
     return grown + counts
 

@@ -14,8 +14,9 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.slow
 def test_a_short_soak_finds_nothing_wrong() -> None:
+    """So short that the memory is still warming up; what the answers say counts."""
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.soak", "--minutes", "0.33", "--swaps", "3"],
+        [sys.executable, "-m", "benchmarks.soak", "--minutes", "0.33", "--swaps", "3", "--tolerance-mb", "100"],
         cwd=ROOT,
         capture_output=True,
         text=True,
