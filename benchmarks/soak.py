@@ -3,6 +3,9 @@
 python -m benchmarks.soak [--minutes 10] [--swaps 100] [--bundle RUN/bundle] [--tolerance-mb 8]        (`make soak`)
 Without --bundle it takes the tests' tiny encoder. Ends with 1 when memory grew past the tolerance, or anything was
 answered wrongly or refused. The writers are those of the crash test: they know what each search must find.
+
+Between two compactions, a minute apart, memory rises with the changes and falls again: in less than ten minutes the
+tenths that are compared may lie at different heights of that, and want a larger tolerance.
 """
 
 import argparse
