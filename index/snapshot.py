@@ -52,10 +52,13 @@ def snapshot_folder(parent: Path, applied_seq: int) -> Path:
 
 
 def list_snapshots(parent: Path) -> list[Path]:
-    """Folders of the snapshots under `parent`, newest first; none of them is verified."""
+    """Folders of the snapshots under `parent`, newest first; none of them is verified.
+
+    A folder has such a name only once it is whole: one whose manifest is missing is damaged, and its files count.
+    """
     if not parent.is_dir():
         return []
-    named = [path for path in parent.iterdir() if path.name.isdecimal() and (path / MANIFEST).is_file()]
+    named = [path for path in parent.iterdir() if path.name.isdecimal() and path.is_dir()]
     return sorted(named, key=lambda path: int(path.name), reverse=True)
 
 
@@ -173,7 +176,7 @@ def prune_snapshots(parent: Path, *, keep: int = 2) -> list[Path]:
 def _is_whole(folder: Path, snapshot: Snapshot) -> bool:
     try:
         found = verify_snapshot(folder, encoder_checksum=snapshot.encoder_checksum, dim=snapshot.index.dim)
-    except SnapshotDamagedError:
+    except (SnapshotDamagedError, OSError):
         return False
     index = snapshot.index
     wanted = (snapshot.applied_seq, snapshot.tag, len(index), index.spec.target_recall)
