@@ -1,13 +1,18 @@
 """A database restored from a backup, beside snapshots that are newer: it answers as the restored database says."""
 
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
 
+from app.db import Database
+from app.serving import follower
+from app.serving.following import apply_changes
+from app.serving.release import ServingRelease
 from tests.conftest import add_encoder
 from tests.fakes.answers import Answers, ask, assert_same
-from tests.fakes.running import Running, make_settings, running
+from tests.fakes.running import Running, make_settings, running, wait_for
 
 PLACE = "/v1/collections/faq"
 
@@ -108,3 +113,33 @@ def test_writes_after_a_restore_are_those_that_are_found(backup: Path, data: Pat
         found = ask(service.client, "faq", QUERIES)
     assert_same(found, answers_of(without_snapshots(data, tmp_path / "rebuilt")))
     assert_same(answers_of(data), found)
+
+
+def test_a_snapshot_that_knows_of_later_changes_than_the_backup_is_never_believed(
+    tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A follower that lags reads the records as they are, so that its snapshot of change 2 may show change 4."""
+    data, may_apply = tmp_path / "data", [1]
+    add_encoder(make_settings(data), tiny_bundle)
+
+    def one_by_one(database: Database, release: ServingRelease) -> int:
+        return apply_changes(database, release, limit=1) if may_apply and may_apply.pop() else 0
+
+    with running(make_settings(data)) as service:
+        monkeypatch.setattr(follower, "apply_changes", one_by_one)
+        service.client.post("/v1/collections", json={"name": "faq", "encoder": "tiny"}).raise_for_status()
+        service.client.put(f"{PLACE}/records/a?wait=visible", json={"text": "alpha first"}).raise_for_status()
+        service.client.put(f"{PLACE}/records/a", json={"text": "alpha second"}).raise_for_status()
+        service.client.put(f"{PLACE}/records/b", json={"text": "beta"}).raise_for_status()
+        with sqlite3.connect(data / "samesay.db") as source, sqlite3.connect(tmp_path / "samesay.db") as target:
+            source.backup(target)  # while the server runs
+        service.client.put(f"{PLACE}/records/a", json={"text": "gamma third"}).raise_for_status()
+        may_apply.append(1)
+        wait_for(lambda: service.client.get(PLACE).json()["visible_seq"] == 2)
+        monkeypatch.setattr(follower, "apply_changes", lambda *_: 0)
+    assert int(snapshots(data)[-1].name) == 2
+    monkeypatch.undo()
+    restore(tmp_path, data)
+    expected = answers_of(without_snapshots(data, tmp_path / "rebuilt"))
+    assert expected[0]["a"].text == "alpha second"
+    assert_same(answers_of(data), expected)
