@@ -9,7 +9,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check
 TORCH_OPTION := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-fast check format bench bench-train openapi clean
+.PHONY: help setup demo serve test test-fast check format bench bench-train soak openapi clean
 
 help:  ## List these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -65,6 +65,9 @@ bench: $(STAMPS)/test  ## Measure speed and quality (SAMESAY_BENCH_DATA: folder 
 
 bench-train: $(STAMPS)/test  ## Measure what the trainer reaches on public data (an hour or two; ARGS='--only banking77 --seeds 1')
 	@$(BIN)/python -m benchmarks train $(ARGS)
+
+soak: $(STAMPS)/test  ## Load a server for ten minutes, swap a hundred snapshots: flat memory, right answers (ARGS='--minutes 1')
+	@$(BIN)/python -m benchmarks.soak $(ARGS)
 
 openapi: $(STAMPS)/test  ## Write docs/openapi.json anew
 	@$(BIN)/samesay openapi --out docs/openapi.json

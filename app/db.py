@@ -149,7 +149,10 @@ def translate(error: DBAPIError) -> Exception:
     """The error to answer in place of the driver's; the driver's own where it means a defect of ours."""
     sqlite = getattr(error.orig, "sqlite_errorcode", None)
     state = getattr(error.orig, "sqlstate", None)
-    found = _SQLITE_ERRORS.get(sqlite & 0xFF) if sqlite is not None else _POSTGRES_ERRORS.get(state or "")
+    if sqlite is not None:
+        found = _SQLITE_ERRORS.get(sqlite) or _SQLITE_ERRORS.get(sqlite & 0xFF)  # the low byte is the kind
+    else:
+        found = _POSTGRES_ERRORS.get(state or "")
     if found is not None:
         return found[0](found[1])
     if isinstance(error, OperationalError):
@@ -164,6 +167,10 @@ _UNUSABLE: Final = (
     "the database's files cannot be read or written: nothing was stored; "
     "look at the disk, its free space and its rights"
 )
+_NOT_FLUSHED: Final = (
+    "the disk did not make the write durable: it may be stored or not, and the next start decides; "
+    "look at the disk, then repeat the request"
+)
 _DAMAGED: Final = "the database file is damaged or is no SQLite file: restore samesay.db from a backup"
 _RACE: Final = "another request changed the same thing at the same moment: nothing was stored; repeat the request"
 
@@ -173,6 +180,7 @@ _SQLITE_ERRORS: Final[_Known] = {
     6: (OverloadedError, _BUSY),
     8: (StorageError, _UNUSABLE),
     10: (StorageError, _UNUSABLE),
+    10 | 4 << 8: (StorageError, _NOT_FLUSHED),  # the bytes are in the WAL, and SQLite may find them there after a crash
     13: (StorageFullError, _FULL),
     11: (StorageError, _DAMAGED),
     14: (StorageError, _UNUSABLE),

@@ -35,7 +35,8 @@ class Manifest:
         dim: Numbers of a vector.
         count: Records.
         applied_seq: The sequence number up to which every change is in here.
-        tag: What the caller knows the change of that number by, to tell another history with the same numbers.
+        known_seq: The newest change that any record may show; it and all before it must have happened.
+        tag: What the caller knows that one by, to tell another history with the same numbers.
         spec: What was built, its parameters as tuned.
         index_recall: As measured when it was built.
         files: Every other file, by name.
@@ -45,6 +46,7 @@ class Manifest:
     dim: int
     count: int
     applied_seq: int
+    known_seq: int
     tag: int
     spec: IndexSpec
     index_recall: float

@@ -37,12 +37,14 @@ class Snapshot:
         index: The index.
         encoder_checksum: Of the encoder that made its vectors.
         applied_seq: The sequence number up to which every change is in it.
-        tag: What the caller knows the change of that number by.
+        known_seq: The newest change that any of its records may show, at least `applied_seq`.
+        tag: What the caller knows that one by.
     """
 
     index: FrozenIndex
     encoder_checksum: str
     applied_seq: int
+    known_seq: int = 0
     tag: int = 0
 
 
@@ -52,10 +54,13 @@ def snapshot_folder(parent: Path, applied_seq: int) -> Path:
 
 
 def list_snapshots(parent: Path) -> list[Path]:
-    """Folders of the snapshots under `parent`, newest first; none of them is verified."""
+    """Folders of the snapshots under `parent`, newest first; none of them is verified.
+
+    A folder has such a name only once it is whole: one whose manifest is missing is damaged, and its files count.
+    """
     if not parent.is_dir():
         return []
-    named = [path for path in parent.iterdir() if path.name.isdecimal() and (path / MANIFEST).is_file()]
+    named = [path for path in parent.iterdir() if path.name.isdecimal() and path.is_dir()]
     return sorted(named, key=lambda path: int(path.name), reverse=True)
 
 
@@ -118,7 +123,13 @@ def load_snapshot(folder: Path, *, encoder_checksum: str, dim: int, search_threa
         index = restore(rows, manifest.spec, manifest.index_recall, folder / CODES, search_threads=search_threads)
     except (ValueError, RuntimeError) as error:
         raise SnapshotDamagedError(str(folder / CODES), str(error)) from error
-    return Snapshot(index=index, encoder_checksum=encoder_checksum, applied_seq=manifest.applied_seq, tag=manifest.tag)
+    return Snapshot(
+        index=index,
+        encoder_checksum=encoder_checksum,
+        applied_seq=manifest.applied_seq,
+        known_seq=manifest.known_seq,
+        tag=manifest.tag,
+    )
 
 
 def verify_snapshot(folder: Path, *, encoder_checksum: str, dim: int) -> Manifest:
@@ -176,8 +187,8 @@ def _is_whole(folder: Path, snapshot: Snapshot) -> bool:
     except SnapshotDamagedError:
         return False
     index = snapshot.index
-    wanted = (snapshot.applied_seq, snapshot.tag, len(index), index.spec.target_recall)
-    return (found.applied_seq, found.tag, found.count, found.spec.target_recall) == wanted
+    wanted = (snapshot.applied_seq, snapshot.known_seq, snapshot.tag, len(index), index.spec.target_recall)
+    return (found.applied_seq, found.known_seq, found.tag, found.count, found.spec.target_recall) == wanted
 
 
 def _write_files(draft: Path, snapshot: Snapshot, write_companions: WriteCompanions | None) -> None:
@@ -199,6 +210,7 @@ def _write_files(draft: Path, snapshot: Snapshot, write_companions: WriteCompani
         dim=index.dim,
         count=len(index),
         applied_seq=snapshot.applied_seq,
+        known_seq=snapshot.known_seq,
         tag=snapshot.tag,
         spec=index.spec,
         index_recall=index.index_recall,

@@ -45,6 +45,7 @@ def build_snapshot(spool: Path) -> Path:
         index=build(merged.record_ids, merged.vectors, spec, trained_from=base.index),
         encoder_checksum=order.encoder_checksum,
         applied_seq=order.applied_seq,
+        known_seq=order.known_seq,
         tag=order.tag,
     )
     folder = snapshot_folder(Path(order.snapshots), order.applied_seq)

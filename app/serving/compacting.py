@@ -59,13 +59,13 @@ class Compactor:
             BuildError: The building process ended without a snapshot.
             VectorIndexError: The base cannot be read.
         """
-        return self._build(_changed_rows(view), view.applied_seq, view.tag, view)
+        return self._build(_changed_rows(view), view.applied_seq, view.known_seq, view.tag, view)
 
     def write(self, rows: Iterator[Rows], applied_seq: int, tag: int) -> Base:
         """Write rows as one snapshot, and map it; raises as `fold`, and what `rows` raises."""
-        return self._build(rows, applied_seq, tag, None)
+        return self._build(rows, applied_seq, applied_seq, tag, None)
 
-    def _build(self, rows: Iterator[Rows], applied_seq: int, tag: int, view: View | None) -> Base:
+    def _build(self, rows: Iterator[Rows], applied_seq: int, known_seq: int, tag: int, view: View | None) -> Base:
         with spooling(self._snapshots) as spool:
             n = _fill(spool, rows)
             base = None if view is None else view.base_folder
@@ -74,6 +74,7 @@ class Compactor:
                 encoder_checksum=self._encoder_checksum,
                 dim=self._dim,
                 applied_seq=applied_seq,
+                known_seq=known_seq,
                 tag=tag,
                 target_recall=self._target_recall,
                 base=None if base is None else str(base),

@@ -84,10 +84,10 @@ class Loader:
 
     def _doubt(self, key: ReleaseKey, base: Base) -> str | None:
         """Why the snapshot cannot be of what the database holds, if it cannot."""
-        seq = base.applied_seq
+        seq = base.known_seq
         tag = self._database.read(lambda session: find_tag(session, key.collection_id, seq))
         if tag is None:
-            return f"it is complete up to change {seq}, which is not in the database's log"
+            return f"it knows of change {seq}, which is not in the database's log"
         if tag != base.tag:
             return f"its change {seq} is another than the database's: was a backup restored?"
         return None
@@ -126,7 +126,7 @@ def _apply_all(
 ) -> None:
     last_seq, tag = read_last(session, active.key.collection_id)
     for record_ids, vectors, entries in _encoded(session, active, release.bundle, is_stopping):
-        changes = ChangedRecords(last_seq, tag, dict(zip(record_ids.tolist(), entries, strict=True)), [])
+        changes = ChangedRecords(last_seq, last_seq, tag, dict(zip(record_ids.tolist(), entries, strict=True)), [])
         release.apply(changes, record_ids, vectors)
 
 

@@ -23,12 +23,14 @@ class View:
     """One moment of a release: index and catalogue complete up to the same change.
 
     Attributes:
-        tag: What the change log knows the change of `index.applied_seq` by.
+        known_seq: The newest change that any of its records may show: they are read as they are, not as they were.
+        tag: What the change log knows that one by.
         base_folder: Where the snapshot under the index lies; None where there is none.
     """
 
     index: LiveState
     catalogue: CatalogueView
+    known_seq: int
     tag: int
     base_folder: Path | None
 
@@ -66,7 +68,7 @@ class ServingRelease:
         self._changing = threading.Lock()  # guards the three below: index and catalogue change together
         self._index = LiveIndex(base.index, applied_seq=base.applied_seq)
         self._catalogue = Catalogue(base.sidecar)
-        self.view = View(self._index.state, self._catalogue.view, base.tag, base.folder)
+        self.view = View(self._index.state, self._catalogue.view, base.known_seq, base.tag, base.folder)
         """The newest moment; replaced as a whole."""
 
     @property
@@ -85,7 +87,7 @@ class ServingRelease:
         with self._changing:
             catalogue = self._catalogue.apply(changes.entries, changes.gone)
             self._index.apply(encoded, vectors, np.array(changes.gone, np.int64), changes.last_seq)
-            self.view = View(self._index.state, catalogue, changes.last_tag, self.view.base_folder)
+            self.view = View(self._index.state, catalogue, changes.known_seq, changes.tag, self.view.base_folder)
 
     def rebase(self, base: Base, built_from: View) -> None:
         """Put another snapshot under the changes that came since it was built.
@@ -98,4 +100,4 @@ class ServingRelease:
             catalogue = self._catalogue.rebased(base.sidecar, built_from.catalogue)
             self._index.rebase(base.index, built_from.index)
             self._catalogue = catalogue
-            self.view = View(self._index.state, catalogue.view, self.view.tag, base.folder)
+            self.view = View(self._index.state, catalogue.view, self.view.known_seq, self.view.tag, base.folder)

@@ -70,13 +70,15 @@ class ChangedRecords:
 
     Attributes:
         last_seq: Of the last change that is in here.
-        last_tag: What the log knows that change by.
+        known_seq: The newest change of the log: the rows may show any change up to it.
+        tag: What the log knows that one by.
         entries: Searchable rows by record_id.
         gone: record_ids of rows that are deleted or not to be found.
     """
 
     last_seq: int
-    last_tag: int
+    known_seq: int
+    tag: int
     entries: dict[int, Entry]
     gone: list[int]
 
@@ -133,7 +135,10 @@ def read_changes(session: Session, collection_id: int, after: int, limit: int) -
         raise LogTrimmedError(f"change {after + 1} is no longer in the log")
     ids = {record_id for _, record_id, _ in changes}
     entries = dict(_to_entry(row) for row in session.execute(_ENTRIES_OF, {"ids": list(ids)}))
-    return ChangedRecords(changes[-1][0], changes[-1][2], entries, sorted(ids - entries.keys()))
+    last_seq, _, tag = changes[-1]
+    # the rows are as of the end of the log, which is past these changes where there are more
+    known_seq, tag = (last_seq, tag) if len(changes) < limit else read_last(session, collection_id)
+    return ChangedRecords(last_seq, known_seq, tag, entries, sorted(ids - entries.keys()))
 
 
 def _last_seq(session: Session, collection_id: int) -> int:

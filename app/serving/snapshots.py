@@ -24,13 +24,15 @@ class Base:
         index: The vectors.
         sidecar: The entries, row by row; None where there are no records.
         applied_seq: The sequence number up to which every change is in both.
-        tag: What the change log knows that change by.
+        known_seq: The newest change that any row of them may show.
+        tag: What the change log knows that one by.
         folder: Where they lie; None where there is no snapshot.
     """
 
     index: FrozenIndex
     sidecar: Sidecar | None
     applied_seq: int
+    known_seq: int
     tag: int
     folder: Path | None
 
@@ -38,7 +40,7 @@ class Base:
 def empty_base(dim: int) -> Base:
     """No records, before the first change."""
     rows = Rows.sorted(np.empty(0, np.int64), np.empty((0, dim), np.float32))
-    return Base(index=ExactIndex(rows), sidecar=None, applied_seq=0, tag=0, folder=None)
+    return Base(index=ExactIndex(rows), sidecar=None, applied_seq=0, known_seq=0, tag=0, folder=None)
 
 
 def load_base(folder: Path, *, encoder_checksum: str, dim: int) -> Base:
@@ -56,6 +58,7 @@ def load_base(folder: Path, *, encoder_checksum: str, dim: int) -> Base:
         index=snapshot.index,
         sidecar=sidecar,
         applied_seq=snapshot.applied_seq,
+        known_seq=snapshot.known_seq,
         tag=snapshot.tag,
         folder=folder,
     )

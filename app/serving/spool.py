@@ -28,7 +28,8 @@ class BuildOrder:
         encoder_checksum: Of the encoder that made the vectors.
         dim: Numbers of a vector.
         applied_seq: The change up to which the rows are complete.
-        tag: What the change log knows that change by.
+        known_seq: The newest change that any row may show.
+        tag: What the change log knows that one by.
         target_recall: index_recall@10 to tune for.
         base: Snapshot whose live rows are taken over; None for none.
     """
@@ -37,6 +38,7 @@ class BuildOrder:
     encoder_checksum: str
     dim: int
     applied_seq: int
+    known_seq: int
     tag: int
     target_recall: float
     base: str | None = None

@@ -117,7 +117,7 @@ class Scenario:
             n for (n, entry), old in zip(entries.items(), known, strict=True) if old is None or old.text != entry.text
         ]
         vectors = np.array([encode(entries[n].text) for n in new], np.float32).reshape(-1, DIM)
-        changes = ChangedRecords(batch.seq, 7 * batch.seq, entries, batch.gone)
+        changes = ChangedRecords(batch.seq, batch.seq, 7 * batch.seq, entries, batch.gone)
         self.release.apply(changes, np.array(new, np.int64), vectors)
 
     def search(self) -> None:

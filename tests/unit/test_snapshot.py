@@ -224,7 +224,7 @@ def test_snapshots_are_listed_by_number_and_pruned_from_the_oldest(tmp_path: Pat
     assert prune_snapshots(tmp_path / "nowhere") == []
     for seq in (9, 10, 2**33, 100):
         save_snapshot(snapshot_folder(tmp_path, seq), make_snapshot(n=2, seq=seq))
-    (tmp_path / "00000000000000000999").mkdir()  # no manifest: not a snapshot
+    (tmp_path / "00000000000000000999").write_text("a file is no snapshot")
     (tmp_path / ".tmp-left").mkdir()
     (tmp_path / "notes").mkdir()
     numbers = [int(path.name) for path in list_snapshots(tmp_path)]

@@ -69,7 +69,13 @@ def test_a_builder_ends_with_its_server(tmp_path: Path) -> None:
         for rows in some_rows():
             spool.append(*rows)
         order = BuildOrder(
-            snapshots=str(tmp_path), encoder_checksum="enc", dim=DIM, applied_seq=30, tag=5, target_recall=0.9
+            snapshots=str(tmp_path),
+            encoder_checksum="enc",
+            dim=DIM,
+            applied_seq=30,
+            known_seq=30,
+            tag=5,
+            target_recall=0.9,
         )
         spool.finish(order)
         slow = "import app.serving.building as b, time; b.build_snapshot = lambda spool: time.sleep(60); b.main()"

@@ -58,7 +58,7 @@ def test_a_release_that_is_loaded_again_is_decided_by_its_own_groups(
     def load(names: tuple[str, ...]) -> ServingRelease:
         release = ServingRelease(key, bundle, DecisionParameters(head_weight=0.5), empty_base(32), 0.99)
         entries = {number: Entry(f"r{number}", name, name) for number, name in enumerate(names)}
-        release.apply(ChangedRecords(1, 7, entries, []), np.arange(len(names)), bundle.encoder.encode(names))
+        release.apply(ChangedRecords(1, 1, 7, entries, []), np.arange(len(names)), bundle.encoder.encode(names))
         return release
 
     def decide(release: ServingRelease) -> Decision:
