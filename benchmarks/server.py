@@ -38,6 +38,10 @@ class Server:
         """Memory in MB (10^6 bytes), mapped files included; what its processes share counts once."""
         return self._sum(lambda process: process.memory_full_info().pss / 1e6)
 
+    def anonymous_mb(self) -> float:
+        """Memory in MB that is no file's and nobody else's."""
+        return self._sum(lambda process: (process.memory_info().rss - process.memory_info().shared) / 1e6)
+
     def kill(self) -> None:
         """End it as a crash would."""
         self.process.kill()

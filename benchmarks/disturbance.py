@@ -1,0 +1,62 @@
+"""How long searches take while other things go on: connections that never pause, and phases that follow one another."""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+
+from benchmarks.load import Connection, Load
+from benchmarks.server import HOST
+
+
+class Searcher:
+    """Connections that search without a pause; what a search took is kept under the phase in which it began.
+
+    Args:
+        port: Of the server.
+        requests: Sent in turn.
+        connections: How many.
+    """
+
+    def __init__(self, port: int, requests: Sequence[bytes], connections: int) -> None:
+        self._port = port
+        self._requests = requests
+        self._connections = connections
+        self._stopped = False
+        self._turn = 0
+        self._phase = ""
+        self._latencies: dict[str, list[float]] = defaultdict(list)
+        self._seconds: dict[str, float] = defaultdict(float)
+
+    async def run_phases(self, phases: Sequence[tuple[str, Callable[[], Awaitable[None]]]]) -> dict[str, Load]:
+        """Search while each of these goes on, one after the other; those without a name are not counted."""
+        searches = [asyncio.create_task(self._search()) for _ in range(self._connections)]
+        try:
+            for name, happen in phases:
+                self._phase, started = name, time.perf_counter()
+                await happen()
+                self._seconds[name] += time.perf_counter() - started
+        finally:
+            self._stopped = True
+            await asyncio.gather(*searches)
+        return {name: Load.of(self._latencies[name], self._seconds[name]) for name in self._seconds if name}
+
+    async def _search(self) -> None:
+        connection = await Connection.open(HOST, self._port)
+        while not self._stopped:
+            phase, started = self._phase, time.perf_counter()
+            self._turn += 1
+            await connection.ask(self._requests[self._turn % len(self._requests)])
+            self._latencies[phase].append(time.perf_counter() - started)
+        connection.close()
+
+
+async def write_steadily(port: int, requests: Sequence[bytes], every_s: float) -> None:
+    """Send these, one each so many seconds, or as soon as the one before is answered."""
+    connection = await Connection.open(HOST, port)
+    due = time.perf_counter()
+    for request in requests:
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        due += every_s
+        await connection.ask(request)
+    connection.close()
