@@ -22,7 +22,7 @@ from app.serving.housekeeper import QUIET_S
 from benchmarks.data import data_folder
 from benchmarks.disturbance import Searcher, write_steadily
 from benchmarks.filling import COLLECTION, PATH, create, fill
-from benchmarks.load import Connection, Load, answers, get, post
+from benchmarks.load import Load, answers, connected, get, post
 from benchmarks.real_texts import real_texts
 from benchmarks.server import (
     CLIENT_CPU,
@@ -157,9 +157,8 @@ async def _until_compacted(port: int, timeout_s: float = 300) -> None:
 
 async def _delta(port: int) -> float:
     """Records that are not in the base yet."""
-    connection = await Connection.open(HOST, port)
-    metrics = (await connection.ask(get(HOST, "/metrics"))).decode()
-    connection.close()
+    async with connected(HOST, port) as connection:
+        metrics = (await connection.ask(get(HOST, "/metrics"))).decode()
     name = f'samesay_index_delta_vectors{{collection="{COLLECTION}"}} '
     return float(metrics.split(name)[1].split("\n")[0])
 

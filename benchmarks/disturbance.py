@@ -5,7 +5,7 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 
-from benchmarks.load import Connection, Load
+from benchmarks.load import Load, connected
 from benchmarks.server import HOST
 
 
@@ -42,21 +42,19 @@ class Searcher:
         return {name: Load.of(self._latencies[name], self._seconds[name]) for name in self._seconds if name}
 
     async def _search(self) -> None:
-        connection = await Connection.open(HOST, self._port)
-        while not self._stopped:
-            phase, started = self._phase, time.perf_counter()
-            self._turn += 1
-            await connection.ask(self._requests[self._turn % len(self._requests)])
-            self._latencies[phase].append(time.perf_counter() - started)
-        connection.close()
+        async with connected(HOST, self._port) as connection:
+            while not self._stopped:
+                phase, started = self._phase, time.perf_counter()
+                self._turn += 1
+                await connection.ask(self._requests[self._turn % len(self._requests)])
+                self._latencies[phase].append(time.perf_counter() - started)
 
 
 async def write_steadily(port: int, requests: Sequence[bytes], every_s: float) -> None:
     """Send these, one each so many seconds, or as soon as the one before is answered."""
-    connection = await Connection.open(HOST, port)
-    due = time.perf_counter()
-    for request in requests:
-        await asyncio.sleep(max(0.0, due - time.perf_counter()))
-        due += every_s
-        await connection.ask(request)
-    connection.close()
+    async with connected(HOST, port) as connection:
+        due = time.perf_counter()
+        for request in requests:
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            due += every_s
+            await connection.ask(request)

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Self
 
@@ -35,11 +36,6 @@ class Connection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
 
-    @classmethod
-    async def open(cls, host: str, port: int) -> Self:
-        """Connect."""
-        return cls(*await asyncio.open_connection(host, port))
-
     async def ask(self, request: bytes) -> bytes:
         """Send a request; returns the answer's body.
 
@@ -54,9 +50,17 @@ class Connection:
             raise RuntimeError((head + body).decode())
         return body
 
-    def close(self) -> None:
-        """Hang up."""
-        self._writer.close()
+
+@asynccontextmanager
+async def connected(host: str, port: int) -> AsyncIterator[Connection]:
+    """Connect, and hang up at the end."""
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        yield Connection(reader, writer)
+    finally:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 def run_load(host: str, port: int, path: str, bodies: Sequence[bytes], *, n: int, connections: int) -> Load:
@@ -73,10 +77,8 @@ def answers(host: str, port: int, requests: Sequence[bytes]) -> list[bytes]:
     """The bodies that these requests are answered with, sent one after the other."""
 
     async def ask_all() -> list[bytes]:
-        connection = await Connection.open(host, port)
-        bodies = [await connection.ask(request) for request in requests]
-        connection.close()
-        return bodies
+        async with connected(host, port) as connection:
+            return [await connection.ask(request) for request in requests]
 
     return asyncio.run(ask_all())
 
@@ -93,13 +95,12 @@ def get(host: str, path: str) -> bytes:
 
 
 async def _run(host: str, port: int, requests: Sequence[bytes], n: int, connections: int) -> Load:
-    opened = [await Connection.open(host, port) for _ in range(connections)]
     turns = iter(range(n))
-    started = time.perf_counter()
-    latencies = await asyncio.gather(*(_keep_asking(connection, requests, turns) for connection in opened))
-    seconds = time.perf_counter() - started
-    for connection in opened:
-        connection.close()
+    async with AsyncExitStack() as stack:
+        opened = [await stack.enter_async_context(connected(host, port)) for _ in range(connections)]
+        started = time.perf_counter()
+        latencies = await asyncio.gather(*(_keep_asking(connection, requests, turns) for connection in opened))
+        seconds = time.perf_counter() - started
     return Load.of([latency for each in latencies for latency in each], seconds)
 
 
