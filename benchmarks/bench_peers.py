@@ -127,6 +127,7 @@ def print_table(results: Sequence[Measured], n: int) -> None:
             print(f"{'':20}" + "".join(f"{name:>9}" for name in cells) + "  version")
         print(f"{each.name:20}" + "".join(f"{cell:>9}" for cell in cells.values()) + f"  {each.version}")
     print("rows/s: until searches find all; settled: until all is built. +MB: over the idle server, after searches.")
+    print("wanted of the first: 1,800 q/s, alone 0.6 ms, and 5 times txtai and pgvector.")
 
 
 def _cells(each: Measured, ours: Measured, n: int) -> dict[str, str]:

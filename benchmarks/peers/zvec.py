@@ -1,4 +1,4 @@
-"""zvec, which has no server: in a process of its own, one caller, its HNSW over inner products."""
+"""zvec, which has no server: in a process of its own, one caller, HNSW over inner products."""
 
 import json
 from collections.abc import Iterator
