@@ -130,13 +130,14 @@ def measure_calm(data: Path, records: Sequence[str], searches: Sequence[bytes], 
                 name: {"p50_ms": load.p50_ms, "p99_ms": load.p99_ms, "per_s": load.per_s, "seconds": load.seconds}
                 for name, load in loads.items()
             })  # fmt: skip
-    _print("calm", median_ratio=statistics.median(ratios), changes=n_changes, connections=options.connections)
+    _print("calm", median_ratio=statistics.median(ratios), changes=n_changes, connections=options.connections,
+           rate=options.rate)  # fmt: skip
 
 
 async def _one_run(
     server: Server, searches: Sequence[bytes], changes: Sequence[bytes], options: argparse.Namespace
 ) -> dict[str, Load]:
-    searcher = Searcher(server.port, searches, options.connections)
+    searcher = Searcher(server.port, searches, options.connections, options.rate)
     return await searcher.run_phases([
         ("idle", lambda: asyncio.sleep(options.seconds)),
         ("writing", lambda: write_steadily(server.port, changes, options.every)),
@@ -145,7 +146,7 @@ async def _one_run(
     ])  # fmt: skip
 
 
-async def _until_compacted(port: int, timeout_s: float = 300) -> None:
+async def _until_compacted(port: int, timeout_s: float = 1800) -> None:
     """Wait until the changes are gone into a new base, and a moment longer."""
     before, deadline = await _delta(port), time.monotonic() + timeout_s
     while await _delta(port) > before / 2:
@@ -204,6 +205,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", default=["reopen", "memory", "calm"], choices=["reopen", "memory", "calm"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--connections", type=int, default=8, help="that search while records change")
+    parser.add_argument("--rate", type=float, default=0, help="of these searches, a second; 0 for all that fits")
     parser.add_argument("--seconds", type=float, default=10, help="that searches are alone, in each round")
     parser.add_argument("--batch", type=int, default=100, help="records that change at once")
     parser.add_argument("--every", type=float, default=0.1, help="seconds from one batch to the next")

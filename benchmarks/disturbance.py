@@ -1,4 +1,4 @@
-"""How long searches take while other things go on: connections that never pause, and phases that follow one another."""
+"""How long searches take while other things go on: connections that keep searching, phases that follow one another."""
 
 import asyncio
 import time
@@ -10,18 +10,20 @@ from benchmarks.server import HOST
 
 
 class Searcher:
-    """Connections that search without a pause; what a search took is kept under the phase in which it began.
+    """Connections that keep searching; what a search took is kept under the phase in which it began.
 
     Args:
         port: Of the server.
         requests: Sent in turn.
         connections: How many.
+        per_s: Searches a second, of all together, at most; 0 for no pause at all.
     """
 
-    def __init__(self, port: int, requests: Sequence[bytes], connections: int) -> None:
+    def __init__(self, port: int, requests: Sequence[bytes], connections: int, per_s: float = 0.0) -> None:
         self._port = port
         self._requests = requests
         self._connections = connections
+        self._every_s = connections / per_s if per_s else 0.0
         self._stopped = False
         self._turn = 0
         self._phase = ""
@@ -43,7 +45,10 @@ class Searcher:
 
     async def _search(self) -> None:
         async with connected(HOST, self._port) as connection:
+            due = time.perf_counter()
             while not self._stopped:
+                due = max(due + self._every_s, time.perf_counter())
+                await asyncio.sleep(due - time.perf_counter())
                 phase, started = self._phase, time.perf_counter()
                 self._turn += 1
                 await connection.ask(self._requests[self._turn % len(self._requests)])

@@ -92,6 +92,12 @@ def test_searches_are_kept_under_the_phase_in_which_they_began(echo: Any) -> Non
     assert loads["writing"].seconds >= 0.04
 
 
+def test_searches_keep_to_their_rate(echo: Any) -> None:
+    searcher = Searcher(echo.server_port, [post(HOST, "/", b"search")], 2, per_s=100)
+    load = asyncio.run(searcher.run_phases([("idle", lambda: asyncio.sleep(0.3))]))["idle"]
+    assert 2 <= load.n <= 32  # both connections, not more than in time; fewer on a busy machine
+
+
 def test_index_recall_is_the_share_of_the_exact_neighbours() -> None:
     random = np.random.default_rng(0)
     vectors = _unit(random.standard_normal((50, 8)))
