@@ -32,7 +32,7 @@ class Searcher:
 
     async def run_phases(self, phases: Sequence[tuple[str, Callable[[], Awaitable[None]]]]) -> dict[str, Load]:
         """Search while each of these goes on, one after the other; those without a name are not counted."""
-        searches = [asyncio.create_task(self._search()) for _ in range(self._connections)]
+        searches = [asyncio.create_task(self._search(number)) for number in range(self._connections)]
         try:
             for name, happen in phases:
                 self._phase, started = name, time.perf_counter()
@@ -43,9 +43,9 @@ class Searcher:
             await asyncio.gather(*searches)
         return {name: Load.of(self._latencies[name], self._seconds[name]) for name in self._seconds if name}
 
-    async def _search(self) -> None:
+    async def _search(self, number: int) -> None:
         async with connected(HOST, self._port) as connection:
-            due = time.perf_counter()
+            due = time.perf_counter() - self._every_s * number / self._connections  # not all at the same moment
             while not self._stopped:
                 due = max(due + self._every_s, time.perf_counter())
                 await asyncio.sleep(due - time.perf_counter())
