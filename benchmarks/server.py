@@ -2,11 +2,12 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,28 +16,55 @@ import psutil  # type: ignore[import-untyped]
 
 SERVER_CPU, CLIENT_CPU = 0, 1
 
+HOST = "127.0.0.1"
+
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running server."""
+    """A running server, with the processes that it has started."""
 
     process: psutil.Process
     port: int
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{HOST}:{self.port}"
 
     def cpu_s(self) -> float:
-        """CPU that it has used so far, in all its threads."""
-        times = self.process.cpu_times()
-        return float(times.user + times.system)
+        """CPU that it has used so far, in all its threads, in its children and in those that have ended."""
+        return self._sum(lambda process: sum(process.cpu_times()[:4]))
+
+    def memory_mb(self) -> float:
+        """Memory in MB (10^6 bytes), mapped files included; what its processes share counts once."""
+        return self._sum(lambda process: process.memory_full_info().pss / 1e6)
+
+    def anonymous_mb(self) -> float:
+        """Memory in MB that is no file's and nobody else's."""
+        return self._sum(lambda process: (process.memory_info().rss - process.memory_info().shared) / 1e6)
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self.process.kill()
+        self.process.wait(60)
+
+    def _sum(self, read: Callable[[psutil.Process], float]) -> float:
+        total = 0.0
+        for process in (self.process, *self.process.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):  # it ended this moment
+                total += read(process)
+        return total
 
 
 def pin(cpu: int | None) -> None:
     """Keep this process on one CPU, where the system can."""
     if cpu is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {cpu})
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server((HOST, 0)) as free:
+        return int(free.getsockname()[1])
 
 
 @contextmanager
@@ -73,6 +101,92 @@ def _started(command: list[str], cpu: int | None, ready: re.Pattern[str]) -> Ite
     finally:
         process.terminate()
         process.wait(60)
+
+
+def listens(port: int) -> bool:
+    """Whether somebody accepts connections there."""
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
+
+
+@contextmanager
+def foreign_server(
+    command: Sequence[str],
+    port: int,
+    *,
+    log: Path,
+    cpu: int | None,
+    is_ready: Callable[[int], bool] = listens,
+    env: Mapping[str, str] | None = None,
+    user: int | None = None,
+) -> Iterator[Server]:
+    """A server that is not ours.
+
+    Args:
+        command: Starts it in the foreground.
+        port: Where it will listen.
+        log: File that takes what it prints.
+        cpu: See `pin`.
+        is_ready: Whether the server at this port answers.
+        env: Environment variables besides those of this process.
+        user: Runs it as this user and group.
+
+    Raises:
+        RuntimeError: It ended, or did not answer within a minute; with what it printed.
+    """
+    with log.open("wb") as printed:
+        process = subprocess.Popen(
+            command,
+            stdout=printed,
+            stderr=printed,
+            preexec_fn=lambda: pin(cpu),
+            env={**os.environ, **(env or {})},
+            user=user,
+            group=user,
+            extra_groups=None if user is None else [],
+        )
+    try:
+        _wait_until_ready(process, port, is_ready, log)
+        yield Server(psutil.Process(process.pid), port)
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _wait_until_ready(
+    process: "subprocess.Popen[bytes]", port: int, is_ready: Callable[[int], bool], log: Path, timeout_s: float = 60
+) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not is_ready(port):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"{process.args!r} does not answer: {log.read_text()[-2000:]}")
+        time.sleep(0.01)
+
+
+def wait_until_idle(server: Server, *, window_s: float = 5.0, timeout_s: float = 1800) -> float:
+    """Wait until the server has done nothing for a while: all that it had to build is built.
+
+    Args:
+        server: Any.
+        window_s: How long it must use less than a twentieth of a CPU; longer than it may rest before it builds.
+        timeout_s: When to give up.
+
+    Returns:
+        Seconds that it worked on.
+
+    Raises:
+        TimeoutError: It never rested.
+    """
+    started = busy_at = time.monotonic()
+    used = server.cpu_s()
+    while time.monotonic() - busy_at < window_s:
+        if time.monotonic() - started > timeout_s:
+            raise TimeoutError(f"the server is still busy after {timeout_s} s")
+        time.sleep(window_s / 10)
+        before, used = used, server.cpu_s()
+        if used - before > window_s / 10 / 20:
+            busy_at = time.monotonic()
+    return busy_at - started
 
 
 def add_encoder(bundle: Path, data: Path) -> None:

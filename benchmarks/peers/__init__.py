@@ -1,0 +1,1 @@
+"""The service's peers, one file each, behind one protocol (interface.py)."""
