@@ -32,6 +32,8 @@ class Limits(Answer):
     page_items: int
     queries: int
     neighbours: int
+    filter_fields: int
+    filter_values: int
     queued_sentences: int
 
 

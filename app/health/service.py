@@ -16,6 +16,7 @@ from app.errors import NotReadyError, WorkerDeadError
 from app.health.schemas import Health, HealthAnswer, InfoAnswer, Limits
 from app.observability import Metrics
 from app.schemas import MOST_ITEMS, MOST_TEXT_BYTES
+from app.search.filters import MOST_FIELDS, MOST_VALUES
 from app.search.schemas import MOST_NEIGHBOURS, MOST_QUERIES
 from app.serving.serving import Serving
 from app.settings import Settings
@@ -88,6 +89,8 @@ class HealthService:
                 page_items=MOST_ITEMS,
                 queries=MOST_QUERIES,
                 neighbours=MOST_NEIGHBOURS,
+                filter_fields=MOST_FIELDS,
+                filter_values=MOST_VALUES,
                 queued_sentences=self._settings.max_queued_sentences,
             ),
         )
