@@ -10,6 +10,7 @@ import structlog
 
 from app.db import Database
 from app.errors import NotReadyError, UnavailableError
+from app.priority import let_others_go_first
 from app.serving.following import apply_changes
 from app.serving.housekeeper import Housekeeper
 from app.serving.loading import Loader
@@ -122,6 +123,7 @@ class Follower:
         return {collection_id: failure.reason for collection_id, failure in self._failures.copy().items()}
 
     def _run(self) -> None:
+        let_others_go_first()
         while not self._stopping.is_set():
             self._wakened.clear()
             self._urgent.clear()

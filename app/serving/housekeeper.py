@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 
 from app.memory import give_back_free_memory
+from app.priority import let_others_go_first
 from app.serving.compacting import compactor_of
 from app.serving.release import ServingRelease
 from app.serving.snapshots import BuildError
@@ -23,8 +24,12 @@ from index.spec import IndexKind, choose_spec
 QUIET_S: Final = 2.0
 """An import is over when nothing came for so long; compacting earlier would compact again and again."""
 
-AT_LEAST_EVERY_S: Final = 60.0
-"""Writes that never pause are compacted this often; what failed is tried again after as long."""
+REST_S: Final = 5.0
+REST_SHARE: Final = 10
+"""Writes that never pause are compacted after this rest, or so many times the last compaction's duration if longer."""
+
+RETRY_S: Final = 60.0
+"""What failed is tried again after so long."""
 
 LARGE_DELTA: Final = 100_000
 """Changes from which searches suffer more than the import would."""
@@ -38,6 +43,7 @@ class _Upkeep:
 
     changed_at: float
     compacted_at: float
+    took_s: float = 0.0
     rests_until: float = 0.0
     is_busy: bool = False
 
@@ -53,7 +59,7 @@ class Housekeeper:
     def __init__(self, data: Path, *, quiet_s: float = QUIET_S) -> None:
         self._data = data
         self._quiet_s = quiet_s
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="housekeeper")
+        self._thread = ThreadPoolExecutor(1, "housekeeper", initializer=let_others_go_first)
         self._lock = threading.Lock()  # guards _upkeep and what is in it
         self._upkeep: dict[int, _Upkeep] = {}
         self._stopping = threading.Event()
@@ -108,12 +114,12 @@ class Housekeeper:
         if now < upkeep.rests_until:
             return False
         quiet = now - upkeep.changed_at >= self._quiet_s
-        stale = now - upkeep.compacted_at >= AT_LEAST_EVERY_S
+        stale = now - upkeep.compacted_at >= max(REST_S, REST_SHARE * upkeep.took_s)
         view = release.view
         return quiet or stale or view.n_changes > max(LARGE_DELTA, len(view.index.base))
 
     def _run(self, release: ServingRelease, upkeep: _Upkeep) -> None:
-        saved = False
+        saved, started = False, time.monotonic()
         try:
             saved = self._compact_and_save(release)
         except Exception:  # the thread serves every collection and must live on
@@ -122,7 +128,8 @@ class Housekeeper:
             with self._lock:
                 upkeep.is_busy = False
                 upkeep.compacted_at = time.monotonic()
-                upkeep.rests_until = 0.0 if saved else upkeep.compacted_at + AT_LEAST_EVERY_S
+                upkeep.took_s = upkeep.compacted_at - started
+                upkeep.rests_until = 0.0 if saved else upkeep.compacted_at + RETRY_S
 
     def _compact_and_save(self, release: ServingRelease, *, keep: int = 2) -> bool:
         started, view = time.monotonic(), release.view
