@@ -4,13 +4,15 @@ import resource
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from sqlalchemy import event
+from sqlalchemy.pool import Pool
 
 from tests.conftest import add_encoder
 from tests.fakes.problems import assert_problem
@@ -85,18 +87,27 @@ def found(client: httpx.Client) -> set[str]:
     return {one["id"] for one in answer.json()["results"][0]}
 
 
+@contextmanager
+def on_every_checkout(act: Callable[..., None]) -> Iterator[None]:
+    """Call this with each connection of any pool that is about to be used."""
+    event.listen(Pool, "checkout", act)
+    try:
+        yield
+    finally:
+        event.remove(Pool, "checkout", act)
+
+
 def test_a_database_that_has_its_most_pages_refuses_writes(tmp_path: Path, tiny_bundle: Path) -> None:
     """SQLITE_FULL itself, which PRAGMA max_page_count brings about; it holds for one connection at a time."""
     settings = make_settings(tmp_path / "data")
     add_encoder(settings, tiny_bundle)
     most = 2**30
-    with running(settings) as service:
-        client, engine = service.client, service.container.database.engine
 
-        def limit(connection: sqlite3.Connection, *_: object) -> None:
-            connection.execute(f"PRAGMA max_page_count={most}")
+    def limit(connection: sqlite3.Connection, *_: object) -> None:
+        connection.execute(f"PRAGMA max_page_count={most}")
 
-        event.listen(engine, "checkout", limit)
+    with running(settings) as service, on_every_checkout(limit):
+        client = service.client
         client.post("/v1/collections", json={"name": "faq", "encoder": "tiny"})
         acknowledged = {f"before{n}" for n in range(5) if put(client, f"before{n}").status_code == 201}
         assert len(acknowledged) == 5

@@ -200,6 +200,8 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(small_data: Pat
         "learning_rate=1e20",
         "--set",
         "clip_norm=0",
+        "--set",
+        "checkpoint_every_s=1e-6",  # after each step: the second one may be the last
         check=False,
     )
     assert done.returncode == 1
@@ -244,7 +246,8 @@ def test_a_seed_below_zero_is_refused(small_data: Path, trainer, tmp_path: Path)
 
 
 def test_ctrl_c_says_how_to_go_on(small_data: Path, trainer, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    command = [sys.executable, "-m", "model", "train", str(small_data), "--out", str(tmp_path / "r"), *LONGER]
+    options = (*LONGER, "--set", "epochs=40")  # it must not be over before it hears
+    command = [sys.executable, "-m", "model", "train", str(small_data), "--out", str(tmp_path / "r"), *options]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not (tmp_path / "r" / "checkpoint.safetensors").exists() and time.monotonic() < deadline:
@@ -254,4 +257,4 @@ def test_ctrl_c_says_how_to_go_on(small_data: Path, trainer, tmp_path: Path) -> 
     assert process.returncode == 130
     assert "stopped: the same command with --resume" in said
     assert "Traceback" not in said
-    trainer("train", small_data, "--out", tmp_path / "r", *LONGER, "--resume")
+    trainer("train", small_data, "--out", tmp_path / "r", *options, "--resume")
