@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -246,9 +247,11 @@ def test_a_seed_below_zero_is_refused(small_data: Path, trainer, tmp_path: Path)
 
 
 def test_ctrl_c_says_how_to_go_on(small_data: Path, trainer, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    options = (*LONGER, "--set", "epochs=40")  # it must not be over before it hears
+    options = (*LONGER, "--set", "epochs=20")  # it must not be over before it hears
     command = [sys.executable, "-m", "model", "train", str(small_data), "--out", str(tmp_path / "r"), *options]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    # what runs in the background of a shell starts with SIGINT ignored, and so would this
+    heeds = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heeds)
     deadline = time.monotonic() + 120
     while not (tmp_path / "r" / "checkpoint.safetensors").exists() and time.monotonic() < deadline:
         time.sleep(0.005)
