@@ -103,11 +103,6 @@ class LiveIndex:
         with self._writing:
             self._state = self._overlay.apply(ids[kept], rows[kept], deleted, seq)
 
-    @property
-    def should_compact(self) -> bool:
-        """Whether the changes since the base slow searches down enough for a new one. Nothing compacts by itself."""
-        return is_worth_compacting(self._state.changes, len(self._state.base))
-
     def compact(self, *, queries: Vectors | None = None, build_threads: int = 1, search_threads: int = 1) -> None:
         """Build a new base from the live records and put it in the old one's place.
 
@@ -155,28 +150,6 @@ class LiveIndex:
     def stats(self) -> IndexStats:
         """What the index consists of now."""
         return self._state.stats()
-
-    def record_ids(self) -> Ids:
-        """A copy of the ids of the live records at one moment: (n,) int64, ascending."""
-        return self._state.live_ids()
-
-    def vectors_and_ids(self) -> tuple[Vectors, Ids]:
-        """Copies of the live records at one moment: (n, dim) float32 and (n,) int64, ids ascending."""
-        ids, vectors = self._state.live_rows()
-        return vectors, ids
-
-    def vectors_of(self, record_ids: ArrayLike) -> tuple[NDArray[np.bool_], Vectors]:
-        """Vectors of live records; waits for the writer, not for a compaction.
-
-        Args:
-            record_ids: (n,) int64.
-
-        Returns:
-            (n,) bool, whether the record lives; (n, dim) float32 copies, zeros where it does not.
-        """
-        ids = check_ids(record_ids)
-        with self._writing:
-            return self._overlay.vectors_of(ids)
 
 
 def is_worth_compacting(n_changes: int, n_base: int) -> bool:

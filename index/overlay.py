@@ -6,7 +6,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from index.backends.rows import FrozenIndex, RowFilter
+from index.backends.filters import RowFilter
+from index.backends.rows import FrozenIndex
 from index.state import LiveState
 from index.types import Ids, Vectors
 

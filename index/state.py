@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.backends.exact import search_exact
-from index.backends.rows import FrozenIndex, RowFilter, RowMask, allowed_rows
+from index.backends.filters import RowFilter, RowMask, allowed_rows
+from index.backends.rows import FrozenIndex
 from index.checks import check_search
 from index.ranking import merge
 from index.spec import IndexSpec
@@ -95,12 +96,6 @@ class LiveState:
             applied_seq=self.applied_seq,
             base_seq=self.base_seq,
         )
-
-    def live_ids(self) -> Ids:
-        """Record ids of the live records, ascending: (count,) int64."""
-        of_base: slice | RowMask = slice(None) if self.base_live is None else self.base_live.mask
-        of_delta: slice | RowMask = slice(None) if self.delta_live is None else self.delta_live
-        return np.sort(np.concatenate([self.base.rows.record_ids[of_base], self.delta_ids[of_delta]]))
 
     def live_rows(self) -> tuple[Ids, Vectors]:
         """Copies of the live records: ids ascending (count,) int64, and their vectors (count, dim) float32."""

@@ -99,9 +99,9 @@ def once(session: Session, attempt: Attempt | None, schema: type[A], do: Callabl
 def forget_answers(session: Session, names: Sequence[str]) -> None:
     """Delete the kept answers that name one of these records; their requests would be done again."""
     found = [json.dumps(name, ensure_ascii=False).encode() for name in names]
-    for kept_id, answer in session.execute(select(KeptAnswer.id, KeptAnswer.answer).execution_options(yield_per=100)):
-        if any(name in answer for name in found):
-            session.execute(delete(KeptAnswer).where(KeptAnswer.id == kept_id))
+    kept = session.execute(select(KeptAnswer.id, KeptAnswer.answer).execution_options(yield_per=100))
+    naming = [kept_id for kept_id, answer in kept if any(name in answer for name in found)]
+    session.execute(delete(KeptAnswer).where(KeptAnswer.id.in_(naming)))
 
 
 def _keep(session: Session, attempt: Attempt, answer: Answer) -> None:

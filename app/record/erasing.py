@@ -38,11 +38,10 @@ class RecordEraser:
         wanted = list(dict.fromkeys(ids))
 
         def unit(session: Session) -> tuple[int, int, dict[str, int]]:
-            found = CollectionRepository(session).get_locked(collection)
-            last_seq = found.last_seq
-            deleted = RecordWriter(session, found.id).delete(wanted)
+            collection_id, last_seq = CollectionRepository(session).lock(collection)
+            deleted = RecordWriter(session, collection_id).delete(wanted)
             forget_answers(session, wanted)
-            return found.id, max([last_seq, *deleted.values()]), deleted
+            return collection_id, max([last_seq, *deleted.values()]), deleted
 
         collection_id, seq, deleted = await self._database.write_async(unit)
         self._serving.wake()

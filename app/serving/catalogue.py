@@ -50,11 +50,10 @@ class GroupSizes:
         """Count a record that came (1) or went (-1)."""
         if group is None:
             return
-        had = self.has(group)
+        size = self._size(group)
         self._changes[group] += change
-        has = self.has(group)
-        if had != has:
-            self.n_groups += 1 if has else -1
+        if (size > 0) != (size + change > 0):
+            self.n_groups += 1 if size == 0 else -1
             self.version += 1
 
     def _size(self, group: str) -> int:

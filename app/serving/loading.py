@@ -16,7 +16,7 @@ from app.errors import NotReadyError
 from app.serving.compacting import Compactor, Rows, compactor_of
 from app.serving.release import ServingRelease
 from app.serving.release_key import ReleaseKey
-from app.serving.repository import ActiveRelease, ChangedRecords, find_tag, read_all, read_last
+from app.serving.repository import ActiveRelease, ChangedRecords, count_all, find_tag, read_all, read_last
 from app.serving.snapshots import Base, BuildError, empty_base, load_base
 from index.errors import SnapshotError, VectorIndexError
 from index.snapshot import list_snapshots
@@ -134,7 +134,7 @@ def _encoded(
     session: Session, active: ActiveRelease, bundle: Bundle, is_stopping: Callable[[], bool]
 ) -> Iterator[Rows]:
     """Every searchable record with its vector, some at a time."""
-    told, done = time.monotonic(), 0
+    told, done, total = time.monotonic(), 0, count_all(session, active.key.collection_id)
     for part in read_all(session, active.key.collection_id):
         if is_stopping():
             raise NotReadyError("the server is stopping")
@@ -147,7 +147,7 @@ def _encoded(
         done += len(part)
         if time.monotonic() - told > _PROGRESS_S:
             told = time.monotonic()
-            _log.info("release_encoding", collection=active.key.collection, done=done)
+            _log.info("release_encoding", collection=active.key.collection, done=done, total=total)
 
 
 def _throw_away(key: ReleaseKey, folder: Path, reason: str) -> None:

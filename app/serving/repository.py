@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Row, Text, and_, bindparam, cast, select
+from sqlalchemy import Row, Text, and_, bindparam, cast, func, select
 from sqlalchemy.orm import Session
 
 from app.collection.tables import DEFAULT_TARGET_RECALL, Collection
@@ -103,6 +103,12 @@ def read_all(session: Session, collection_id: int) -> Iterator[list[tuple[int, E
     statement = _ENTRIES.where(_RECORDS.c.collection_id == collection_id).order_by(_RECORDS.c.record_id)
     for part in session.execute(statement.execution_options(yield_per=FETCHED)).partitions():
         yield [_to_entry(row) for row in part]
+
+
+def count_all(session: Session, collection_id: int) -> int:
+    """How many searchable rows there are."""
+    of_collection = (_RECORDS.c.collection_id == collection_id, _RECORDS.c.role == Role.EXAMPLE)
+    return session.scalars(select(func.count()).select_from(_RECORDS).where(*of_collection)).one()
 
 
 def read_last(session: Session, collection_id: int) -> tuple[int, int]:

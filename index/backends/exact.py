@@ -5,7 +5,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from index.backends.rows import RowFilter, RowIndex, RowMask
+from index.backends.filters import RowFilter, RowMask
+from index.backends.rows import RowIndex
 from index.ranking import ids_of, missing, rank, score_rows
 from index.spec import IndexKind, IndexSpec
 from index.types import Ids, Neighbours, Vectors

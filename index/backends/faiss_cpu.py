@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.backends.exact import SPARE, TIE, search_exact
-from index.backends.rows import RowFilter, RowIndex, Rows
+from index.backends.filters import RowFilter
+from index.backends.rows import RowIndex, Rows
 from index.errors import BackendMissingError
 from index.ranking import ids_of, rank, score_rows
 from index.spec import IndexKind, IndexSpec

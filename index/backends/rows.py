@@ -6,10 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from index.backends.filters import PreparedFilters
-from index.backends.filters import RowFilter as RowFilter
-from index.backends.filters import RowMask as RowMask
-from index.backends.filters import allowed_rows as allowed_rows
+from index.backends.filters import PreparedFilters, RowFilter, RowMask, allowed_rows
 from index.checks import check_rows, check_search
 from index.errors import InvalidIdError, InvalidVectorError
 from index.interface import IndexReader

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.conftest import add_encoder, postgres_settings
-from tests.fakes.running import make_settings, wait_for
+from tests.fakes.running import make_settings
 from tests.fakes.spawned import samesay, spawned
 
 IDLE_BYTES = 250 * 2**20
@@ -135,72 +135,6 @@ def test_an_unusable_setting_or_folder_is_named(tmp_path: Path) -> None:
     refused = samesay("serve", "--port", "0", "--data", str(file / "data"))
     assert (refused.returncode, "cannot be used as data folder" in refused.stderr) == (1, True)
     assert "Traceback" not in refused.stderr
-
-
-def test_every_acknowledged_write_survives_kill_9(data: Path) -> None:
-    acknowledged: dict[str, str | None] = {}
-    maybe: set[str] = set()  # was under way when the server died: stored or not, for good
-    for round_number in range(4):
-        with spawned(data) as server:
-            with server.client() as client:
-                if round_number == 0:
-                    client.post("/v1/collections", json={"name": "faq", "encoder": "tiny"})
-                _check(client, acknowledged, maybe)
-            threads = [
-                threading.Thread(target=_write, args=(server.url, f"{round_number}-{n}", acknowledged, maybe))
-                for n in range(8)
-            ]
-            for thread in threads:
-                thread.start()
-            wait_for(lambda wanted=150 * (round_number + 1): len(acknowledged) > wanted)  # type: ignore[misc]
-            os.kill(server.process.pid, signal.SIGKILL)
-            for thread in threads:
-                thread.join(20)
-    with spawned(data) as server, server.client() as client:
-        _check(client, acknowledged, maybe)
-    assert len(acknowledged) > 600
-
-
-def _write(url: str, writer: str, acknowledged: dict[str, str | None], maybe: set[str]) -> None:
-    """Write until the server dies; every fourth record is deleted again."""
-    with httpx.Client(base_url=url, timeout=10) as client:
-        for number in range(10_000):
-            key = f"{writer}-{number}"
-            maybe.add(key)
-            try:
-                text = f"sentence {key}"
-                if client.put(f"/v1/collections/faq/records/{key}", json={"text": text}).status_code != 201:
-                    return
-                acknowledged[key] = text
-                if number % 4 == 0:
-                    acknowledged[key] = "maybe deleted"
-                    if client.delete(f"/v1/collections/faq/records/{key}").status_code == 204:
-                        acknowledged[key] = None
-            except httpx.TransportError:
-                return
-            maybe.discard(key)
-
-
-def _check(client: httpx.Client, acknowledged: dict[str, str | None], maybe: set[str]) -> None:
-    """What is stored, and what searches find, is what was acknowledged, but for what was under way."""
-    stored: dict[str, str] = {}
-    cursor = None
-    while True:
-        parameters = {"limit": 1000, **({"cursor": cursor} if cursor else {})}
-        page = client.get("/v1/collections/faq/records", params=parameters).json()
-        stored.update((item["id"], item["text"]) for item in page["items"])
-        cursor = page["next_cursor"]
-        if cursor is None:
-            break
-    for key, text in acknowledged.items():
-        if text != "maybe deleted":
-            assert stored.get(key) == text, key
-    unknown = stored.keys() - acknowledged.keys() - maybe
-    assert not unknown
-    state = client.get("/v1/collections/faq").json()
-    wait_for(lambda: client.get("/v1/collections/faq").json()["visible_seq"] == state["last_seq"])
-    gauge = f'samesay_index_vectors{{collection="faq"}} {float(len(stored))}'
-    wait_for(lambda: gauge in client.get("/metrics").text)
 
 
 def test_no_child_is_left_behind(data: Path) -> None:

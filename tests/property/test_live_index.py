@@ -1,11 +1,8 @@
-"""A LiveIndex against a plain dict: seeded random operations, replays, compactions under way, restarts and threads."""
+"""A LiveIndex against a plain dict: seeded random operations, replays, compactions under way and restarts."""
 
 import itertools
 import random
-import sys
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +14,7 @@ from index import live as live_module
 from index.backends.faiss_ivf import IvfPqIndex
 from index.errors import InvalidIdError, InvalidVectorError, WrongDimError
 from index.factory import build
-from index.live import COMPACT_ROWS, LiveIndex
+from index.live import COMPACT_ROWS, LiveIndex, is_worth_compacting
 from index.snapshot import (
     Snapshot,
     latest_snapshot,
@@ -89,17 +86,20 @@ def check_search(index: LiveIndex, model: Model, query: Row, k: int, allowed: ND
 
 def check_whole(index: LiveIndex, model: Model) -> None:
     """Every record, its vector, the counts and the sequence number."""
-    vectors, ids = index.vectors_and_ids()
-    assert ids.tolist() == index.record_ids().tolist() == sorted(model.records)
+    ids, vectors = index.state.live_rows()
+    assert ids.tolist() == sorted(model.records)
     assert all((vector == model.records[i]).all() for i, vector in zip(ids.tolist(), vectors, strict=True))
     stats = index.stats()
     assert len(index) == stats.count == len(model.records)
     assert stats.tombstones == stats.base + stats.delta - stats.count >= 0
     assert index.applied_seq == stats.applied_seq == (model.log[-1].seq if model.log else 0)
-    asked = np.arange(0, 70)
-    lives, held = index.vectors_of(asked)
-    assert lives.tolist() == [i in model.records for i in asked.tolist()]
-    assert all((held[i] == model.records.get(i, np.zeros(DIM, np.float32))).all() for i in asked.tolist())
+    asked = np.array(sorted(model.records, reverse=True), np.int64)
+    held = index.state.vectors_of(asked)
+    assert all((vector == model.records[i]).all() for i, vector in zip(asked.tolist(), held, strict=True))
+
+
+def wants_compaction(index: LiveIndex) -> bool:
+    return is_worth_compacting(index.state.changes, len(index.state.base))
 
 
 def save(index: LiveIndex, parent: Path) -> Path:
@@ -258,9 +258,7 @@ def test_the_last_of_a_repeated_id_counts() -> None:
     index.upsert([5, 9, 5], np.array([first, second, third]), 1)
     assert len(index) == 2
     assert index.search(third[None], 1).record_ids.tolist() == [[5]]
-    lives, held = index.vectors_of([5, 9, 1])
-    assert lives.tolist() == [True, True, False]
-    assert (held == np.array([third, second, np.zeros(DIM)])).all()
+    assert (index.state.vectors_of(np.array([5, 9])) == np.array([third, second])).all()
 
 
 def test_a_record_that_is_both_added_and_deleted_in_a_batch_is_there() -> None:
@@ -330,25 +328,25 @@ def test_compaction_is_due_when_changes_pass_the_limit() -> None:
     vectors = make_vectors(COMPACT_ROWS + 2)
     index = LiveIndex.empty(DIM)
     index.upsert(np.arange(COMPACT_ROWS), vectors[:COMPACT_ROWS], 1)
-    assert not index.should_compact
+    assert not wants_compaction(index)
     index.upsert([COMPACT_ROWS], vectors[-1:], 2)
-    assert index.should_compact
+    assert wants_compaction(index)
     index.compact()
-    assert not index.should_compact
+    assert not wants_compaction(index)
     assert index.stats().delta == index.stats().tombstones == 0
     index.delete(np.arange(COMPACT_ROWS), 3)
-    assert not index.should_compact
+    assert not wants_compaction(index)
     index.delete([COMPACT_ROWS], 4)
-    assert (index.should_compact, len(index)) == (True, 0)
+    assert (wants_compaction(index), len(index)) == (True, 0)
 
 
 def test_compaction_of_a_large_index_is_due_at_a_tenth_of_it() -> None:
     vectors = make_vectors(60_000)
     index = LiveIndex(build(np.arange(60_000), vectors, IndexSpec(kind=IndexKind.EXACT)))
     index.upsert(np.arange(3_000), vectors[3_000:6_000], 1)  # each is one dead row of the base and one of the delta
-    assert (index.stats().delta, index.stats().tombstones, index.should_compact) == (3_000, 3_000, False)
+    assert (index.stats().delta, index.stats().tombstones, wants_compaction(index)) == (3_000, 3_000, False)
     index.delete([59_999], 2)
-    assert index.should_compact
+    assert wants_compaction(index)
 
 
 def test_a_compaction_that_fails_leaves_everything_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -386,7 +384,7 @@ def test_a_snapshot_is_of_the_base_and_writes_meanwhile_come_after_it(tmp_path: 
     assert folder.name == "00000000000000000001"
     assert (index.applied_seq, index.stats().base_seq) == (2, 1)
     loaded = load(folder)
-    assert (loaded.applied_seq, loaded.vectors_and_ids()[1].tolist()) == (1, list(range(10)))
+    assert (loaded.applied_seq, loaded.state.live_rows()[0].tolist()) == (1, list(range(10)))
     index = loaded
     index.delete([99], 8)  # nothing to remove: the base is complete up to 8 as it is
     assert save(index, tmp_path).name == "00000000000000000008"
@@ -408,89 +406,3 @@ def test_an_index_without_changes_asks_its_base_directly() -> None:
     index.upsert(np.arange(50), make_vectors(50), 1)  # the same vectors: still no change
     index.search(make_vectors(1), 4)
     assert asked == [3, 4]
-
-
-class Followed:
-    """What readers may rely on while a writer works: grows only, and is read without a lock."""
-
-    def __init__(self) -> None:
-        self.added: list[int] = []
-        self.deleted: list[int] = []
-        self.compacted = threading.Semaphore(0)
-        self.done = threading.Event()
-
-
-def read(index: LiveIndex, vectors: Vectors, fixed: int, followed: Followed, seed: int) -> int:
-    """Search until the writer is done, and check every answer against what was certain before it began."""
-    chance = random.Random(seed)
-    n_answers = 0
-    while not followed.done.is_set():
-        gone, there = set(followed.deleted[:]), followed.added[:]
-        recent = there[-20:] or [0]
-        asked = [chance.randrange(fixed), chance.choice(recent), chance.choice(recent)]
-        found = index.search(vectors[asked], 5)
-        gone_after = set(followed.deleted[:])
-        for record_id, ids, scores in zip(asked, found.record_ids.tolist(), found.scores[:, 0], strict=True):
-            assert MISSING_ID not in ids
-            assert len(set(ids)) == len(ids), "no record twice"
-            assert not gone & set(ids), "nothing that was deleted before the search began"
-            if record_id < fixed or record_id not in gone_after:
-                assert ids[0] == record_id, "nothing missing that was there all the time"
-                assert scores == pytest.approx(1.0, abs=TOLERANCE)
-        n_answers += 1
-    return n_answers
-
-
-def write(index: LiveIndex, vectors: Vectors, fixed: int, batches: int, followed: Followed) -> None:
-    """Add ten records a batch, move the fixed ones from base to delta by turns, and delete the oldest."""
-    chance = random.Random(0)
-    for batch in range(batches):
-        if batch % (batches // 3) == 1:
-            assert followed.compacted.acquire(timeout=60)
-        fresh = np.arange(fixed + 10 * batch, fixed + 10 * batch + 10)
-        again = np.array([chance.randrange(fixed) for _ in range(3)])
-        nudged = vectors[again].copy()
-        nudged[:, 0] += np.float32(1e-6)  # another vector to the index, the same to the reader's tolerance
-        index.apply(np.concatenate([fresh, again]), np.concatenate([vectors[fresh], nudged]), [], 2 * batch + 1)
-        followed.added.extend(fresh.tolist())
-        if batch >= 5:
-            oldest = fresh - 50
-            # Announced in `deleted` only once the call has returned.
-            index.delete(oldest, 2 * batch + 2)
-            followed.deleted.extend(oldest.tolist())
-
-
-def compact_until_done(index: LiveIndex, followed: Followed) -> int:
-    n_compactions = 0
-    while not followed.done.wait(0.01):
-        index.compact()
-        followed.compacted.release()
-        n_compactions += 1
-    return n_compactions
-
-
-@pytest.mark.parametrize(("kind", "fixed", "batches"), [(IndexKind.EXACT, 300, 600), (IndexKind.IVF_PQ, 3_000, 250)])
-def test_readers_never_see_a_change_in_part(kind: IndexKind, fixed: int, batches: int) -> None:
-    vectors = np.random.default_rng(1).standard_normal((fixed + 10 * batches, 32)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    spec = IndexSpec(kind=kind)
-    index = LiveIndex(build(np.arange(fixed), vectors[:fixed], spec), choose=lambda n, dim: spec)
-    followed = Followed()
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-4)
-    try:
-        with ThreadPoolExecutor(max_workers=5) as pool:
-            readers = [pool.submit(read, index, vectors, fixed, followed, seed) for seed in range(3)]
-            compactions = pool.submit(compact_until_done, index, followed)
-            try:
-                pool.submit(write, index, vectors, fixed, batches, followed).result(timeout=60)
-            finally:
-                followed.done.set()
-            answers = [reader.result(timeout=60) for reader in readers]
-            assert min(answers) > 20
-            assert compactions.result(timeout=60) >= 3
-    finally:
-        sys.setswitchinterval(interval)
-    live = set(range(fixed)) | (set(followed.added) - set(followed.deleted))
-    assert index.vectors_and_ids()[1].tolist() == sorted(live)
-    assert index.applied_seq == 2 * batches
