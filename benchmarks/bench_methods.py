@@ -13,223 +13,42 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 
 from benchmarks.data import data_folder
+from benchmarks.method_questions import QUESTIONS, Question
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """Runs of one data set that differ in some settings.
-
-    Attributes:
-        name: For --only.
-        data: The set.
-        metrics: Those to compare, of the held-out rows.
-        base: Settings of every run.
-        variants: Name to the settings added.
-        reference: The variant that the others are compared with.
-        recipe: Of every run.
-    """
-
-    name: str
-    data: str
-    metrics: tuple[str, ...]
-    base: tuple[str, ...]
-    variants: dict[str, tuple[str, ...]]
-    reference: str
-    recipe: str = "default"
-
-
-PLAIN = ("margin_loss=normalised_softmax",)
-QUESTIONS = (
-    Question(
-        "margins",
-        "banking77",
-        ("head_accuracy", "knn5"),
-        ("objective=head",),
-        {
-            "am_softmax": (),
-            "normalised_softmax": PLAIN,
-            "arcface": ("margin_loss=arcface",),
-            "a_softmax": ("margin_loss=a_softmax", "margin=2"),
-            "simpler_a_softmax": ("margin_loss=simpler_a_softmax",),
-            "adacos": (*PLAIN, "scale_mode=adacos"),
-            "margin_warmup_epochs=2": ("margin_warmup_epochs=2",),
-            "sub_centers=3": ("sub_centers=3",),
-            "false_negative_threshold=0.7": ("false_negative_threshold=0.7",),
-            "head_learning_rate=0.01": ("head_learning_rate=0.01",),
-            "sampled_negatives=20": ("sampled_negatives=20",),
-        },
-        "am_softmax",
-    ),
-    Question(
-        "regularisers",
-        "banking77",
-        ("head_accuracy", "knn5"),
-        ("objective=head",),
-        {
-            "without": (),
-            "rdrop_alpha=1": ("rdrop_alpha=1",),
-            "rdrop_alpha=4": ("rdrop_alpha=4",),
-            "rdrop_on=embeddings": ("rdrop_alpha=4", "rdrop_on=embeddings"),
-            "flood_level=0.5": ("flood_level=0.5",),
-            "flood_mode=instance": ("flood_level=0.5", "flood_mode=instance"),
-            "center_loss_weight=0.5": ("center_loss_weight=0.5",),
-            "label_smoothing=0.02": ("label_smoothing=0.02",),
-            "ema_decay=0.99": ("ema_decay=0.99",),
-            "weight_decay=0.01": ("weight_decay=0.01",),
-            "embedding_noise_std=0.1": ("embedding_noise_std=0.1",),
-            "unit_norm by projection": ("weight_constraint=unit_norm",),
-            "spectral_norm of the bag": (
-                "weight_constraint=spectral_norm",
-                "constraint_target=bag",
-                "constraint_by=parametrisation",
-            ),
-            "sampler=pk": ("sampler=pk",),
-            "gradient_accumulation_steps=2": ("gradient_accumulation_steps=2", "batch_size=32"),
-            "precision=bfloat16": ("precision=bfloat16",),
-        },
-        "without",
-    ),
-    Question(
-        "imbalance",
-        "clinc150_imbalanced",
-        ("head_accuracy", "head_macro_f1"),
-        ("objective=head",),
-        {
-            "without": (),
-            "class_weight=balanced": ("class_weight=balanced",),
-            "class_weight=effective_number": ("class_weight=effective_number",),
-            "sampler=class_balanced": ("sampler=class_balanced",),
-            "max_per_group=50": ("max_per_group=50",),
-            "logit_adjustment=loss": ("logit_adjustment=loss",),
-            "loss=focal": ("loss=focal",),
-            "loss=soft_truncation": ("loss=soft_truncation",),
-            "loss=hard_truncation": ("loss=hard_truncation",),
-        },
-        "without",
-    ),
-    Question(
-        "long_tail",
-        "massive_zh",
-        ("head_accuracy", "head_macro_f1"),
-        ("objective=head",),
-        {
-            "without": (),
-            "class_weight=balanced": ("class_weight=balanced",),
-            "logit_adjustment=loss": ("logit_adjustment=loss",),
-            "logit_adjustment_tau=0.5": ("logit_adjustment=loss", "logit_adjustment_tau=0.5"),
-            "sampler=class_balanced": ("sampler=class_balanced",),
-            "loss=focal": ("loss=focal",),
-        },
-        "without",
-    ),
-    Question(
-        "the post's losses, unseen groups",
-        "massive_zh_paraphrase_groups",
-        ("hit_rate@1", "hit_rate@5", "hit_rate@10"),
-        (),
-        {
-            "softmax": PLAIN,
-            "am_softmax": (),
-            "simpler_a_softmax": ("margin_loss=simpler_a_softmax",),
-            "arcface": ("margin_loss=arcface",),
-        },
-        "softmax",
-        recipe="classic",
-    ),
-    Question(
-        "pairs",
-        "massive_zh_paraphrase_groups",
-        ("hit_rate@1", "hit_rate@5"),
-        (),
-        {
-            "in_batch": (),
-            "pair_margin=0": ("pair_margin=0",),
-            "hard_batches": ("hard_batches=true",),
-            "rdrop_on=embeddings": ("rdrop_alpha=1", "rdrop_on=embeddings"),
-            "sim_cse, no group used": ("objective=sim_cse",),
-            "head": ("objective=head",),
-            "joint": ("objective=joint",),
-        },
-        "in_batch",
-    ),
-    Question(
-        "knobs",
-        "banking77",
-        ("head_accuracy", "knn5"),
-        ("objective=head",),
-        {
-            "default": (),
-            "margin=0.2": ("margin=0.2",),
-            "margin=0.5": ("margin=0.5",),
-            "scale=20": ("scale=20",),
-            "scale=40": ("scale=40",),
-            "clip_norm=0": ("clip_norm=0",),
-            "schedule=linear": ("schedule=linear",),
-            "schedule=constant": ("schedule=constant",),
-            "max_norm of the bag": ("weight_constraint=max_norm", "constraint_target=bag", "max_norm=1"),
-            "label_smoothing to 0 by a schedule": (
-                'hyperparameter_schedules={"label_smoothing": [[0, 0.05], [0.8, 0.0]]}',
-            ),
-        },
-        "default",
-    ),
-    Question(
-        "strangers",
-        "clinc150_oos",
-        ("oos_auroc", "head_accuracy"),
-        ("objective=head",),
-        {
-            "no exposure": ("outlier_exposure_weight=0",),
-            "no_match": ("outlier_exposure_weight=1",),
-            "no_match, none made": ("outlier_exposure_weight=1", "synthetic_outliers=false"),
-            "uniform": ("outlier_exposure_weight=1", "outlier_loss=uniform"),
-        },
-        "no exposure",
-    ),
-    Question(
-        "labels",
-        "nlupp_banking",
-        ("micro_f1", "macro_f1"),
-        ("multi_label_loss=bce", "positive_weight=1", "rdrop_alpha=0", "last_layer=trained"),
-        {
-            "bce": (),
-            "positive_weight=3": ("positive_weight=3",),
-            "zlpr": ("multi_label_loss=zlpr",),
-            "f1_weighted_bce": ("multi_label_loss=f1_weighted_bce",),
-            "soft_f1": ("multi_label_loss=soft_f1",),
-            "rdrop_alpha=1": ("rdrop_alpha=1",),
-            "last_layer=svm": ("last_layer=svm",),
-            "all of the default": ("positive_weight=3", "rdrop_alpha=1", "last_layer=svm"),
-        },
-        "bce",
-    ),
-)
-
-
-def train(question: Question, settings: tuple[str, ...], seed: int, folder: Path) -> dict[str, float]:
+def train(question: Question, variant: str, seed: int, folder: Path) -> dict[str, float]:
     """The held-out metrics of one run, on one thread."""
     data = folder / question.data
-    options = [part for setting in (*question.base, *settings) for part in ("--set", setting)]
-    with tempfile.TemporaryDirectory() as work:
-        out = Path(work) / "run"
-        command = [sys.executable, "-m", "model", "train", str(data / "train.tsv"), "--valid", str(data / "valid.tsv")]
-        command += ["--out", str(out), "--recipe", question.recipe, "--seed", str(seed), *options]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        subprocess.run(command, check=True, stderr=subprocess.DEVNULL, env=environment)
-        metrics: dict[str, float] = json.loads((out / "result.json").read_text())
+    settings = (*question.base, *question.variants[variant])
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        files = question.files(data, work, variant)
+        options = [part for setting in settings for part in ("--set", setting)]
+        samesay("train", *files, "--out", work / "run", "--recipe", question.recipe, "--seed", str(seed), *options)
+        metrics: dict[str, float] = json.loads((work / "run/result.json").read_text())
+        if question.measured_on:
+            printed = samesay("evaluate", work / "run/bundle", data / question.measured_on, "--json")
+            metrics |= json.loads(printed.splitlines()[-1])
     return metrics
+
+
+def samesay(*arguments: str | Path) -> str:
+    """What the command prints."""
+    command = [sys.executable, "-m", "model", *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment)
+    return done.stdout.decode()
 
 
 def answer(question: Question, folder: Path, n_seeds: int, jobs: int) -> None:
     """Run all variants and print their differences from the reference."""
     tasks = [(name, seed) for name in question.variants for seed in range(n_seeds)]
     with ThreadPoolExecutor(jobs) as pool:
-        done = list(pool.map(lambda task: train(question, question.variants[task[0]], task[1], folder), tasks))
+        done = list(pool.map(lambda task: train(question, task[0], task[1], folder), tasks))
     results = dict(zip(tasks, done, strict=True))
     print(f"\n{question.name} ({question.data}, validation rows, {n_seeds} seeds; points, +- one standard error)")
     for name in question.variants:

@@ -65,17 +65,18 @@ def _measure_groups(
         far = find_nearest(strangers, stored, exclude=None)
         outside = gather_candidates(strangers, [None] * len(strangers), far, groups, head)
     decision = _choose_decision(inside, outside, data)
-    outside = outside or stand_ins(inside)
+    far_from_all = outside or stand_ins(inside)
     answers = HeldOutAnswers(
         monitor=monitor,
         embeddings=stored,
         decisions=tuple(decide(candidates.evidence, decision) for candidates in inside),
-        strangers=tuple(decide(candidates.evidence, decision) for candidates in outside),
+        strangers=tuple(decide(candidates.evidence, decision) for candidates in far_from_all),
         head_labels=head.labels if head else (),
         head_cosines=head.cosines(valid) if head else None,
     )
     metrics = HeldOut(data, has_head=head is not None).measure(valid, stored[: valid_rows[0]], head)
-    metrics["ece"] = decision_metrics(inside, outside, decision)["ece"]
+    metrics |= decision_metrics(inside, outside, decision)
+    metrics["ece"] = decision_metrics(inside, far_from_all, decision)["ece"]
     return Measured(decision, metrics, answers)
 
 

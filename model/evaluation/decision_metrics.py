@@ -15,22 +15,23 @@ def decision_metrics(
     """Measure the decisions on sentences in scope and, if there are any, out of scope.
 
     Returns:
-        ece, the calibration error of the confidence over all of them. With out-of-scope sentences also
-        in_scope_accuracy, the share of the others that is answered, and rightly; oos_recall, the share of these that is
-        refused; and oos_auroc of the score that decides between them.
+        in_scope_accuracy, the share of the sentences in scope that is answered, and rightly, and ece, the calibration
+        error of the confidence over all sentences. With out-of-scope sentences also oos_recall, the share of these that
+        is refused, and oos_auroc of the score that decides between them and the others.
     """
     answers = [decide(candidates.evidence, parameters) for candidates in [*inside, *outside]]
     right = [_is_right(answer, candidates) for answer, candidates in zip(answers, [*inside, *outside], strict=True)]
     confidences = np.array([answer.confidence for answer in answers])
-    metrics = {"ece": expected_calibration_error(confidences, np.array(right, bool))}
+    metrics = {
+        "in_scope_accuracy": float(np.mean(right[: len(inside)])),
+        "ece": expected_calibration_error(confidences, np.array(right, bool)),
+    }
     if not outside:
         return metrics
     scores = np.array([answer.score for answer in answers])
-    return {
-        "oos_auroc": auroc(scores[: len(inside)], scores[len(inside) :]),
-        "in_scope_accuracy": float(np.mean(right[: len(inside)])),
+    return metrics | {
         "oos_recall": float(np.mean(right[len(inside) :])),
-        **metrics,
+        "oos_auroc": auroc(scores[: len(inside)], scores[len(inside) :]),
     }
 
 
