@@ -1,7 +1,9 @@
 """Choosing how many lists to look into and how many candidates to score again, by measuring against exact search."""
 
+import math
+from bisect import bisect_left
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Final
 
 import numpy as np
@@ -64,17 +66,19 @@ def tune(index: IvfPqIndex, trial: Trial, target: float) -> IndexSpec:
     Returns:
         The index's spec with both; the most accurate pair where none reaches the target.
     """
-    best, best_key = (1, RERANKS[0]), (True, 0.0)
-    for nprobe in _nprobes(index.spec.nlist):
-        recalls = _recalls(index, trial, nprobe)
-        for rerank, recall in zip(RERANKS, recalls, strict=True):
-            missed = recall < min(1.0, target + MARGIN)
-            key = (missed, -recall if missed else _cost_ns(index, nprobe, rerank))
-            if key < best_key:
-                best, best_key = (nprobe, rerank), key
-        hopeless = not best_key[0] and _cost_ns(index, nprobe, RERANKS[0]) > best_key[1]
-        if hopeless:
+    wanted = min(1.0, target + MARGIN)
+    nprobes = _nprobes(index.spec.nlist)
+    recalls_of = cache(lambda nprobe: _recalls(index, trial, nprobe))
+    # With the most candidates, more lists never find less but for chance; fewer than these never suffice.
+    first = bisect_left(nprobes, True, key=lambda nprobe: recalls_of(nprobe)[-1] >= wanted)
+    best, least = (nprobes[-1], RERANKS[-1]), math.inf
+    for nprobe in nprobes[first:]:
+        if _cost_ns(index, nprobe, RERANKS[0]) >= least:
             break
+        enough = (rerank for rerank, recall in zip(RERANKS, recalls_of(nprobe), strict=True) if recall >= wanted)
+        rerank = next(enough, None)
+        if rerank is not None and _cost_ns(index, nprobe, rerank) < least:
+            best, least = (nprobe, rerank), _cost_ns(index, nprobe, rerank)
     return replace(index.spec, nprobe=best[0], rerank=best[1])
 
 
@@ -126,9 +130,9 @@ def _recalls(index: IvfPqIndex, trial: Trial, nprobe: int, reranks: tuple[int, .
 
 
 def _nprobes(nlist: int) -> list[int]:
-    """1, 2, 3, 4, 6, 8, 12 ... up to all lists."""
-    steps = {step for power in range(nlist.bit_length()) for step in (2**power, 3 * 2**power // 2)}
-    return sorted(step for step in {*steps, nlist} if step <= nlist)
+    """Every number up to 16, then in steps of an eighth of the power of two below, up to all lists."""
+    steps = {step << power for power in range(nlist.bit_length()) for step in range(8, 16)}
+    return sorted(step for step in {*range(1, 8), *steps, nlist} if step <= nlist)
 
 
 def _cost_ns(index: IvfPqIndex, nprobe: int, rerank: int) -> float:
