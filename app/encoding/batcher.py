@@ -1,22 +1,28 @@
 """The micro-batcher: requests that come at the same time share one call of the encoder.
 
 A door that refuses instead of queueing without bound, batches bounded by padded tokens, entries dropped whose caller
-has gone, and one hop to a worker thread for a whole batch. The design is text-embeddings-inference's.
+has gone, and one hop to a worker thread for a whole batch. The design is text-embeddings-inference's. A short job that
+comes alone is done on the event loop: going to the thread and back takes longer than a search.
 """
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 import structlog
 
 from app.errors import NotReadyError, OverloadedError
 
 _log = structlog.get_logger(__name__)
+
+
+ON_LOOP_S: Final = 0.001
+"""A job is done on the event loop if the last one of its kind took less: so long may everybody else wait for it."""
 
 
 class Job(Protocol):
@@ -30,9 +36,16 @@ class Job(Protocol):
         """No sentence of it has more tokens."""
         ...
 
+    @property
+    def is_brief(self) -> bool:
+        """Whether it takes about as long as others that say so."""
+        ...
+
 
 J = TypeVar("J", bound=Job)
 R = TypeVar("R")
+
+_Outcomes = list[tuple["asyncio.Future[R]", R | BaseException]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +89,10 @@ class MicroBatcher(Generic[J, R]):
         self._queue: SimpleQueue[_Entry[J, R] | None] = SimpleQueue()
         self._held: _Entry[J, R] | None = None  # taken, but too large for the batch it came to
         self._queued = 0
+        self._fresh: list[_Entry[J, R]] = []  # came in this turn of the event loop
+        self._door = threading.Lock()  # nothing goes into the queue after its end
+        self._handed = 0  # jobs that the worker has and has not brought back
+        self._brief_s = math.inf  # what the last brief job took that was done alone
         self._stopped = False
         self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
 
@@ -94,9 +111,10 @@ class MicroBatcher(Generic[J, R]):
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish what was taken, take no more."""
-        self._stopped = True
-        self._queue.put(None)
+        """Finish what the worker was handed, take no more."""
+        with self._door:
+            self._stopped = True
+            self._queue.put(None)
         if self._thread.ident is not None:
             self._thread.join()
 
@@ -107,19 +125,41 @@ class MicroBatcher(Generic[J, R]):
             OverloadedError: Too many sentences wait already; at once, so that the caller can go elsewhere.
         """
         if self._stopped:
-            raise NotReadyError("the server is stopping: send the request again")
+            raise _stopping()
         if self._queued and self._queued + job.n_sentences > self._max_queued:
             raise OverloadedError(f"{self._queued} sentences wait for the encoder already: try again in a second")
-        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[R] = loop.create_future()
         self._queued += job.n_sentences
-        self._queue.put(_Entry(job, future, time.monotonic()))
+        if not self._fresh:
+            loop.call_soon(self._dispatch)
+        self._fresh.append(_Entry(job, future, time.monotonic()))
         return future
+
+    def _dispatch(self) -> None:
+        """Do what came in one turn of the event loop, or hand it to the worker, all at once."""
+        entries, self._fresh = self._fresh, []
+        if len(entries) == 1 and entries[0].job.is_brief and not self._handed and self._brief_s < ON_LOOP_S:
+            self._resolve(*self._do(entries))
+        elif not self._hand_over(entries):
+            refused: _Outcomes[R] = [(entry.future, _stopping()) for entry in entries]
+            self._resolve(refused, sum(entry.job.n_sentences for entry in entries))
+
+    def _hand_over(self, entries: list[_Entry[J, R]]) -> bool:
+        """Give the worker something to do, unless it has been told that there is no more."""
+        with self._door:
+            if self._stopped:
+                return False
+            self._handed += len(entries)
+            for entry in entries:
+                self._queue.put(entry)
+        return True
 
     def _work(self) -> None:
         while True:
             entries, last = self._take()
             if entries:
-                self._do(entries)
+                self._bring_back(entries)
             if last:
                 return
 
@@ -141,19 +181,26 @@ class MicroBatcher(Generic[J, R]):
                 return entries, False
         return entries, True
 
-    def _do(self, entries: list[_Entry[J, R]]) -> None:
+    def _bring_back(self, entries: list[_Entry[J, R]]) -> None:
+        loop, (done, freed) = entries[0].future.get_loop(), self._do(entries)
+        try:
+            loop.call_soon_threadsafe(self._resolve_handed, len(entries), done, freed)
+        except RuntimeError:
+            _log.warning("answers_lost", n=len(done), reason="the event loop is closed")
+
+    def _do(self, entries: list[_Entry[J, R]]) -> "tuple[_Outcomes[R], int]":
+        """What became of each entry that somebody waits for, and how many sentences there were."""
         live = [entry for entry in entries if not entry.future.done()]  # done already: nobody waits for it any more
         outcomes: list[R | BaseException] = []
         if live:
-            waited = time.monotonic() - live[0].came_at
+            started = time.monotonic()
             outcomes = self._run_isolated([entry.job for entry in live])
-            self._observe(BatchStats(len(live), sum(entry.job.n_sentences for entry in live), waited))
+            if len(live) == 1 and live[0].job.is_brief:
+                self._brief_s = time.monotonic() - started
+            n_sentences = sum(entry.job.n_sentences for entry in live)
+            self._observe(BatchStats(len(live), n_sentences, started - live[0].came_at))
         done = [(entry.future, outcome) for entry, outcome in zip(live, outcomes, strict=True)]
-        freed = sum(entry.job.n_sentences for entry in entries)
-        try:
-            entries[0].future.get_loop().call_soon_threadsafe(self._resolve, done, freed)
-        except RuntimeError:
-            _log.warning("answers_lost", n=len(done), reason="the event loop is closed")
+        return done, sum(entry.job.n_sentences for entry in entries)
 
     def _run_isolated(self, jobs: list[J]) -> list[R | BaseException]:
         """All together; if that fails, each alone, so that a bad one fails nobody else."""
@@ -168,7 +215,11 @@ class MicroBatcher(Generic[J, R]):
                 return [error]
         return [outcome for job in jobs for outcome in self._run_isolated([job])]
 
-    def _resolve(self, done: "list[tuple[asyncio.Future[R], R | BaseException]]", freed: int) -> None:
+    def _resolve_handed(self, n_jobs: int, done: "_Outcomes[R]", freed: int) -> None:
+        self._handed -= n_jobs
+        self._resolve(done, freed)
+
+    def _resolve(self, done: "_Outcomes[R]", freed: int) -> None:
         self._queued -= freed
         for future, outcome in done:
             if future.done():
@@ -177,3 +228,7 @@ class MicroBatcher(Generic[J, R]):
                 future.set_exception(outcome)
             else:
                 future.set_result(outcome)
+
+
+def _stopping() -> NotReadyError:
+    return NotReadyError("the server is stopping: send the request again")

@@ -13,6 +13,8 @@ from app.serving.release import ServingRelease, View
 from app.serving.terms import Filter
 from model.contract.bundle import Bundle
 
+_BRIEF_K: Final = 100
+
 _NO_IDS: Final[list[list[int]]] = []
 _NO_SCORES: Final[list[list[float]]] = []
 
@@ -35,6 +37,10 @@ class Lookup:
     def most_tokens(self) -> int:
         # a token is a character at least
         return min(max(map(len, self.sentences)), self.bundle.manifest.max_tokens)
+
+    @property
+    def is_brief(self) -> bool:
+        return len(self.sentences) == 1 and self.k <= _BRIEF_K and self.wanted is None
 
 
 @dataclass(slots=True)
@@ -63,7 +69,7 @@ class Found:
 
 
 class LookupRunner:
-    """Runs lookups; called by one thread.
+    """Runs lookups; called by one thread at a time.
 
     Args:
         observe_encode: Hears how long each call of the encoder took, in seconds.

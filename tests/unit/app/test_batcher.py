@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from dataclasses import dataclass
 
 import pytest
@@ -15,6 +16,7 @@ class Job:
     name: str
     n_sentences: int = 1
     most_tokens: int = 10
+    is_brief: bool = True
 
 
 class Worker:
@@ -150,15 +152,91 @@ def test_a_bad_job_fails_alone() -> None:
     asyncio.run(scenario())
 
 
-def test_a_stopping_batcher_finishes_what_it_took() -> None:
+def test_a_stopping_batcher_finishes_what_its_worker_was_handed() -> None:
     async def scenario() -> None:
         worker = Worker()
         batcher = await blocked(worker)
-        taken = batcher.submit(Job("a"))
+        handed = batcher.submit(Job("a"))
+        await asyncio.sleep(0)
+        fresh = batcher.submit(Job("b"))
         worker.gate.set()
-        await asyncio.to_thread(batcher.stop)
-        assert await taken == "A"
-        with pytest.raises(NotReadyError):
-            batcher.submit(Job("b"))
+        batcher.stop()
+        assert await handed == "A"
+        for late in (lambda: fresh, lambda: batcher.submit(Job("c"))):
+            with pytest.raises(NotReadyError):
+                await late()
+        assert batcher.queued == 0
+
+    asyncio.run(scenario())
+
+
+PATIENCE_S = 0.2  # so that a busy machine makes no brief job slow
+
+
+class Places:
+    """Runs jobs at once and remembers which thread did which."""
+
+    def __init__(self) -> None:
+        self.on_loop: dict[str, bool] = {}
+
+    def run(self, jobs: list[Job]) -> list[str]:
+        here = threading.current_thread() is threading.main_thread()
+        self.on_loop |= {job.name: here for job in jobs}
+        if any(job.name.startswith("slow") for job in jobs):
+            time.sleep(2 * PATIENCE_S)
+        return [job.name for job in jobs]
+
+
+def where(*turns: list[Job]) -> dict[str, bool]:
+    """Whether each job was done on the event loop, of jobs that came in these turns of it."""
+
+    async def scenario() -> dict[str, bool]:
+        places = Places()
+        batcher: MicroBatcher[Job, str] = MicroBatcher(places.run, batch_tokens=1000, max_queued=100)
+        batcher.start()
+        for jobs in turns:
+            assert await asyncio.gather(*map(batcher.submit, jobs)) == [job.name for job in jobs]
+        batcher.stop()
+        return places.on_loop
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("app.encoding.batcher.ON_LOOP_S", PATIENCE_S)
+        return asyncio.run(scenario())
+
+
+def test_a_brief_job_that_comes_alone_is_done_on_the_event_loop() -> None:
+    assert where([Job("first")], [Job("second")], [Job("third")]) == {"first": False, "second": True, "third": True}
+
+
+def test_jobs_that_come_together_are_not() -> None:
+    assert where([Job("first")], [Job("a"), Job("b")]) == {"first": False, "a": False, "b": False}
+
+
+def test_what_says_that_it_may_take_long_is_not() -> None:
+    assert where([Job("first")], [Job("long", is_brief=False)], [Job("brief")])["long"] is False
+
+
+def test_brief_jobs_go_back_to_the_worker_when_they_turn_out_slow() -> None:
+    places = where([Job("first")], [Job("slow")], [Job("after")], [Job("again")])
+    assert places == {"first": False, "slow": True, "after": False, "again": True}
+
+
+def test_nothing_is_done_on_the_event_loop_while_the_worker_is_at_it() -> None:
+    async def scenario() -> None:
+        worker = Worker()
+        worker.gate.set()
+        batcher: MicroBatcher[Job, str] = MicroBatcher(worker.run, batch_tokens=1000, max_queued=100)
+        batcher.start()
+        await batcher.submit(Job("first"))  # from now on brief jobs are done on the loop
+        worker.gate.clear()
+        worker.entered.clear()
+        held = batcher.submit(Job("held", is_brief=False))
+        await asyncio.to_thread(worker.entered.wait, 5)
+        waits = batcher.submit(Job("waits"))
+        await asyncio.sleep(0.01)
+        assert not waits.done()
+        worker.gate.set()
+        assert await asyncio.gather(held, waits) == ["HELD", "WAITS"]
+        batcher.stop()
 
     asyncio.run(scenario())
