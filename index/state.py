@@ -1,5 +1,6 @@
 """What readers of a LiveIndex see: a base, the changes since, and nothing that ever changes."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +51,7 @@ class LiveState:
         delta_ids: (m,) int64 record ids of the rows added since, in order of arrival.
         delta_vectors: (m, dim) float32, theirs.
         delta_live: (m,) bool, the added rows that were neither deleted nor replaced since; None when all are.
+        coded: An index of the first of them, where there are many; the others are searched exactly.
         count: Live records.
         applied_seq: The sequence number up to which every change is in here.
     """
@@ -60,6 +62,7 @@ class LiveState:
     delta_ids: Ids
     delta_vectors: Vectors
     delta_live: RowMask | None
+    coded: FrozenIndex | None
     count: int
     applied_seq: int
 
@@ -78,11 +81,10 @@ class LiveState:
         if self.base_live is None and not len(self.delta_ids):
             return self.base.search(queries, k, allowed)
         queries = check_search(queries, k, allowed, self.base.dim)
-        of_base = self.base.search_rows(queries, k, self._base_filter(allowed))
-        if not len(self.delta_ids):
-            return of_base
-        mask = self._delta_mask(allowed)
-        return merge((of_base, search_exact(queries, self.delta_ids, self.delta_vectors, k, mask)), k)
+        parts = [self.base.search_rows(queries, k, self._base_filter(allowed))]
+        if len(self.delta_ids):
+            parts += self._search_delta(queries, k, self._delta_mask(allowed))
+        return merge(parts, k) if len(parts) > 1 else parts[0]
 
     def stats(self) -> IndexStats:
         """The counts, and what the base is."""
@@ -143,6 +145,14 @@ class LiveState:
 
     def _base_filter(self, allowed: Allowed | None) -> RowFilter | None:
         return self.base_live if allowed is None else self.base.filter_allowed(allowed, self.base_live)
+
+    def _search_delta(self, queries: Vectors, k: int, mask: RowMask | None) -> Iterator[Neighbours]:
+        n_coded = 0 if self.coded is None else len(self.coded)
+        if self.coded is not None:
+            yield self.coded.search_rows(queries, k, None if mask is None else self.coded.filter_rows(mask[:n_coded]))
+        if n_coded < len(self.delta_ids):
+            rest = None if mask is None else mask[n_coded:]
+            yield search_exact(queries, self.delta_ids[n_coded:], self.delta_vectors[n_coded:], k, rest)
 
     def _delta_mask(self, allowed: Allowed | None) -> RowMask | None:
         if allowed is None:

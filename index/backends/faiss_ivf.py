@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from index.backends.faiss_cpu import FaissIndex, load_faiss
 from index.backends.filters import Lists, RowFilter, RowMask
-from index.backends.rows import Rows
+from index.backends.rows import FrozenIndex, Rows
 from index.ranking import missing
 from index.spec import IndexSpec, choose_pq_m
 from index.types import Neighbours, Vectors
@@ -155,12 +155,23 @@ class IvfPqIndex(FaissIndex):
         is_uneven = codes.invlists.imbalance_factor() > MOST_UNEVEN * self._codes.invlists.imbalance_factor()
         return None if is_uneven else codes
 
+    def code(self, rows: Rows, before: FrozenIndex | None) -> "IvfPqIndex":
+        """See FrozenIndex."""
+        self.limit_threads()
+        if isinstance(before, IvfPqIndex):
+            codes = self.faiss.clone_index(before._codes)
+        else:
+            codes = self.faiss.clone_index(self._codes)
+            codes.reset()
+        codes.add(rows.vectors[codes.ntotal :])
+        return IvfPqIndex(rows, codes, spec=self.spec, index_recall=self.index_recall, threads=self.threads)
+
     def save_codes(self, path: Path) -> None:
         """Write the FAISS index, without the vectors."""
         self.faiss.write_index(self._codes, str(path))
 
     def _is_cheaper_exactly(self, only: RowFilter | None, wanted: int) -> bool:
-        if only is None:
+        if only is None or only.is_light:
             return len(self) <= max(EXACT_ROWS, 2 * wanted)
         return only.count <= max(FILTERED_ROWS, len(self) // FILTERED_SHARE, 2 * wanted)
 

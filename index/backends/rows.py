@@ -98,6 +98,18 @@ class FrozenIndex(IndexReader, Protocol):
         """As `search`, of arguments that were checked, among the filter's rows; None means all."""
         ...
 
+    def code(self, rows: Rows, before: "FrozenIndex | None") -> "FrozenIndex | None":
+        """Index other rows by what was learned for these.
+
+        Args:
+            rows: Their ids may be in any order, and there more than once.
+            before: What an earlier call returned for the first of them; only the others are work then.
+
+        Returns:
+            None where nothing was learned, so that they may as well be searched exactly.
+        """
+        ...
+
 
 class RowIndex(ABC):
     """What the in-memory back ends share: their rows, the checks and the mask over rows."""
@@ -126,6 +138,10 @@ class RowIndex(ABC):
         """See FrozenIndex."""
         # `make` goes along with each call: kept there, it would keep a replaced index until Python looks for cycles.
         return self._prepared.of(allowed, live, lambda new: self.filter_rows(allowed_rows(self.rows.record_ids, new)))
+
+    def code(self, rows: Rows, before: FrozenIndex | None) -> FrozenIndex | None:
+        """See FrozenIndex."""
+        return None
 
     @abstractmethod
     def search_rows(self, queries: Vectors, k: int, only: RowFilter | None) -> Neighbours:
