@@ -1,4 +1,4 @@
-"""The index that changes while it is searched: an immutable base, a small exact delta, tombstones, and compaction."""
+"""The index that changes while it is searched: an immutable base, a delta, tombstones, and compaction."""
 
 import threading
 from collections.abc import Callable
