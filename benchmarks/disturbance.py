@@ -47,12 +47,19 @@ class Searcher:
         async with connected(HOST, self._port) as connection:
             due = time.perf_counter() - self._every_s * number / self._connections  # not all at the same moment
             while not self._stopped:
-                due = max(due + self._every_s, time.perf_counter())
-                await asyncio.sleep(due - time.perf_counter())
+                await asyncio.sleep(max(0.0, due - time.perf_counter()))
                 phase, started = self._phase, time.perf_counter()
                 self._turn += 1
                 await connection.ask(self._requests[self._turn % len(self._requests)])
                 self._latencies[phase].append(time.perf_counter() - started)
+                due = self._next(due)
+
+    def _next(self, due: float) -> float:
+        """When to search again: late ones keep their beat, or one delay would have all search together ever after."""
+        if not self._every_s:
+            return due
+        missed = int(max(0.0, time.perf_counter() - due) / self._every_s)
+        return due + self._every_s * max(1, missed)
 
 
 async def write_steadily(port: int, requests: Sequence[bytes], every_s: float) -> None:
