@@ -34,7 +34,7 @@ def train_command(
         Path | None, typer.Option(help="Sentences of no group, to choose the threshold by.")
     ] = None,
     unlabelled: Annotated[
-        Path | None, typer.Option(help="Sentences without groups, learnt from with --set rdrop_unlabelled_weight=1.")
+        Path | None, typer.Option(help="Sentences without groups, learnt from with --set rdrop_unlabelled_weight=4.")
     ] = None,
     recipe: Annotated[str, typer.Option(help=f"One of {', '.join(RECIPES)}.")] = "default",
     settings: Annotated[

@@ -167,7 +167,7 @@ def _read_unlabelled(files: Files, config: Config, findings: list[str]) -> list[
     texts = [row.text for row in read_rows(files.unlabelled).rows]
     if not weighted and config.objective is not Objective.SIM_CSE:
         findings.append(
-            f"{files.unlabelled}: {len(texts)} sentences, not learnt from: --set rdrop_unlabelled_weight=1 would"
+            f"{files.unlabelled}: {len(texts)} sentences, not learnt from: --set rdrop_unlabelled_weight=4 would"
         )
         return []
     findings.append(f"{files.unlabelled}: {len(texts)} sentences to learn from")

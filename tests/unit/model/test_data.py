@@ -178,7 +178,7 @@ def test_unlabelled_sentences_are_learnt_from_only_when_asked(tmp_path: Path) ->
     assert [asked.texts()[row] for row in asked.unlabelled_rows] == ["u1", "u2"]
     idle = load_training_data(Files(path, unlabelled=more), Config(), seed=0)
     assert idle.unlabelled == []
-    assert "--set rdrop_unlabelled_weight=1 would" in "\n".join(idle.findings)
+    assert "--set rdrop_unlabelled_weight=4 would" in "\n".join(idle.findings)
     with pytest.raises(ConfigError, match="no --unlabelled FILE"):
         load_training_data(Files(path), Config(rdrop_unlabelled_weight=1), seed=0)
     with pytest.raises(DatasetError, match="holds no usable row"):
