@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-_BLOCK = 1024
+_BLOCK_FLOATS = 16_000_000
+"""Cosines held at once (64 MB; their order takes as much twice), so that memory does not grow with the rows squared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +35,15 @@ def nearest(
     k = min(k, len(stored) - (exclude is not None))
     rows = np.empty((len(queries), k), np.int64)
     scores = np.empty((len(queries), k), np.float32)
-    for start in range(0, len(queries), _BLOCK):
-        cosines = queries[start : start + _BLOCK] @ stored.T
+    step = max(1, _BLOCK_FLOATS // max(1, len(stored)))
+    for start in range(0, len(queries), step):
+        block = slice(start, start + step)
+        cosines = queries[block] @ stored.T
         if exclude is not None:
-            cosines[np.arange(len(cosines)), exclude[start : start + _BLOCK]] = -np.inf
+            cosines[np.arange(len(cosines)), exclude[block]] = -np.inf
         best = np.argpartition(-cosines, k - 1, axis=1)[:, :k]
         values = np.take_along_axis(cosines, best, axis=1)
         order = np.argsort(-values, axis=1, kind="stable")
-        rows[start : start + _BLOCK] = np.take_along_axis(best, order, axis=1)
-        scores[start : start + _BLOCK] = np.take_along_axis(values, order, axis=1)
+        rows[block] = np.take_along_axis(best, order, axis=1)
+        scores[block] = np.take_along_axis(values, order, axis=1)
     return Nearest(rows, scores)
