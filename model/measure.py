@@ -9,7 +9,7 @@ from model.contract.onnx_encoder import OnnxEncoder
 from model.data.training_data import TrainingData
 from model.evaluation.calibrate import Candidates, calibrate, find_nearest, gather_candidates, stand_ins
 from model.evaluation.decision_metrics import decision_metrics
-from model.evaluation.held_out import HeldOut, HeldOutAnswers, LabelAnswers, Measured
+from model.evaluation.held_out import HeldOut, HeldOutAnswers, LabelAnswers, Measured, best_labels
 from model.evaluation.label_metrics import LabelTruth, label_head_metrics
 from model.evaluation.label_thresholds import calibrate_labels
 from model.export.graph import to_onnx
@@ -72,7 +72,7 @@ def _measure_groups(
         decisions=tuple(decide(candidates.evidence, decision) for candidates in inside),
         strangers=tuple(decide(candidates.evidence, decision) for candidates in far_from_all),
         head_labels=head.labels if head else (),
-        head_cosines=head.cosines(valid) if head else None,
+        head_given=tuple(best_labels(head, valid)) if head else (),
     )
     metrics = HeldOut(data, has_head=head is not None).measure(valid, stored[: valid_rows[0]], head)
     metrics |= decision_metrics(inside, outside, decision)

@@ -1,10 +1,14 @@
 """What a trainer learned beside the encoder: class vectors of groups, or a weight vector and a bias for each label."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+_BLOCK_FLOATS: Final = 16_000_000
+"""Cosines held at once (64 MB)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,12 @@ class Head:
     def cosines(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n, dim) embeddings to (n, n_labels) cosines."""
         return embeddings @ self.weights.T
+
+    def cosines_of_each(self, embeddings: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+        """The rows of `cosines`, (n_labels,) each: not all at once, as that is much for many sentences and labels."""
+        step = max(1, _BLOCK_FLOATS // max(1, len(self.labels)))
+        for start in range(0, len(embeddings), step):
+            yield from self.cosines(embeddings[start : start + step])
 
     def leans(self) -> NDArray[np.float32] | None:
         """How far the training prior moved each cosine, (n_labels,) in cosine units; 0 for a share that is the mean.

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,12 +52,11 @@ def gather_candidates(
 ) -> list[Candidates]:
     """The evidence on each sentence, as serving gathers it."""
     gatherer = EvidenceGatherer(head, with_energy=True)
-    cosines = head.cosines(embeddings) if head else None
     shifts = gatherer.shifts(None, 1.0, tau=1.0)
+    cosines = head.cosines_of_each(embeddings) if head else repeat(None)
     candidates = []
-    for row, true_group in enumerate(true_groups):
+    for row, (true_group, of_head) in enumerate(zip(true_groups, cosines, strict=False)):
         groups = [stored_groups[stored] for stored in found.rows[row]]
-        of_head = None if cosines is None else cosines[row]
         evidence = gatherer.gather(of_head, groups, found.scores[row].tolist(), shifts)
         candidates.append(Candidates(true_group, evidence))
     return candidates

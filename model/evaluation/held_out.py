@@ -43,7 +43,7 @@ class HeldOutAnswers:
         embeddings: (n, dim) float32 unit rows of the training rows that are looked up and of the held-out ones.
         decisions: Of each held-out row, looked up among all the others; empty where rows have no groups.
         strangers: Of each out-of-scope sentence; where none was given, of each held-out row without its own group.
-        head_labels, head_cosines: The head's groups and (n_valid, n_labels) float32; empty and None without a head.
+        head_labels, head_given: The head's groups, and the one nearest to each held-out row; empty without a head.
         labels: Of a run with several labels a sentence.
     """
 
@@ -52,7 +52,7 @@ class HeldOutAnswers:
     decisions: tuple[Decision, ...] = ()
     strangers: tuple[Decision, ...] = ()
     head_labels: tuple[str, ...] = ()
-    head_cosines: NDArray[np.float32] | None = None
+    head_given: tuple[str, ...] = ()
     labels: LabelAnswers | None = None
 
 
@@ -137,5 +137,10 @@ class HeldOut:
 
 def head_metrics(head: Head, embeddings: NDArray[np.float32], groups: list[str]) -> dict[str, float]:
     """Accuracy and macro-F1 of the head's argmax."""
-    predicted = [head.labels[index] for index in head.cosines(embeddings).argmax(axis=1)]
+    predicted = best_labels(head, embeddings)
     return {"head_accuracy": accuracy(predicted, groups), "head_macro_f1": macro_f1(predicted, groups)}
+
+
+def best_labels(head: Head, embeddings: NDArray[np.float32]) -> list[str]:
+    """The group whose class vector is nearest to each embedding."""
+    return [head.labels[int(cosines.argmax())] for cosines in head.cosines_of_each(embeddings)]

@@ -51,10 +51,10 @@ def answer_held_out(texts: Sequence[str], groups: Sequence[str], n_train: int, s
     A sentence alone in its group has no neighbour that would be right, and is not asked.
     """
     rows = range(n_train, len(groups))
-    known = sum(groups[row] in set(seen.head_labels) for row in rows) if seen.head_labels else 0
-    if seen.head_cosines is not None and known > len(rows) / 2:
-        given = [seen.head_labels[column] for column in seen.head_cosines.argmax(axis=1)]
-        return Answered(texts, groups, seen.embeddings, rows, given, BY_HEAD)
+    labels = set(seen.head_labels)
+    known = sum(groups[row] in labels for row in rows)
+    if seen.head_given and known > len(rows) / 2:
+        return Answered(texts, groups, seen.embeddings, rows, seen.head_given, BY_HEAD)
     sizes = Counter(groups)
     asked = [row for row in rows if sizes[groups[row]] > 1]
     found = nearest(seen.embeddings[asked], seen.embeddings, 1, exclude=np.array(asked, np.int64)) if asked else None

@@ -59,5 +59,5 @@ def make_answers(data: TrainingData, rng: np.random.Generator, *, head: bool = T
         decisions=tuple(decisions),
         strangers=tuple(strangers),
         head_labels=tuple(data.labels) if head else (),
-        head_cosines=cosines if head else None,
+        head_given=tuple(data.labels[label] for label in cosines.argmax(axis=1)) if head else (),
     )

@@ -100,7 +100,8 @@ AXES = np.eye(3, dtype=np.float32)
 
 
 def seen(embeddings: np.ndarray, labels: tuple[str, ...] = (), cosines: np.ndarray | None = None) -> HeldOutAnswers:  # type: ignore[type-arg]
-    return HeldOutAnswers(monitor="", embeddings=embeddings, head_labels=labels, head_cosines=cosines)
+    given = () if cosines is None else tuple(labels[label] for label in cosines.argmax(axis=1))
+    return HeldOutAnswers(monitor="", embeddings=embeddings, head_labels=labels, head_given=given)
 
 
 def test_known_groups_are_answered_by_the_head() -> None:

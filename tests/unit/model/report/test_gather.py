@@ -10,7 +10,7 @@ from model.config import Config, Objective
 from model.contract.bundle import Head
 from model.contract.dataset import Row
 from model.contract.decision import DecisionParameters
-from model.evaluation.held_out import HeldOutAnswers, LabelAnswers, head_metrics
+from model.evaluation.held_out import HeldOutAnswers, LabelAnswers, best_labels, head_metrics
 from model.report.data import ReportData
 from model.report.gather import gather, label_figures
 from tests.fakes.finished_run import make_answers, make_data
@@ -30,7 +30,7 @@ def test_the_counts_agree_with_the_metrics_of_the_run() -> None:
     seen = make_answers(data, rng)
     head = Head(seen.head_labels, np.linalg.qr(rng.standard_normal((16, 5)))[0].T.astype(np.float32))
     valid = seen.embeddings[len(TRAIN) :]
-    seen = replace(seen, head_cosines=head.cosines(valid))
+    seen = replace(seen, head_given=tuple(best_labels(head, valid)))
     report = gathered(data, seen)
     wrong = sum(group.figures.n_true - group.figures.n_right for group in report.hard_groups)
     accuracy = head_metrics(head, valid, [group for _, group in VALID])["head_accuracy"]
