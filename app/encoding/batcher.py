@@ -9,7 +9,7 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Final, Generic, Protocol, TypeVar
@@ -22,7 +22,10 @@ _log = structlog.get_logger(__name__)
 
 
 ON_LOOP_S: Final = 0.001
-"""A job is done on the event loop if the last one of its kind took less: so long may everybody else wait for it."""
+"""A job is done on the event loop if the last one of its kind took less: about so long may all others wait for it."""
+
+MOST_KINDS: Final = 1_000
+"""Kinds of jobs whose last duration is kept."""
 
 
 class Job(Protocol):
@@ -37,8 +40,8 @@ class Job(Protocol):
         ...
 
     @property
-    def is_brief(self) -> bool:
-        """Whether it takes about as long as others that say so."""
+    def kind(self) -> Hashable | None:
+        """Jobs of a kind take about as long as each other; None says nothing about it."""
         ...
 
 
@@ -92,7 +95,7 @@ class MicroBatcher(Generic[J, R]):
         self._fresh: list[_Entry[J, R]] = []  # came in this turn of the event loop
         self._door = threading.Lock()  # nothing goes into the queue after its end
         self._handed = 0  # jobs that the worker has and has not brought back
-        self._brief_s = math.inf  # what the last brief job took that was done alone
+        self._last_s: dict[Hashable, float] = {}  # what the last job of a kind took that was done alone
         self._stopped = False
         self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
 
@@ -139,11 +142,17 @@ class MicroBatcher(Generic[J, R]):
     def _dispatch(self) -> None:
         """Do what came in one turn of the event loop, or hand it to the worker, all at once."""
         entries, self._fresh = self._fresh, []
-        if len(entries) == 1 and entries[0].job.is_brief and not self._handed and self._brief_s < ON_LOOP_S:
-            self._resolve(*self._do(entries))
+        if len(entries) == 1 and not self._handed and not self._stopped and self._is_brief(entries[0].job):
+            done, freed, stats = self._do(entries)
+            self._resolve(done, freed)
+            if stats:
+                self._observe(stats)
         elif not self._hand_over(entries):
             refused: _Outcomes[R] = [(entry.future, _stopping()) for entry in entries]
             self._resolve(refused, sum(entry.job.n_sentences for entry in entries))
+
+    def _is_brief(self, job: J) -> bool:
+        return job.kind is not None and self._last_s.get(job.kind, math.inf) < ON_LOOP_S
 
     def _hand_over(self, entries: list[_Entry[J, R]]) -> bool:
         """Give the worker something to do, unless it has been told that there is no more."""
@@ -182,25 +191,33 @@ class MicroBatcher(Generic[J, R]):
         return entries, True
 
     def _bring_back(self, entries: list[_Entry[J, R]]) -> None:
-        loop, (done, freed) = entries[0].future.get_loop(), self._do(entries)
+        loop, (done, freed, stats) = entries[0].future.get_loop(), self._do(entries)
         try:
             loop.call_soon_threadsafe(self._resolve_handed, len(entries), done, freed)
         except RuntimeError:
             _log.warning("answers_lost", n=len(done), reason="the event loop is closed")
+        if stats:
+            self._observe(stats)
 
-    def _do(self, entries: list[_Entry[J, R]]) -> "tuple[_Outcomes[R], int]":
-        """What became of each entry that somebody waits for, and how many sentences there were."""
+    def _do(self, entries: list[_Entry[J, R]]) -> "tuple[_Outcomes[R], int, BatchStats | None]":
+        """What became of each entry that somebody waits for, how many sentences there were, and how it went."""
         live = [entry for entry in entries if not entry.future.done()]  # done already: nobody waits for it any more
-        outcomes: list[R | BaseException] = []
-        if live:
-            started = time.monotonic()
-            outcomes = self._run_isolated([entry.job for entry in live])
-            if len(live) == 1 and live[0].job.is_brief:
-                self._brief_s = time.monotonic() - started
-            n_sentences = sum(entry.job.n_sentences for entry in live)
-            self._observe(BatchStats(len(live), n_sentences, started - live[0].came_at))
+        freed = sum(entry.job.n_sentences for entry in entries)
+        if not live:
+            return [], freed, None
+        started = time.monotonic()
+        outcomes = self._run_isolated([entry.job for entry in live])
+        if len(live) == 1:
+            self._remember(live[0].job.kind, time.monotonic() - started)
         done = [(entry.future, outcome) for entry, outcome in zip(live, outcomes, strict=True)]
-        return done, sum(entry.job.n_sentences for entry in entries)
+        n_sentences = sum(entry.job.n_sentences for entry in live)
+        return done, freed, BatchStats(len(live), n_sentences, started - live[0].came_at)
+
+    def _remember(self, kind: Hashable | None, took_s: float) -> None:
+        if kind is not None:
+            if len(self._last_s) >= MOST_KINDS:
+                self._last_s.clear()
+            self._last_s[kind] = took_s
 
     def _run_isolated(self, jobs: list[J]) -> list[R | BaseException]:
         """All together; if that fails, each alone, so that a bad one fails nobody else."""

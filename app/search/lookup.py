@@ -1,4 +1,4 @@
-"""What the worker does with a batch: text to tokens to embeddings to neighbours, for many requests at once."""
+"""What the micro-batcher does with a batch: text to tokens to embeddings to neighbours, for many requests at once."""
 
 import time
 from collections.abc import Callable, Hashable, Sequence
@@ -13,7 +13,9 @@ from app.serving.release import ServingRelease, View
 from app.serving.terms import Filter
 from model.contract.bundle import Bundle
 
-_BRIEF_K: Final = 100
+_SHORT_K: Final = 20
+_SHORT_TOKENS: Final = 64
+"""Single questions up to these take about as long as each other."""
 
 _NO_IDS: Final[list[list[int]]] = []
 _NO_SCORES: Final[list[list[float]]] = []
@@ -39,8 +41,10 @@ class Lookup:
         return min(max(map(len, self.sentences)), self.bundle.manifest.max_tokens)
 
     @property
-    def is_brief(self) -> bool:
-        return len(self.sentences) == 1 and self.k <= _BRIEF_K and self.wanted is None
+    def kind(self) -> Hashable | None:
+        if len(self.sentences) > 1 or self.wanted is not None or self.k > _SHORT_K or self.most_tokens > _SHORT_TOKENS:
+            return None
+        return id(self.bundle), id(self.release)
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Neighbours, decisions and similarity. No SQL on this path; the worker's one hop does the work."""
+"""Neighbours, decisions and similarity. No SQL on this path; the micro-batcher does the work."""
 
 import asyncio
 import difflib

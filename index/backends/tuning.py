@@ -71,7 +71,7 @@ def tune(index: IvfPqIndex, trial: Trial, target: float) -> IndexSpec:
     recalls_of = cache(lambda nprobe: _recalls(index, trial, nprobe))
     # With the most candidates, more lists never find less but for chance; fewer than these never suffice.
     first = bisect_left(nprobes, True, key=lambda nprobe: recalls_of(nprobe)[-1] >= wanted)
-    best, least = (nprobes[-1], RERANKS[-1]), math.inf
+    best, least = (0, 0), math.inf
     for nprobe in nprobes[first:]:
         if _cost_ns(index, nprobe, RERANKS[0]) >= least:
             break
@@ -79,6 +79,9 @@ def tune(index: IvfPqIndex, trial: Trial, target: float) -> IndexSpec:
         rerank = next(enough, None)
         if rerank is not None and _cost_ns(index, nprobe, rerank) < least:
             best, least = (nprobe, rerank), _cost_ns(index, nprobe, rerank)
+    if least == math.inf:
+        coarse = [nprobe for nprobe in nprobes if nprobe & (nprobe - 1) == 0]
+        best = max(coarse, key=lambda nprobe: (recalls_of(nprobe)[-1], -nprobe)), RERANKS[-1]
     return replace(index.spec, nprobe=best[0], rerank=best[1])
 
 

@@ -16,7 +16,7 @@ class Job:
     name: str
     n_sentences: int = 1
     most_tokens: int = 10
-    is_brief: bool = True
+    kind: str | None = "brief"
 
 
 class Worker:
@@ -213,7 +213,7 @@ def test_jobs_that_come_together_are_not() -> None:
 
 
 def test_what_says_that_it_may_take_long_is_not() -> None:
-    assert where([Job("first")], [Job("long", is_brief=False)], [Job("brief")])["long"] is False
+    assert where([Job("first")], [Job("long", kind=None)], [Job("brief")])["long"] is False
 
 
 def test_brief_jobs_go_back_to_the_worker_when_they_turn_out_slow() -> None:
@@ -221,7 +221,31 @@ def test_brief_jobs_go_back_to_the_worker_when_they_turn_out_slow() -> None:
     assert places == {"first": False, "slow": True, "after": False, "again": True}
 
 
-def test_nothing_is_done_on_the_event_loop_while_the_worker_is_at_it() -> None:
+def test_kinds_of_jobs_are_told_apart() -> None:
+    turns = [[Job(f"{name}{number}", kind=name)] for number in range(3) for name in ("slow", "fast")]
+    places = where(*turns)
+    assert [places[f"slow{number}"] for number in range(3)] == [False] * 3
+    assert [places[f"fast{number}"] for number in range(3)] == [False, True, True]
+
+
+def test_a_stopped_batcher_does_nothing_on_the_event_loop_either() -> None:
+    async def scenario() -> None:
+        places = Places()
+        batcher: MicroBatcher[Job, str] = MicroBatcher(places.run, batch_tokens=1000, max_queued=100)
+        batcher.start()
+        await batcher.submit(Job("first"))
+        fresh = batcher.submit(Job("fresh"))
+        batcher.stop()
+        with pytest.raises(NotReadyError):
+            await fresh
+        assert list(places.on_loop) == ["first"]
+
+    asyncio.run(scenario())
+
+
+def test_nothing_is_done_on_the_event_loop_while_the_worker_is_at_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.encoding.batcher.ON_LOOP_S", PATIENCE_S)
+
     async def scenario() -> None:
         worker = Worker()
         worker.gate.set()
@@ -230,7 +254,7 @@ def test_nothing_is_done_on_the_event_loop_while_the_worker_is_at_it() -> None:
         await batcher.submit(Job("first"))  # from now on brief jobs are done on the loop
         worker.gate.clear()
         worker.entered.clear()
-        held = batcher.submit(Job("held", is_brief=False))
+        held = batcher.submit(Job("held", kind=None))
         await asyncio.to_thread(worker.entered.wait, 5)
         waits = batcher.submit(Job("waits"))
         await asyncio.sleep(0.01)
