@@ -8,14 +8,15 @@ from numpy.typing import NDArray
 
 from index.backends.filters import RowFilter
 from index.backends.rows import FrozenIndex, Rows
+from index.backends.tuning import code_rows
 from index.state import LiveState
 from index.types import Ids, Vectors
 
 FIRST_CAPACITY: Final = 256
 """Rows the delta's buffer starts with; it doubles when full."""
 
-EXACT_ROWS: Final = 2_048
-"""Rows of the delta that are searched exactly, at most, where the base has learned codes: of 256 numbers, 0.1 ms."""
+MOST_EXACT: Final = 2_048
+"""Rows of the delta that are searched exactly, at most, where the base's codes fit them: of 256 numbers, 0.1 ms."""
 
 
 class Overlay:
@@ -32,6 +33,7 @@ class Overlay:
     def __init__(self, base: FrozenIndex, applied_seq: int) -> None:
         self._ids = np.empty(0, dtype=np.int64)
         self._vectors = np.empty((0, base.dim), dtype=np.float32)
+        self._misfit = 0  # up to so many rows the base's codes are known not to fit those of the delta
         self._delta_row: dict[int, int] = {}  # live records of the delta: record id -> row in it
         self.state = LiveState(
             base=base,
@@ -41,6 +43,7 @@ class Overlay:
             delta_vectors=self._vectors,
             delta_live=None,
             coded=None,
+            coded_live=None,
             count=len(base),
             applied_seq=applied_seq,
         )
@@ -61,7 +64,9 @@ class Overlay:
         record_ids, vectors = record_ids[changed], vectors[changed]
         self._kill(np.concatenate([record_ids, deleted_ids]))
         self._append(record_ids, vectors)
-        self.state = replace(self.state, applied_seq=max(self.state.applied_seq, seq))
+        self.state = replace(
+            self.state, applied_seq=max(self.state.applied_seq, seq), coded_live=self._filter_coded(self.state)
+        )
         return self.state
 
     def find(self, record_ids: Ids) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -141,11 +146,18 @@ class Overlay:
         """The index of the first rows of the delta, with more of them where too many are left."""
         coded = self.state.coded
         n_coded = 0 if coded is None else len(coded)
-        if end - n_coded > EXACT_ROWS:
+        if end - n_coded > MOST_EXACT and end > self._misfit:
             n_coded = end
         elif coded is None or np.may_share_memory(coded.rows.vectors, self._vectors):
             return coded  # else the buffer has grown: the old one is let go of
-        return self.state.base.code(Rows(self._ids[:n_coded], self._vectors[:n_coded]), coded)
+        coded = code_rows(self.state.base, Rows(self._ids[:n_coded], self._vectors[:n_coded]), coded)
+        self._misfit = 2 * end if coded is None else 0
+        return coded
+
+    def _filter_coded(self, state: LiveState) -> RowFilter | None:
+        if state.coded is None or state.delta_live is None:
+            return None
+        return state.coded.filter_rows(state.delta_live[: len(state.coded)])
 
     def _grow(self, needed: int) -> None:
         # New buffers, not resized ones: states handed out still show the old ones.

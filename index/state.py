@@ -52,6 +52,7 @@ class LiveState:
         delta_vectors: (m, dim) float32, theirs.
         delta_live: (m,) bool, the added rows that were neither deleted nor replaced since; None when all are.
         coded: An index of the first of them, where there are many; the others are searched exactly.
+        coded_live: Those of its rows that are live; None when all are.
         count: Live records.
         applied_seq: The sequence number up to which every change is in here.
     """
@@ -63,6 +64,7 @@ class LiveState:
     delta_vectors: Vectors
     delta_live: RowMask | None
     coded: FrozenIndex | None
+    coded_live: RowFilter | None
     count: int
     applied_seq: int
 
@@ -83,7 +85,7 @@ class LiveState:
         queries = check_search(queries, k, allowed, self.base.dim)
         parts = [self.base.search_rows(queries, k, self._base_filter(allowed))]
         if len(self.delta_ids):
-            parts += self._search_delta(queries, k, self._delta_mask(allowed))
+            parts += self._search_delta(queries, k, allowed)
         return merge(parts, k) if len(parts) > 1 else parts[0]
 
     def stats(self) -> IndexStats:
@@ -146,10 +148,12 @@ class LiveState:
     def _base_filter(self, allowed: Allowed | None) -> RowFilter | None:
         return self.base_live if allowed is None else self.base.filter_allowed(allowed, self.base_live)
 
-    def _search_delta(self, queries: Vectors, k: int, mask: RowMask | None) -> Iterator[Neighbours]:
-        n_coded = 0 if self.coded is None else len(self.coded)
+    def _search_delta(self, queries: Vectors, k: int, allowed: Allowed | None) -> Iterator[Neighbours]:
+        mask, n_coded = self._delta_mask(allowed), 0
         if self.coded is not None:
-            yield self.coded.search_rows(queries, k, None if mask is None else self.coded.filter_rows(mask[:n_coded]))
+            n_coded = len(self.coded)
+            only = self.coded_live if allowed is None or mask is None else self.coded.filter_rows(mask[:n_coded])
+            yield self.coded.search_rows(queries, k, only)
         if n_coded < len(self.delta_ids):
             rest = None if mask is None else mask[n_coded:]
             yield search_exact(queries, self.delta_ids[n_coded:], self.delta_vectors[n_coded:], k, rest)

@@ -60,7 +60,7 @@ class IvfPqIndex(FaissIndex):
     many threads.
 
     Args:
-        rows: The rows, at least MIN_IVF_ROWS.
+        rows: The rows.
         codes: Their FAISS index, trained, row r added as r-th.
         spec: nlist, nprobe and rerank, all chosen.
         index_recall: As measured.
@@ -163,8 +163,9 @@ class IvfPqIndex(FaissIndex):
         else:
             codes = self.faiss.clone_index(self._codes)
             codes.reset()
+            codes = self.faiss.clone_index(codes)  # what was reset keeps the room of its ids
         codes.add(rows.vectors[codes.ntotal :])
-        return IvfPqIndex(rows, codes, spec=self.spec, index_recall=self.index_recall, threads=self.threads)
+        return IvfPqIndex(rows, codes, spec=self.spec, index_recall=math.nan, threads=self.threads)
 
     def save_codes(self, path: Path) -> None:
         """Write the FAISS index, without the vectors."""

@@ -15,10 +15,10 @@ from index.types import Allowed, Ids, Neighbours, Vectors
 
 
 class Rows:
-    """Vectors with their record ids, ids ascending. Nothing changes them: any number of threads may read.
+    """Vectors with their record ids. Nothing changes them: any number of threads may read.
 
     Attributes:
-        record_ids: (n,) int64, strictly ascending.
+        record_ids: (n,) int64, strictly ascending; of coded changes in any order, so that `find` is not for them.
         vectors: (n, dim) float32, unit rows; may be memory-mapped.
     """
 
@@ -106,7 +106,7 @@ class FrozenIndex(IndexReader, Protocol):
             before: What an earlier call returned for the first of them; only the others are work then.
 
         Returns:
-            None where nothing was learned, so that they may as well be searched exactly.
+            With the parameters of these rows, and a recall that nobody has measured; None where nothing was learned.
         """
         ...
 

@@ -11,12 +11,20 @@ from numpy.typing import NDArray
 
 from index.backends.exact import TIE, search_exact
 from index.backends.faiss_ivf import TUNED_K, IvfPqIndex
-from index.backends.rows import Rows
+from index.backends.rows import FrozenIndex, Rows
 from index.spec import IndexSpec, choose_pq_m
 from index.types import Vectors
 
 RERANKS: Final = (3, 4, 6, 8, 12, 16, 24, 40)
 """Candidates for each neighbour wanted that are tried, in this order."""
+
+CODING_SAMPLE: Final = 64
+"""Queries that judge codes of rows that they were not learned from."""
+
+CODING_EFFORTS: Final = ((2, 1), (2, 4), (4, 8), (64, 8))
+"""How many times the lists and the candidates of the base are tried for them. Lists of few rows cost little, and those
+that hold the neighbours are more, where a query lies elsewhere than the rows.
+"""
 
 SAMPLE: Final = 400
 """Queries that tune, and as many others that measure what was reached."""
@@ -83,6 +91,31 @@ def tune(index: IvfPqIndex, trial: Trial, target: float) -> IndexSpec:
         coarse = [nprobe for nprobe in nprobes if nprobe & (nprobe - 1) == 0]
         best = max(coarse, key=lambda nprobe: (recalls_of(nprobe)[-1], -nprobe)), RERANKS[-1]
     return replace(index.spec, nprobe=best[0], rerank=best[1])
+
+
+def code_rows(base: FrozenIndex, rows: Rows, before: FrozenIndex | None) -> FrozenIndex | None:
+    """Index other rows by what was learned for the base's, with as much effort as its target takes.
+
+    Args:
+        base: Whose lists and codes are taken.
+        rows: Their ids may be in any order, and there more than once.
+        before: What an earlier call returned for the first of them; only the others are coded then.
+
+    Returns:
+        None where nothing was learned, or where it does not fit these rows: they are to be searched exactly.
+    """
+    coded = base.code(rows, before)
+    if not isinstance(coded, IvfPqIndex):
+        return None
+    own_rows = np.random.default_rng(len(rows)).permutation(len(rows))[:CODING_SAMPLE]
+    trial = Trial(rows=rows, queries=_moved(rows.vectors, own_rows, np.random.default_rng(0)), own_rows=own_rows)
+    for lists, candidates in CODING_EFFORTS:
+        nprobe = min(base.spec.nlist, lists * base.spec.nprobe)
+        coded.spec = replace(base.spec, nprobe=nprobe, rerank=candidates * base.spec.rerank)
+        coded.index_recall = measure_recall(coded, trial)
+        if coded.index_recall >= base.spec.target_recall - MARGIN:
+            return coded
+    return None
 
 
 def measure_recall(index: IvfPqIndex, trial: Trial) -> float:

@@ -94,6 +94,17 @@ def test_index_recall_is_what_other_queries_get() -> None:
     assert 1 <= index.spec.nprobe <= index.spec.nlist == 128
 
 
+def test_a_target_out_of_reach_is_not_paid_for() -> None:
+    random = np.random.default_rng(0)
+    vectors = random.standard_normal((8, 32))[random.integers(0, 8, 8_000)] + 0.02 * random.standard_normal((8_000, 32))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    index = build(np.arange(8_000), vectors, replace(IVF, target_recall=1.0))
+    everything = build(np.arange(8_000), vectors, replace(IVF, target_recall=1.0, nprobe=index.spec.nlist, rerank=40))
+    assert everything.index_recall < 1  # codes cannot tell such vectors apart
+    assert index.index_recall >= everything.index_recall - 0.01
+    assert index.spec.nprobe < index.spec.nlist
+
+
 def test_a_higher_target_is_reached_by_more_work() -> None:
     vectors = make_vectors(6_000, 32)
     ids = np.arange(6_000)
