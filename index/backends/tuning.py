@@ -96,6 +96,8 @@ def tune(index: IvfPqIndex, trial: Trial, target: float) -> IndexSpec:
 def code_rows(base: FrozenIndex, rows: Rows, before: FrozenIndex | None) -> FrozenIndex | None:
     """Index other rows by what was learned for the base's, with as much effort as its target takes.
 
+    How much that is, is measured anew whenever their number has doubled: a power of two lies between.
+
     Args:
         base: Whose lists and codes are taken.
         rows: Their ids may be in any order, and there more than once.
@@ -107,6 +109,9 @@ def code_rows(base: FrozenIndex, rows: Rows, before: FrozenIndex | None) -> Froz
     coded = base.code(rows, before)
     if not isinstance(coded, IvfPqIndex):
         return None
+    if before is not None and len(before).bit_length() == len(rows).bit_length():
+        coded.spec, coded.index_recall = before.spec, before.index_recall
+        return coded
     own_rows = np.random.default_rng(len(rows)).permutation(len(rows))[:CODING_SAMPLE]
     trial = Trial(rows=rows, queries=_moved(rows.vectors, own_rows, np.random.default_rng(0)), own_rows=own_rows)
     for lists, candidates in CODING_EFFORTS:
