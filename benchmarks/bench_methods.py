@@ -9,13 +9,12 @@ a share of n held-out sentences, sqrt(p (1 - p) / n), is the floor to read it wi
 import argparse
 import json
 import os
-import subprocess
-import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import mean, stdev
 
+from benchmarks.bench_train import run
 from benchmarks.data import data_folder
 from benchmarks.method_questions import QUESTIONS, Question
 
@@ -28,20 +27,12 @@ def train(question: Question, variant: str, seed: int, folder: Path) -> dict[str
         work = Path(name)
         files = question.files(data, work, variant)
         options = [part for setting in settings for part in ("--set", setting)]
-        samesay("train", *files, "--out", work / "run", "--recipe", question.recipe, "--seed", str(seed), *options)
+        run("train", *files, "--out", work / "run", "--recipe", question.recipe, "--seed", str(seed), *options)
         metrics: dict[str, float] = json.loads((work / "run/result.json").read_text())
         if question.measured_on:
-            printed = samesay("evaluate", work / "run/bundle", data / question.measured_on, "--json")
+            printed = run("evaluate", work / "run/bundle", data / question.measured_on, "--json")
             metrics |= json.loads(printed.splitlines()[-1])
     return metrics
-
-
-def samesay(*arguments: str | Path) -> str:
-    """What the command prints."""
-    command = [sys.executable, "-m", "model", *map(str, arguments)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment)
-    return done.stdout.decode()
 
 
 def answer(question: Question, folder: Path, n_seeds: int, jobs: int) -> None:
@@ -69,6 +60,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
     folder = data_folder()
+    os.environ["OMP_NUM_THREADS"] = "1"  # of every run
     for question in QUESTIONS:
         if options.only is None or question.name in options.only:
             answer(question, folder, options.seeds, options.jobs)

@@ -75,8 +75,9 @@ def _measure_groups(
         head_given=tuple(best_labels(head, valid)) if head else (),
     )
     metrics = HeldOut(data, has_head=head is not None).measure(valid, stored[: valid_rows[0]], head)
-    metrics |= decision_metrics(inside, outside, decision)
-    metrics["ece"] = decision_metrics(inside, far_from_all, decision)["ece"]
+    of_decisions = decision_metrics(inside, far_from_all, decision)
+    told = of_decisions.keys() if outside else ("in_scope_accuracy", "ece")  # stand-ins are no strangers
+    metrics |= {name: of_decisions[name] for name in told}
     return Measured(decision, metrics, answers)
 
 

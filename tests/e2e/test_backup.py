@@ -128,6 +128,7 @@ def test_a_snapshot_that_knows_of_later_changes_than_the_backup_is_never_believe
     with running(make_settings(data)) as service:
         monkeypatch.setattr(follower, "apply_changes", one_by_one)
         service.client.post("/v1/collections", json={"name": "faq", "encoder": "tiny"}).raise_for_status()
+        wait_for(lambda: service.container.serving.find("faq"))  # loading applies what is there without asking
         service.client.put(f"{PLACE}/records/a?wait=visible", json={"text": "alpha first"}).raise_for_status()
         service.client.put(f"{PLACE}/records/a", json={"text": "alpha second"}).raise_for_status()
         service.client.put(f"{PLACE}/records/b", json={"text": "beta"}).raise_for_status()

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from index import live as live_module
 from index.backends.faiss_ivf import IvfPqIndex
 from index.errors import InvalidIdError, InvalidVectorError, WrongDimError
 from index.factory import build
-from index.live import COMPACT_ROWS, LiveIndex, is_worth_compacting
+from index.live import LiveIndex
 from index.snapshot import (
     Snapshot,
     latest_snapshot,
@@ -96,10 +95,6 @@ def check_whole(index: LiveIndex, model: Model) -> None:
     asked = np.array(sorted(model.records, reverse=True), np.int64)
     held = index.state.vectors_of(asked)
     assert all((vector == model.records[i]).all() for i, vector in zip(asked.tolist(), held, strict=True))
-
-
-def wants_compaction(index: LiveIndex) -> bool:
-    return is_worth_compacting(index.state.changes, len(index.state.base))
 
 
 def save(index: LiveIndex, parent: Path) -> Path:
@@ -322,51 +317,6 @@ def test_what_the_caller_does_to_its_arrays_afterwards_does_not_matter() -> None
     ids += 10
     vectors[:] = vectors[::-1].copy()
     assert index.search(kept, 1).record_ids.tolist() == [[0], [1], [2]]
-
-
-def test_compaction_is_due_when_changes_pass_the_limit() -> None:
-    vectors = make_vectors(COMPACT_ROWS + 2)
-    index = LiveIndex.empty(DIM)
-    index.upsert(np.arange(COMPACT_ROWS), vectors[:COMPACT_ROWS], 1)
-    assert not wants_compaction(index)
-    index.upsert([COMPACT_ROWS], vectors[-1:], 2)
-    assert wants_compaction(index)
-    index.compact()
-    assert not wants_compaction(index)
-    assert index.stats().delta == index.stats().tombstones == 0
-    index.delete(np.arange(COMPACT_ROWS), 3)
-    assert not wants_compaction(index)
-    index.delete([COMPACT_ROWS], 4)
-    assert (wants_compaction(index), len(index)) == (True, 0)
-
-
-def test_compaction_of_a_large_index_is_due_at_a_tenth_of_it() -> None:
-    vectors = make_vectors(60_000)
-    index = LiveIndex(build(np.arange(60_000), vectors, IndexSpec(kind=IndexKind.EXACT)))
-    index.upsert(np.arange(3_000), vectors[3_000:6_000], 1)  # each is one dead row of the base and one of the delta
-    assert (index.stats().delta, index.stats().tombstones, wants_compaction(index)) == (3_000, 3_000, False)
-    index.delete([59_999], 2)
-    assert wants_compaction(index)
-
-
-def test_a_compaction_that_fails_leaves_everything_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    vectors = make_vectors(20)
-    index = LiveIndex.empty(DIM)
-    index.upsert(np.arange(10), vectors[:10], 1)
-
-    def fails(*_args: object, **_options: object) -> None:
-        index.upsert([15], vectors[15:16], 2)
-        raise MemoryError("no memory for the new base")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(live_module, "build", fails)
-        with pytest.raises(MemoryError):
-            index.compact()
-    index.delete([3], 3)
-    assert (len(index), index.applied_seq, index.stats().base) == (10, 3, 0)
-    index.compact()
-    assert (len(index), index.stats().base, index.stats().delta) == (10, 10, 0)
-    assert index.search(vectors[15:16], 1).record_ids.tolist() == [[15]]
 
 
 def test_a_snapshot_is_of_the_base_and_writes_meanwhile_come_after_it(tmp_path: Path) -> None:
