@@ -6,7 +6,7 @@ is imported by the functions that need it: `samesay --help` must not wait for it
 
 import typer
 
-from app.commands import asking, collections, database, demo, document, encoders, importing, serving, training
+from app.commands import asking, collections, database, demo, document, encoders, importing, serving, training, working
 
 app = typer.Typer(
     name="samesay",
@@ -19,6 +19,7 @@ app.command("demo")(demo.demo)
 app.command("serve")(serving.serve)
 app.add_typer(encoders.app, name="encoders")
 app.add_typer(collections.app, name="collections")
+app.command("worker")(working.worker)
 app.command("import")(importing.import_file)
 app.command("search")(asking.search)
 app.command("classify")(asking.classify)

@@ -1,20 +1,26 @@
 """All the wiring: from settings to services that are ready to run."""
 
+import os
+import sys
 from dataclasses import dataclass
+from functools import partial
 
-from app import migrating
+from app.bulk.service import BulkService
 from app.collection.service import CollectionService
 from app.cursors import Cursors
-from app.data_folder import DataFolder, make_folder
+from app.data_folder import DataFolder
+from app.databases import open_database
 from app.db import Database
-from app.db_postgres import PostgresDatabase
-from app.db_sqlite import SqliteDatabase
 from app.encoder.service import EncoderService
 from app.encoder.store import EncoderStore
 from app.encoding.batcher import MicroBatcher
 from app.group.service import GroupService
 from app.health.service import HealthService
 from app.idempotency.attempts import Attempts
+from app.job.dispatcher import Dispatcher
+from app.job.processes import WorkerProcesses
+from app.job.service import JobService
+from app.job.tables import JobType
 from app.observability import Metrics
 from app.record.erasing import RecordEraser
 from app.record.service import RecordService
@@ -25,6 +31,7 @@ from app.secrets_table import CURSOR_KEY, DATABASE_ID, get_secret
 from app.services import Services
 from app.serving.housekeeper import Housekeeper
 from app.serving.loading import Loader
+from app.serving.orders import Orders
 from app.serving.serving import Serving
 from app.settings import Settings
 from model.contract.runtime import check_runtimes
@@ -39,6 +46,7 @@ class Container:
     database: Database
     serving: Serving
     batcher: MicroBatcher[Lookup, Found]
+    dispatcher: Dispatcher
     metrics: Metrics
     services: Services
 
@@ -46,39 +54,15 @@ class Container:
         """Begin to load, to follow and to answer."""
         self.batcher.start()
         self.serving.start()
+        self.dispatcher.start()
 
     def stop(self) -> None:
         """Finish what is running, save what is not saved, let go of the folder."""
+        self.dispatcher.stop()
         self.batcher.stop()
         self.serving.stop()
         self.database.close()
         self.folder.__exit__(None, None, None)
-
-
-def open_database(settings: Settings) -> Database:
-    """The database that the settings name, at this version's schema.
-
-    SQLite is migrated here; PostgreSQL only by `samesay db upgrade`, since several servers may share it.
-
-    Raises:
-        StartupError: It cannot be opened, or has another schema.
-    """
-    database = connect_database(settings)
-    try:
-        (migrating.upgrade if settings.database_url is None else migrating.check)(database.engine)
-    except BaseException:
-        database.close()
-        raise
-    return database
-
-
-def connect_database(settings: Settings) -> Database:
-    """The database that the settings name, at whatever schema it is."""
-    if settings.database_url is not None:
-        url = settings.database_url.get_secret_value()
-        return PostgresDatabase(url, max_queued=settings.max_queued_writes)
-    make_folder(settings.data)
-    return SqliteDatabase(settings.data / "samesay.db", max_queued=settings.max_queued_writes)
 
 
 def open_encoders(settings: Settings, database: Database) -> EncoderService:
@@ -94,7 +78,7 @@ def build(settings: Settings) -> Container:
         StartupError: The folder is taken, or the database cannot be used.
     """
     check_runtimes()
-    folder = DataFolder(settings.data).__enter__()
+    folder = DataFolder(settings.data, is_shared=settings.database_url is not None).__enter__()
     try:
         database = open_database(settings)
         try:
@@ -114,12 +98,15 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
     store = EncoderStore(settings.data / "encoders")
     encoders = EncoderService(database, store)
     attempts = Attempts()
+    orders, is_shared = Orders(database), settings.database_url is not None
     serving = Serving(
         database,
         Loader(database, store, settings.data),
-        Housekeeper(settings.data),
+        Housekeeper(settings.data, partial(orders.order, JobType.COMPACTION), is_shared=is_shared),
+        orders=orders,
         poll_s=settings.poll_s,
         wait_visible_s=settings.wait_visible_s,
+        is_shared=is_shared,
         observe_lag=metrics.followed,
     )
     metrics.watch(serving)
@@ -128,6 +115,9 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
         batch_tokens=settings.batch_tokens,
         max_queued=settings.max_queued_sentences,
         observe=metrics.batched,
+    )
+    dispatcher = Dispatcher(
+        database, settings.jobs, worker_processes(settings), serving.visible_seq, is_alone=not is_shared
     )
     services = Services(
         encoders=encoders,
@@ -142,8 +132,11 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
             serving,
             metrics,
             settings,
-            {"database writer": database, "follower": serving, "micro-batcher": batcher},
+            {"database writer": database, "follower": serving, "micro-batcher": batcher, "dispatcher": dispatcher},
         ),
+        jobs=JobService(database, cursors),
+        orders=orders,
+        bulk=BulkService(database, attempts, settings.jobs, settings.max_unfinished_jobs, dispatcher.wake),
     )
     return Container(
         settings=settings,
@@ -151,6 +144,21 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
         database=database,
         serving=serving,
         batcher=batcher,
+        dispatcher=dispatcher,
         metrics=metrics,
         services=services,
     )
+
+
+def worker_processes(settings: Settings) -> WorkerProcesses | None:
+    """What starts the workers of a server; None where all of them are apart."""
+    if settings.workers == 0:
+        return None
+    given = {"DATA": str(settings.data.absolute()), "LOG_LEVEL": settings.log_level}
+    if settings.database_url is not None:
+        given["DATABASE_URL"] = settings.database_url.get_secret_value()
+    limits = ("max_unpacked_bytes", "max_queued_writes")
+    given |= {name.upper(): str(getattr(settings, name)) for name in limits}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SAMESAY_")}
+    environment |= {f"SAMESAY_{name}": value for name, value in given.items()}
+    return WorkerProcesses([sys.executable, "-m", "app", "worker", "--embedded"], environment, settings.workers)

@@ -1,4 +1,4 @@
-"""The data folder: held by one server at a time, and of one database."""
+"""The data folder: held by one server at a time, or by all those of one PostgreSQL database."""
 
 import fcntl
 import os
@@ -20,10 +20,12 @@ class DataFolder:
 
     Args:
         path: The folder; made where it is missing.
+        is_shared: Whether other servers may hold it too, all of them shared.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, is_shared: bool = False) -> None:
         self.path = path
+        self._kind = fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX
         self._lock = path / "lock"
         self._descriptor: int | None = None
 
@@ -37,7 +39,7 @@ class DataFolder:
         make_folder(self.path)
         descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, self._kind | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.read(descriptor, 200).decode(errors="replace").strip() or "an unknown process"
             os.close(descriptor)

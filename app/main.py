@@ -9,12 +9,14 @@ from typing import Any
 from fastapi import FastAPI
 
 from app import http_errors, openapi
+from app.bulk.endpoints import router as bulk
 from app.collection.endpoints import router as collections
 from app.container import Container
 from app.encoder.endpoints import router as encoders
 from app.group.endpoints import router as groups
 from app.health.endpoints import router as health
 from app.hot_routes import HotRoutes
+from app.job.endpoints import router as jobs
 from app.middleware import ServiceMiddleware
 from app.record.endpoints import put_record
 from app.record.endpoints import router as records
@@ -44,6 +46,7 @@ def create_app(container: Container) -> FastAPI:
         api_key=key.get_secret_value() if key else None,
         max_body_bytes=container.settings.max_body_bytes,
         max_bodies_bytes=container.settings.max_bodies_bytes,
+        max_upload_bytes=container.settings.max_upload_bytes,
     )
     return app
 
@@ -64,6 +67,8 @@ def bare_app(lifespan: Any = None) -> FastAPI:
         records,
         groups,
         releases,
+        bulk,
+        jobs,
         collections,
         encoders,
         health,

@@ -1,6 +1,7 @@
 """What happens around every request, in one plain ASGI middleware: id, key, size, errors of last resort, metrics."""
 
 import hmac
+import re
 import time
 from collections.abc import Iterable
 from typing import Final
@@ -20,6 +21,8 @@ OPEN_PATHS: Final = frozenset({"/livez", "/readyz", "/openapi.json", "/docs"})
 ROUTE: Final = "samesay.route"
 """Key of the route's pattern in the ASGI scope, where it is not FastAPI that found the route."""
 
+_UPLOAD: Final = re.compile(r"/v1/collections/[^/:]+/imports")
+
 _log = structlog.get_logger(__name__)
 
 
@@ -32,15 +35,24 @@ class ServiceMiddleware:
         api_key: Required at every path but OPEN_PATHS; None opens all.
         max_body_bytes: Larger bodies are refused, however they come.
         max_bodies_bytes: What all bodies may take together; more is refused until some are done.
+        max_upload_bytes: The same as `max_body_bytes` for uploads, which go to the disk as they come.
     """
 
     def __init__(
-        self, app: ASGIApp, *, metrics: Metrics, api_key: str | None, max_body_bytes: int, max_bodies_bytes: int
+        self,
+        app: ASGIApp,
+        *,
+        metrics: Metrics,
+        api_key: str | None,
+        max_body_bytes: int,
+        max_bodies_bytes: int,
+        max_upload_bytes: int,
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._key = api_key.encode() if api_key else None
         self._max_body_bytes = max_body_bytes
+        self._max_upload_bytes = max_upload_bytes
         self._bodies = _Room(max_bodies_bytes)
         self._ids = IdSource()
 
@@ -51,13 +63,20 @@ class ServiceMiddleware:
         if scope["method"] == "HEAD":
             # GET without its body, which the server leaves out by itself; it looks into its own scope for that
             scope = {**scope, "method": "GET"}
-        exchange = _Exchange(scope, receive, send, self._ids.take(), self._max_body_bytes, self._bodies)
+        exchange = self._exchange(scope, receive, send)
         started = time.perf_counter()
         try:
             await self._answer(scope, exchange)
         finally:
             exchange.end()
             self._metrics.answered(_route(scope), _method(scope), exchange.status, time.perf_counter() - started)
+
+    def _exchange(self, scope: Scope, receive: Receive, send: Send) -> "_Exchange":
+        if scope["method"] == "POST" and _UPLOAD.fullmatch(scope["path"]):
+            room, most = _Room(self._max_upload_bytes), self._max_upload_bytes  # of the disk: it takes no memory
+        else:
+            room, most = self._bodies, self._max_body_bytes
+        return _Exchange(scope, receive, send, self._ids.take(), most, room)
 
     async def _answer(self, scope: Scope, exchange: "_Exchange") -> None:
         try:

@@ -21,6 +21,7 @@ _EXAMPLES: Final[dict[int, tuple[str, str]]] = {
     409: ("name_taken", "there is a collection 'faq' already: choose another name"),
     412: ("precondition_failed", "group 'g1' is at version 2, If-Match names another: get it again"),
     413: ("body_too_large", "the body is larger than 16777216 bytes: send it in parts"),
+    415: ("unsupported_media_type", "no Content-Type: send one of application/x-ndjson, text/csv"),
     422: ("invalid_value", "/text: is empty or blank: give a sentence"),
     503: ("overloaded", "4096 sentences wait already: repeat the request in a second"),
     507: ("storage_full", "the disk of the database is full: nothing was stored; free some space"),

@@ -63,7 +63,9 @@ def make_server(container: wiring.Container) -> uvicorn.Server:
         proxy_headers=False,
         timeout_graceful_shutdown=math.ceil(container.settings.drain_s),
     )
-    return uvicorn.Server(config)
+    server = uvicorn.Server(config)
+    container.services.jobs.is_stopping = lambda: server.should_exit  # streams would hold up its end
+    return server
 
 
 def _run(settings: Settings, listener: socket.socket) -> None:

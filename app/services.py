@@ -5,14 +5,17 @@ from typing import cast
 
 from fastapi import Request
 
+from app.bulk.service import BulkService
 from app.collection.service import CollectionService
 from app.encoder.service import EncoderService
 from app.group.service import GroupService
 from app.health.service import HealthService
+from app.job.service import JobService
 from app.record.erasing import RecordEraser
 from app.record.service import RecordService
 from app.release.service import ReleaseService
 from app.search.service import SearchService
+from app.serving.orders import Orders
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +30,9 @@ class Services:
     releases: ReleaseService
     search: SearchService
     health: HealthService
+    jobs: JobService
+    bulk: BulkService
+    orders: Orders
 
 
 def services(request: Request) -> Services:

@@ -27,6 +27,10 @@ class Settings(BaseSettings):
         poll_s: How often the follower looks for changes that other processes made.
         wait_visible_s: How long a write with wait=visible waits at most.
         drain_s: How long a stopping server lets running requests finish.
+        workers: Worker processes that the server starts when there are imports and exports to do; 0 where all are apart.
+        max_upload_bytes: Largest file to import, as it is sent.
+        max_unpacked_bytes: Largest file to import, once it is unpacked.
+        max_unfinished_jobs: Jobs that may wait or run; more are refused with 503.
     """
 
     model_config = SettingsConfigDict(env_prefix="SAMESAY_", env_ignore_empty=True, frozen=True)
@@ -45,6 +49,15 @@ class Settings(BaseSettings):
     poll_s: float = Field(default=0.2, gt=0)
     wait_visible_s: float = Field(default=30.0, gt=0)
     drain_s: float = Field(default=10.0, gt=0)
+    workers: int = Field(default=2, ge=0, le=64)
+    max_upload_bytes: int = Field(default=4 * 1024**3, ge=1024)
+    max_unpacked_bytes: int = Field(default=16 * 1024**3, ge=1024)
+    max_unfinished_jobs: int = Field(default=100, ge=1)
+
+    @property
+    def jobs(self) -> Path:
+        """Folder of the jobs' files."""
+        return self.data / "jobs"
 
     @model_validator(mode="after")
     def _key_is_strong_enough(self) -> Self:

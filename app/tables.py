@@ -8,6 +8,7 @@ from app.db import Base
 from app.encoder.tables import Encoder
 from app.group.tables import Group
 from app.idempotency.tables import KeptAnswer
+from app.job.tables import Job, JobEvent
 from app.record.tables import ChangeLogEntry, Record, RecordLabel
 from app.release.tables import Release
 
@@ -17,6 +18,8 @@ __all__ = [
     "Collection",
     "Encoder",
     "Group",
+    "Job",
+    "JobEvent",
     "KeptAnswer",
     "Record",
     "RecordLabel",

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from app.container import connect_database, open_database, open_encoders
+from app.container import open_encoders
+from app.databases import connect_database, open_database
 from app.db import Database
 from app.migrating import upgrade
 from app.settings import Settings

@@ -5,6 +5,9 @@ from fastapi import APIRouter, Request, Response
 from app.collection.schemas import CollectionAnswer, CollectionCreate, CollectionPatch
 from app.http_body import answer, etag, read_body
 from app.idempotency.attempts import IdempotencyKey, attempt_of
+from app.job.endpoints import accepted
+from app.job.schemas import JobAnswer
+from app.job.tables import JobType
 from app.openapi import json_body, problems
 from app.parameters import COLLECTION, CollectionName, Cursor, Limit
 from app.preconditions import read_precondition
@@ -57,6 +60,30 @@ async def change_collection(request: Request, collection: CollectionName) -> Res
     patch = await read_body(request, CollectionPatch)
     changed = await services(request).collections.change(collection, patch, read_precondition(request))
     return answer(changed, headers=etag(changed.version))
+
+
+@router.post(
+    f"{COLLECTION}:compact",
+    operation_id="compact_collection",
+    status_code=202,
+    response_model=JobAnswer,
+    responses=problems(404, 507),
+)
+async def compact_collection(request: Request, collection: CollectionName) -> Response:
+    """Fold all changes into a new index now; it happens by itself when there are many."""
+    return accepted(await services(request).orders.order_async(JobType.COMPACTION, collection))
+
+
+@router.post(
+    f"{COLLECTION}:rebuild",
+    operation_id="rebuild_collection",
+    status_code=202,
+    response_model=JobAnswer,
+    responses=problems(404, 507),
+)
+async def rebuild_collection(request: Request, collection: CollectionName) -> Response:
+    """Encode every record anew and build the index from nothing; searches go on meanwhile."""
+    return accepted(await services(request).orders.order_async(JobType.REBUILD, collection))
 
 
 @router.delete(COLLECTION, operation_id="delete_collection", status_code=204, responses=problems(404, 412, 507))

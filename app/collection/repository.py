@@ -56,6 +56,11 @@ class CollectionRepository:
             raise _not_found(name)
         return found[0], found[1]
 
+    def last_change(self, name: str) -> tuple[int, int]:
+        """The id and the last sequence number of a collection."""
+        found = self.get(name)
+        return found.id, found.last_seq
+
     def list_page(self, after: int, limit: int) -> list[Collection]:
         """Up to `limit` collections past the id `after`, oldest first."""
         return list(

@@ -17,7 +17,7 @@ def upgrade(data: DataOption = None) -> None:
     """Bring the database to this version's schema. SQLite is also upgraded by `samesay serve`."""
     with plain_errors():
         from app import migrating
-        from app.container import connect_database
+        from app.databases import connect_database
 
         database = connect_database(load_settings(data=data))
         try:

@@ -50,7 +50,8 @@ def list_all(data: DataOption = None) -> None:
 @contextmanager
 def _registry(data: Path | None) -> Iterator["EncoderService"]:
     check_runtimes()
-    from app.container import open_database, open_encoders
+    from app.container import open_encoders
+    from app.databases import open_database
 
     settings = load_settings(data=data)
     database = open_database(settings)

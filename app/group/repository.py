@@ -1,7 +1,7 @@
 """Groups in the database."""
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from sqlalchemy import bindparam, func, insert, select
 from sqlalchemy.orm import Session
@@ -67,6 +67,18 @@ class GroupRepository:
         group.updated_at = func.current_timestamp()
         self._session.flush()
         self._session.refresh(group)
+
+    def describe(self, wanted: Mapping[str, Mapping[str, Any]]) -> None:
+        """Set titles and payloads by key; groups that are missing are made, and what is the same is left alone."""
+        self.ensure(wanted)
+        statement = select(Group).where(Group.collection_id == self._collection_id, Group.key.in_(wanted))
+        for group in self._session.scalars(statement).all():
+            if any(getattr(group, name) != value for name, value in wanted[group.key].items()):
+                for name, value in wanted[group.key].items():
+                    setattr(group, name, value)
+                group.version += 1
+                group.updated_at = func.current_timestamp()
+        self._session.flush()
 
     def delete(self, group: Group) -> None:
         """Delete an empty group."""

@@ -1,6 +1,6 @@
 """Reading records."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from sqlalchemy import Select, bindparam, select
@@ -15,6 +15,10 @@ from app.record.tables import Record, RecordLabel, Role, Source
 _RECORDS = table_of(Record)
 _VERSION: Final = select(_RECORDS.c.version).where(
     _RECORDS.c.collection_id == bindparam("collection_id"), _RECORDS.c.id == bindparam("key")
+)
+
+_HASHES: Final = select(_RECORDS.c.id, _RECORDS.c.content_hash).where(
+    _RECORDS.c.collection_id == bindparam("collection_id"), _RECORDS.c.id.in_(bindparam("keys", expanding=True))
 )
 
 
@@ -41,6 +45,10 @@ class RecordRepository:
         """The version of a record, None where there is none."""
         found = self._session.execute(_VERSION, {"collection_id": self._collection_id, "key": key}).first()
         return None if found is None else found[0]
+
+    def find_hashes(self, keys: Sequence[str]) -> dict[str, str]:
+        """The content hashes of the records that there are of these ids."""
+        return dict(self._session.execute(_HASHES, {"collection_id": self._collection_id, "keys": keys}).all())
 
     def list_page(self, after: int, limit: int) -> list[tuple[int, RecordAnswer]]:
         """Up to `limit` records past the record_id `after`, oldest first, each with its record_id."""

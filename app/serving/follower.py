@@ -23,6 +23,7 @@ _GATHER_S: Final = 0.01
 """So long changes that nobody waits for are gathered: a round costs as much as ten of them."""
 
 _RETRY_S: Final = 5.0
+_LOOK_S: Final = 1.0
 _AWAY_S: Final = 1.0
 
 _log = structlog.get_logger(__name__)
@@ -46,6 +47,7 @@ class Follower:
         roster: Told which releases answer.
         visibility: Told which changes can be found.
         poll_s: How often to look for changes that nobody here announced.
+        is_shared: Whether other servers save snapshots in the same folder.
         observe_lag: Hears how long it took from the first `wake` until all was searchable, in seconds.
     """
 
@@ -58,9 +60,11 @@ class Follower:
         visibility: Visibility,
         *,
         poll_s: float,
+        is_shared: bool,
         observe_lag: Callable[[float], None],
     ) -> None:
         self._database = database
+        self._is_shared = is_shared
         self._loader = loader
         self._housekeeper = housekeeper
         self._roster = roster
@@ -72,6 +76,8 @@ class Follower:
         """Changes that were not searchable yet at the last look, by collection_id; replaced by the thread only."""
         self._releases: dict[int, ServingRelease] = {}  # by collection_id; touched by the thread only, until it ends
         self._failures: dict[int, _Failure] = {}
+        self._looked_at: dict[int, float] = {}  # when newer snapshots were looked for
+        self._reloads: set[int] = set()  # collections to load again; added to by any thread
         self._wakened = threading.Event()
         self._urgent = threading.Event()
         self._stopping = threading.Event()
@@ -101,6 +107,11 @@ class Follower:
         if urgent:
             self._urgent.set()
         self._wakened.set()
+
+    def reload(self, collection_id: int) -> None:
+        """Load a collection's release again, from its newest snapshot."""
+        self._reloads.add(collection_id)
+        self.wake()
 
     @property
     def is_alive(self) -> bool:
@@ -173,8 +184,8 @@ class Follower:
 
     def _bring_up(self, active: ActiveRelease, *, in_doubt: bool) -> bool:
         release = self._releases.get(active.key.collection_id)
-        if release is None or release.key != active.key or in_doubt:
-            release = self._load(active)
+        if release is None or release.key != active.key or in_doubt or self._is_outdated(release):
+            release = self._load(active, release)
             self._releases[active.key.collection_id] = release
             self._roster.put(release)
             self._visibility.advance(active.key.collection_id, release.applied_seq)
@@ -186,10 +197,24 @@ class Follower:
         behind = self.behind[active.key.collection_id] = max(0, active.last_seq - release.applied_seq)
         return behind > 0
 
-    def _load(self, active: ActiveRelease) -> ServingRelease:
+    def _is_outdated(self, release: ServingRelease) -> bool:
+        """Whether there is a snapshot to go on from: one that was rebuilt, or one of another server."""
+        collection_id, now = release.key.collection_id, time.monotonic()
+        if collection_id in self._reloads:
+            self._reloads.discard(collection_id)
+            return True
+        if not self._is_shared or now - self._looked_at.get(collection_id, 0.0) < _LOOK_S:
+            return False
+        self._looked_at[collection_id] = now
+        return self._loader.has_newer(release)
+
+    def _load(self, active: ActiveRelease, before: ServingRelease | None) -> ServingRelease:
         """Load a release and bring it up to date before it answers: nothing acknowledged is missing after a restart."""
         release = self._loader.load(active, is_stopping=self._stopping.is_set)
-        while release.applied_seq < active.last_seq and apply_changes(self._database, release):
+        same_encoder = before is not None and before.key.encoder_sha == active.key.encoder_sha
+        donor = before.view if before is not None and same_encoder else None
+        last_seq = max(active.last_seq, 0 if before is None else before.applied_seq)
+        while release.applied_seq < last_seq and apply_changes(self._database, release, donor=donor):
             if self._stopping.is_set():
                 raise NotReadyError("the server is stopping")
         self._housekeeper.changed(release)

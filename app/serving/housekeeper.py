@@ -1,9 +1,9 @@
-"""Compaction and snapshots of the indexes in memory, on one background thread."""
+"""When the indexes in memory are compacted, and what is kept of their snapshots."""
 
 import shutil
 import threading
 import time
-from collections.abc import Iterable, Set
+from collections.abc import Callable, Iterable, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +15,12 @@ from app.memory import give_back_free_memory
 from app.priority import let_others_go_first
 from app.serving.compacting import compactor_of
 from app.serving.release import ServingRelease
-from app.serving.snapshots import BuildError
+from app.serving.snapshots import Base, BuildError
 from index.errors import VectorIndexError
 from index.live import is_worth_compacting
 from index.snapshot import prune_snapshots
 from index.spec import IndexKind, choose_spec
+from model.contract.errors import SamesayError
 
 QUIET_S: Final = 2.0
 """An import is over when nothing came for so long; compacting earlier would compact again and again."""
@@ -27,6 +28,9 @@ QUIET_S: Final = 2.0
 REST_S: Final = 5.0
 REST_SHARE: Final = 10
 """Writes that never pause are compacted after this rest, or so many times the last compaction's duration if longer."""
+
+ORDER_REST_S: Final = 1.0
+"""After an order the next is thought of so much later: the job is waiting, or running, or done by then."""
 
 RETRY_S: Final = 60.0
 """What failed is tried again after so long."""
@@ -39,13 +43,12 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class _Upkeep:
-    """What is known of a release: moments of the monotonic clock, and whether it is being compacted."""
+    """What is known of a release: moments of the monotonic clock."""
 
     changed_at: float
     compacted_at: float
     took_s: float = 0.0
     rests_until: float = 0.0
-    is_busy: bool = False
 
 
 class Housekeeper:
@@ -53,16 +56,22 @@ class Housekeeper:
 
     Args:
         data: Folder of the snapshots.
+        order: Orders a compaction of a collection.
+        is_shared: Whether other servers use the folder too.
         quiet_s: See QUIET_S.
     """
 
-    def __init__(self, data: Path, *, quiet_s: float = QUIET_S) -> None:
-        self._data = data
+    def __init__(
+        self, data: Path, order: Callable[[str], object], *, is_shared: bool = False, quiet_s: float = QUIET_S
+    ) -> None:
+        self.data = data
+        self._order = order
+        self._is_shared = is_shared
         self._quiet_s = quiet_s
         self._thread = ThreadPoolExecutor(1, "housekeeper", initializer=let_others_go_first)
         self._lock = threading.Lock()  # guards _upkeep and what is in it
         self._upkeep: dict[int, _Upkeep] = {}
-        self._stopping = threading.Event()
+        self._building = threading.Lock()  # one compaction at a time; held for as long as one takes
 
     def changed(self, release: ServingRelease) -> None:
         """Hear that changes were just applied."""
@@ -71,15 +80,31 @@ class Housekeeper:
             self._upkeep.setdefault(release.key.release_id, _Upkeep(now, now)).changed_at = now
 
     def consider(self, release: ServingRelease) -> None:
-        """Compact in the background, if it is worth it and the time has come."""
+        """Order a compaction, if it is worth it and the time has come."""
         if not _is_worth_it(release):
             return
         with self._lock:
             upkeep = self._upkeep.get(release.key.release_id)
-            if upkeep is None or upkeep.is_busy or not self._is_due(release, upkeep):
+            if upkeep is None or not self._is_due(release, upkeep):
                 return
-            upkeep.is_busy = True
-        self._thread.submit(self._run, release, upkeep)
+            upkeep.rests_until = time.monotonic() + ORDER_REST_S
+        self._thread.submit(self._order_one, release.key.collection)
+
+    def compact(self, release: ServingRelease, is_stopping: Callable[[], bool]) -> Base:
+        """Write the next snapshot and put it under the release, now; older ones are removed.
+
+        Raises:
+            OSError: The disk refused.
+            BuildError: It could not be built, or `is_stopping` came true.
+            VectorIndexError: The base cannot be read.
+        """
+        started, saved = time.monotonic(), False
+        try:
+            base = self._compact_and_save(release, is_stopping)
+            saved = True
+            return base
+        finally:
+            self._compacted(release, started, saved=saved)
 
     def purge(self, release: ServingRelease) -> "Future[bool]":
         """Save what is live now and remove every other snapshot of the collection, other releases' too.
@@ -93,21 +118,22 @@ class Housekeeper:
         """Remove all that is saved of a deleted collection, after what is just being saved of it."""
         with self._lock:
             self._upkeep.pop(release.key.release_id, None)
-        self._remove_later(self._data / "collections" / str(release.key.collection_id))
+        self._remove_later(self.data / "collections" / str(release.key.collection_id))
 
     def remove_all_but(self, collection_ids: Set[int]) -> None:
         """Remove what is saved of other collections: they were deleted while no server followed."""
-        for folder in (self._data / "collections").glob("*"):
+        for folder in (self.data / "collections").glob("*"):
             if folder.name.isdecimal() and int(folder.name) not in collection_ids:
                 self._remove_later(folder)
 
     def save(self, releases: Iterable[ServingRelease]) -> None:
         """Stop, then save what is not saved where that takes milliseconds: the next start need not encode it again."""
-        self._stopping.set()
         self._thread.shutdown()
+        if self._is_shared:
+            return  # the others save it
         for release in releases:
             if release.view.n_changes and _is_small(release):
-                self._compact_and_save(release)
+                self._try_to_save(release)
 
     def _is_due(self, release: ServingRelease, upkeep: _Upkeep) -> bool:
         now = time.monotonic()
@@ -118,32 +144,30 @@ class Housekeeper:
         view = release.view
         return quiet or stale or view.n_changes > max(LARGE_DELTA, len(view.index.base))
 
-    def _run(self, release: ServingRelease, upkeep: _Upkeep) -> None:
-        saved, started = False, time.monotonic()
+    def _order_one(self, collection: str) -> None:
         try:
-            saved = self._compact_and_save(release)
-        except Exception:  # the thread serves every collection and must live on
-            _log.exception("compaction_failed", collection=release.key.collection)
-        finally:
-            with self._lock:
-                upkeep.is_busy = False
+            self._order(collection)
+        except SamesayError as error:  # it is due again in a moment
+            _log.warning("compaction_not_ordered", collection=collection, error=str(error))
+
+    def _compacted(self, release: ServingRelease, started: float, *, saved: bool) -> None:
+        with self._lock:
+            upkeep = self._upkeep.get(release.key.release_id)
+            if upkeep is not None:
                 upkeep.compacted_at = time.monotonic()
                 upkeep.took_s = upkeep.compacted_at - started
                 upkeep.rests_until = 0.0 if saved else upkeep.compacted_at + RETRY_S
 
-    def _compact_and_save(self, release: ServingRelease, *, keep: int = 2) -> bool:
-        started, view = time.monotonic(), release.view
-        try:
-            base = compactor_of(
-                release.key, release.bundle, self._data, release.target_recall, self._stopping.is_set
-            ).fold(view)
+    def _compact_and_save(
+        self, release: ServingRelease, is_stopping: Callable[[], bool] = lambda: False, *, keep: int = 2
+    ) -> Base:
+        with self._building:
+            started, view = time.monotonic(), release.view
+            compactor = compactor_of(release.key, release.bundle, self.data, release.target_recall, is_stopping)
+            base = compactor.fold(view)
             release.rebase(base, view)
             give_back_free_memory()
-            prune_snapshots(release.key.folder(self._data), keep=keep)
-        except (OSError, BuildError, VectorIndexError) as error:
-            # the database has everything: the price is a slower start
-            _log.warning("snapshot_not_saved", collection=release.key.collection, error=str(error))
-            return False
+            prune_snapshots(release.key.folder(self.data), keep=keep)
         _log.info(
             "snapshot_saved",
             collection=release.key.collection,
@@ -152,12 +176,21 @@ class Housekeeper:
             index_recall=base.index.index_recall,
             seconds=round(time.monotonic() - started, 3),
         )
+        return base
+
+    def _try_to_save(self, release: ServingRelease, *, keep: int = 2) -> bool:
+        """Whether it could be saved; the database has everything: the price is a slower start."""
+        try:
+            self._compact_and_save(release, keep=keep)
+        except (OSError, BuildError, VectorIndexError) as error:
+            _log.warning("snapshot_not_saved", collection=release.key.collection, error=str(error))
+            return False
         return True
 
     def _purge(self, release: ServingRelease) -> bool:
-        if not self._compact_and_save(release, keep=1):
+        if not self._try_to_save(release, keep=1):
             return False
-        own = release.key.folder(self._data).parent
+        own = release.key.folder(self.data).parent
         for folder in own.parent.iterdir():
             if folder != own:
                 shutil.rmtree(folder)

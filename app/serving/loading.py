@@ -19,7 +19,7 @@ from app.serving.release_key import ReleaseKey
 from app.serving.repository import ActiveRelease, ChangedRecords, count_all, find_tag, read_all, read_last
 from app.serving.snapshots import Base, BuildError, empty_base, load_base
 from index.errors import SnapshotError, VectorIndexError
-from index.snapshot import list_snapshots
+from index.snapshot import latest_snapshot, list_snapshots
 from model.contract.bundle import Bundle
 from model.contract.decision import DecisionParameters
 
@@ -68,6 +68,50 @@ class Loader:
         )
         return release
 
+    def rebuild(
+        self, active: ActiveRelease, tell: Callable[[int, int], None], is_stopping: Callable[[], bool]
+    ) -> Base:
+        """Encode every record anew and put a snapshot of that in the place of all others; no release is touched.
+
+        Args:
+            active: Of which release.
+            tell: Hears how many records of how many are encoded.
+            is_stopping: When it comes true, all is left as it was.
+
+        Raises:
+            OSError: The disk refused.
+            BuildError: It could not be built, or `is_stopping` came true.
+            BundleError: The encoder cannot be used.
+        """
+        bundle, folder = self._store.get(active.key.encoder_sha), active.key.folder(self._data)
+        scratch = folder.with_name("rebuilt")
+        shutil.rmtree(scratch, ignore_errors=True)
+        compactor = Compactor(
+            scratch,
+            encoder_checksum=bundle.sha,
+            dim=bundle.encoder.dim,
+            target_recall=active.target_recall,
+            is_stopping=is_stopping,
+        )
+        try:
+            base = self._database.read(
+                lambda session: _write_all(session, active, bundle, compactor, is_stopping, tell)
+            )
+        except NotReadyError as error:
+            raise BuildError(str(error)) from None
+        if base.folder is not None:
+            for old in list_snapshots(folder):
+                shutil.rmtree(old)
+            folder.mkdir(parents=True, exist_ok=True)
+            base.folder.rename(folder / base.folder.name)
+        shutil.rmtree(scratch, ignore_errors=True)
+        return base
+
+    def has_newer(self, release: ServingRelease) -> bool:
+        """Whether another server has saved a newer snapshot than the one under the release."""
+        newest = latest_snapshot(release.key.folder(self._data))
+        return newest is not None and int(newest.name) > release.view.index.base_seq
+
     def _from_snapshot(self, key: ReleaseKey, bundle: Bundle) -> Base | None:
         """The newest snapshot that is sound and of this database's history."""
         for folder in list_snapshots(key.folder(self._data)):
@@ -113,12 +157,17 @@ def _release(active: ActiveRelease, bundle: Bundle, base: Base) -> ServingReleas
 
 
 def _write_all(
-    session: Session, active: ActiveRelease, bundle: Bundle, compactor: Compactor, is_stopping: Callable[[], bool]
+    session: Session,
+    active: ActiveRelease,
+    bundle: Bundle,
+    compactor: Compactor,
+    is_stopping: Callable[[], bool],
+    tell: Callable[[int, int], None] = lambda done, total: None,
 ) -> Base:
     last_seq, tag = read_last(session, active.key.collection_id)
     if last_seq == 0:
         return empty_base(bundle.encoder.dim)
-    return compactor.write(_encoded(session, active, bundle, is_stopping), last_seq, tag)
+    return compactor.write(_encoded(session, active, bundle, is_stopping, tell), last_seq, tag)
 
 
 def _apply_all(
@@ -131,7 +180,11 @@ def _apply_all(
 
 
 def _encoded(
-    session: Session, active: ActiveRelease, bundle: Bundle, is_stopping: Callable[[], bool]
+    session: Session,
+    active: ActiveRelease,
+    bundle: Bundle,
+    is_stopping: Callable[[], bool],
+    tell: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Rows]:
     """Every searchable record with its vector, some at a time."""
     told, done, total = time.monotonic(), 0, count_all(session, active.key.collection_id)
@@ -145,6 +198,7 @@ def _encoded(
             entries,
         )
         done += len(part)
+        tell(done, total)
         if time.monotonic() - told > _PROGRESS_S:
             told = time.monotonic()
             _log.info("release_encoding", collection=active.key.collection, done=done, total=total)

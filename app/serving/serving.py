@@ -12,8 +12,10 @@ from app.errors import ErasureError, NotReadyError
 from app.serving.follower import Follower
 from app.serving.housekeeper import Housekeeper
 from app.serving.loading import Loader
+from app.serving.orders import Orders
 from app.serving.release import ServingRelease
 from app.serving.roster import Roster
+from app.serving.upkeep import Upkeep
 from app.serving.visibility import Visibility
 from index.state import IndexStats
 
@@ -48,7 +50,9 @@ class Serving:
         database: The truth.
         loader: Brings a release into memory.
         housekeeper: Compacts and saves.
+        orders: Of compactions and rebuilds.
         poll_s: How often to look for changes that nobody here announced.
+        is_shared: Whether other servers share the database and the folder.
         wait_visible_s: How long `wait_visible` waits at most.
         observe_lag: Hears how long writes took to become searchable, in seconds.
     """
@@ -59,8 +63,10 @@ class Serving:
         loader: Loader,
         housekeeper: Housekeeper,
         *,
+        orders: Orders,
         poll_s: float,
         wait_visible_s: float,
+        is_shared: bool,
         observe_lag: Callable[[float], None],
     ) -> None:
         self._database = database
@@ -69,21 +75,31 @@ class Serving:
         self._visibility = Visibility()
         self._roster = Roster()
         self._follower = Follower(
-            database, loader, housekeeper, self._roster, self._visibility, poll_s=poll_s, observe_lag=observe_lag
+            database,
+            loader,
+            housekeeper,
+            self._roster,
+            self._visibility,
+            poll_s=poll_s,
+            is_shared=is_shared,
+            observe_lag=observe_lag,
         )
+        self._upkeep = Upkeep(database, orders, housekeeper, loader, self._roster, self._follower.reload)
 
     def start(self) -> None:
         """Begin to load and to follow."""
         self._follower.start()
+        self._upkeep.start()
 
     def stop(self) -> None:
         """Stop following and save what is not saved."""
+        self._upkeep.stop()
         self._housekeeper.save(self._follower.stop())
 
     @property
     def is_alive(self) -> bool:
-        """Whether changes are still being followed."""
-        return self._follower.is_alive
+        """Whether changes are still being followed, and indexes looked after."""
+        return self._follower.is_alive and self._upkeep.is_alive
 
     @property
     def is_ready(self) -> bool:
@@ -108,6 +124,11 @@ class Serving:
     def wake(self, *, urgent: bool = True) -> None:
         """Tell the follower that something was committed, and whether anybody waits for it."""
         self._follower.wake(urgent=urgent)
+
+    def visible_seq(self, collection_id: int) -> int | None:
+        """The last change of a collection that searches find; None where it is not in memory."""
+        status = self.status(collection_id)
+        return None if status is None else status.visible_seq
 
     def find(self, collection: str) -> ServingRelease | None:
         """The active release of a collection, if it is in memory."""

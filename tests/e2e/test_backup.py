@@ -122,7 +122,7 @@ def test_a_snapshot_that_knows_of_later_changes_than_the_backup_is_never_believe
     data, may_apply = tmp_path / "data", [1]
     add_encoder(make_settings(data), tiny_bundle)
 
-    def one_by_one(database: Database, release: ServingRelease) -> int:
+    def one_by_one(database: Database, release: ServingRelease, **_: object) -> int:
         return apply_changes(database, release, limit=1) if may_apply and may_apply.pop() else 0
 
     with running(make_settings(data)) as service:
@@ -137,7 +137,7 @@ def test_a_snapshot_that_knows_of_later_changes_than_the_backup_is_never_believe
         service.client.put(f"{PLACE}/records/a", json={"text": "gamma third"}).raise_for_status()
         may_apply.append(1)
         wait_for(lambda: service.client.get(PLACE).json()["visible_seq"] == 2)
-        monkeypatch.setattr(follower, "apply_changes", lambda *_: 0)
+        monkeypatch.setattr(follower, "apply_changes", lambda *_, **__: 0)
     assert int(snapshots(data)[-1].name) == 2
     monkeypatch.undo()
     restore(tmp_path, data)

@@ -10,7 +10,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import insert, select, text
 
 from app import migrating
-from app.container import connect_database, open_database
+from app.databases import connect_database, open_database
 from app.db import Database
 from app.errors import SchemaOutdatedError
 from app.settings import Settings

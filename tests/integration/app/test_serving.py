@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 import app.container as wiring
 from app.collection.repository import CollectionRepository
 from app.collection.tables import Collection
+from app.databases import open_database
 from app.errors import StorageError
 from app.record.schemas import RecordDraft
 from app.record.tables import ChangeLogEntry
@@ -150,7 +151,7 @@ def test_what_answers_goes_on_answering_while_it_cannot_be_brought_up_to_date(
         apply_changes, broken_is_set = follower.apply_changes, broken.is_set
         broken.set()
         monkeypatch.setattr(
-            follower, "apply_changes", lambda *rest: 1 // 0 if broken_is_set() else apply_changes(*rest)
+            follower, "apply_changes", lambda *rest, **options: 1 // 0 if broken_is_set() else apply_changes(*rest, **options)
         )
         service.client.put(f"{place}/records/new", json={"text": "sentence 7"})
         wait_for(lambda: service.client.get("/readyz").json()["failing"] == 1)
@@ -211,7 +212,7 @@ def test_a_restart_is_not_ready_before_it_has_caught_up(sqlite: Settings, monkey
         for number in range(5, 10):
             service.client.put(f"/v1/collections/{name}/records/r{number}?wait=visible", json={"text": "other"})
         monkeypatch.setattr(service.container.serving._housekeeper, "save", lambda _: None)  # as after a crash
-    monkeypatch.setattr(follower, "apply_changes", lambda *rest: apply_changes(*rest, limit=1))
+    monkeypatch.setattr(follower, "apply_changes", lambda *rest, **options: apply_changes(*rest, limit=1, **options))
     with capture_logs() as logs, running(sqlite) as service:
         assert len(ids(service, name)) == 30
     assert sources(logs) == ["snapshot"]
@@ -274,7 +275,7 @@ def test_what_was_deleted_while_no_server_ran_leaves_no_vectors_behind(sqlite: S
     with running(sqlite) as service:
         kept, gone = fill(service), fill(service)
     assert len(snapshots(sqlite)) == 2
-    database = wiring.open_database(sqlite)
+    database = open_database(sqlite)
 
     def unit(session: Session) -> None:
         CollectionRepository(session).delete(CollectionRepository(session).get_locked(gone))
@@ -290,7 +291,7 @@ def test_a_delete_sets_those_free_who_wait_for_visibility(sqlite: Settings, monk
     with running(sqlite) as service, ThreadPoolExecutor(1) as pool:
         name = fill(service)
         place = f"/v1/collections/{name}"
-        monkeypatch.setattr(follower, "apply_changes", lambda *_: 0)  # never
+        monkeypatch.setattr(follower, "apply_changes", lambda *_, **__: 0)  # never
         waiting = pool.submit(service.client.put, f"{place}/records/new?wait=visible", json={"text": "a"})
         wait_for(lambda: service.client.get(place).json()["last_seq"] == 31)
         time.sleep(0.1)
@@ -301,7 +302,7 @@ def test_a_delete_sets_those_free_who_wait_for_visibility(sqlite: Settings, monk
 
 
 def test_a_large_import_is_compacted_once_it_is_over(sqlite: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wiring, "Housekeeper", lambda data: Housekeeper(data, quiet_s=0.3))
+    monkeypatch.setattr(wiring, "Housekeeper", lambda data, order, **rest: Housekeeper(data, order, quiet_s=0.3, **rest))
     with running(sqlite) as service:
         name = make_collection(service)
         for start in range(0, 6000, 1000):

@@ -1,0 +1,59 @@
+"""A dry run of an import: what storing its rows would do, without doing it."""
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy.orm import Session
+
+from app.bulk.columns import Parsed, RecordRow
+from app.bulk.storing import CREATED, UNCHANGED, UPDATED, RowResult, find_collection, told_of, told_of_record
+from app.record.content import content_hash
+from app.record.repository import RecordRepository
+
+_FILE: Final = "seen.db"
+
+
+class Comparison:
+    """Compares rows with the records that are there, and with the rows before them in the file.
+
+    Args:
+        folder: Of the job; the ids of the rows so far are kept there, not in memory.
+        name: Of the collection.
+        collection_id: What had this name when the import came.
+    """
+
+    def __init__(self, folder: Path, name: str, collection_id: int) -> None:
+        self._name, self._collection_id = name, collection_id
+        self._seen = sqlite3.connect(folder / _FILE, check_same_thread=False, isolation_level=None)
+        self._seen.execute("PRAGMA synchronous=OFF")
+        self._seen.execute("CREATE TABLE IF NOT EXISTS seen (id TEXT PRIMARY KEY, hash TEXT) WITHOUT ROWID")
+
+    def compare(self, session: Session, rows: Sequence[Parsed]) -> tuple[list[RowResult], int]:
+        """What storing the rows would do.
+
+        Returns:
+            As `store`.
+        """
+        seq = find_collection(session, self._name, self._collection_id, lock=False)
+        ids = [row.draft.id for row in rows if isinstance(row, RecordRow)]
+        hashes = RecordRepository(session, self._collection_id).find_hashes(ids) | self._find_seen(ids)
+        results = [self._compare(row, hashes) for row in rows]
+        fresh = [(row.draft.id, hashes[row.draft.id]) for row in rows if isinstance(row, RecordRow)]
+        self._seen.execute("BEGIN")
+        self._seen.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?)", fresh)
+        self._seen.execute("COMMIT")
+        return results, seq
+
+    def _compare(self, row: Parsed, hashes: dict[str, str]) -> RowResult:
+        if not isinstance(row, RecordRow):
+            return told_of(row)
+        before, hashes[row.draft.id] = hashes.get(row.draft.id), content_hash(row.draft)
+        return told_of_record(
+            row, CREATED if before is None else UNCHANGED if before == hashes[row.draft.id] else UPDATED
+        )
+
+    def _find_seen(self, ids: Sequence[str]) -> dict[str, str]:
+        marks = ",".join("?" * len(ids))
+        return dict(self._seen.execute(f"SELECT id, hash FROM seen WHERE id IN ({marks})", ids))

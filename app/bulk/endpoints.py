@@ -1,0 +1,118 @@
+"""Routes of imports and exports."""
+
+import hashlib
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import FileResponse
+
+from app.bulk.forms import CONTENT_TYPES
+from app.bulk.schemas import ExportRequest
+from app.bulk.service import DEFAULT_REJECTED, FileOf, ImportOptions
+from app.http_body import read_body
+from app.idempotency.attempts import Attempt, IdempotencyKey, attempt_of
+from app.job.endpoints import JobKey, accepted
+from app.job.schemas import JobAnswer
+from app.openapi import json_body, problems
+from app.parameters import COLLECTION, CollectionName
+from app.services import services
+
+router = APIRouter(tags=["bulk"])
+
+_UPLOAD: Final = {
+    "requestBody": {
+        "required": True,
+        "description": "the file itself; Content-Encoding: gzip or zstd where it is packed",
+        "content": {name: {"schema": {"type": "string", "format": "binary"}} for name in CONTENT_TYPES},
+    }
+}
+
+
+@router.post(
+    f"{COLLECTION}/imports",
+    operation_id="start_import",
+    status_code=202,
+    response_model=JobAnswer,
+    responses=problems(404, 409, 413, 415, 507),
+    openapi_extra=_UPLOAD,
+)
+async def start_import(
+    request: Request,
+    collection: CollectionName,
+    columns: Annotated[
+        str, Query(max_length=2000, description="our columns by the file's: text:question,group:intent")
+    ] = "",
+    dry_run: Annotated[bool, Query(description="only say what would be new, changed, unchanged or rejected")] = False,
+    max_rejected: Annotated[
+        int, Query(ge=0, le=2**31 - 1, description="rows that may be rejected; with one more the import fails")
+    ] = DEFAULT_REJECTED,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Upload a file of records: the job that stores them. The same record again changes nothing."""
+
+    def attempt(digest: str) -> Attempt | None:
+        if idempotency_key is None:
+            return None
+        wanted = f"{request.url.path}?{request.url.query}\n{digest}"
+        return Attempt(idempotency_key, hashlib.sha256(wanted.encode()).hexdigest())
+
+    options = ImportOptions(columns=columns, dry_run=dry_run, max_rejected=max_rejected)
+    started = await services(request).bulk.start_import(
+        collection, request.headers, request.stream(), options, attempt
+    )
+    return accepted(started)
+
+
+@router.post(
+    f"{COLLECTION}/exports",
+    operation_id="start_export",
+    status_code=202,
+    response_model=JobAnswer,
+    responses=problems(400, 404, 409, 413, 507),
+    openapi_extra=json_body(ExportRequest, parquet={"format": "parquet", "vectors": True}),
+)
+async def start_export(
+    request: Request, collection: CollectionName, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Write all groups and records to a file, as they are at one moment; importing it gives the same collection."""
+    wanted = await read_body(request, ExportRequest)
+    attempt = attempt_of(request, idempotency_key, await request.body())
+    return accepted(await services(request).bulk.start_export(collection, wanted, attempt))
+
+
+@router.get(
+    "/v1/jobs/{job}/results",
+    operation_id="get_import_results",
+    response_class=FileResponse,
+    responses={
+        200: {
+            "description": "a line for each row: line, status, code, id, detail",
+            "content": {"application/x-ndjson": {}},
+        },
+        **problems(404),
+    },
+)
+async def get_import_results(request: Request, job: JobKey) -> Response:
+    """Get what became of each row of an import, as far as it is."""
+    return _file(await services(request).bulk.results(job))
+
+
+@router.get(
+    "/v1/jobs/{job}/file",
+    operation_id="get_export_file",
+    response_class=FileResponse,
+    responses={
+        200: {
+            "description": "the export",
+            "content": {"application/x-ndjson": {}, "application/vnd.apache.parquet": {}},
+        },
+        **problems(404, 409),
+    },
+)
+async def get_export_file(request: Request, job: JobKey) -> Response:
+    """Get the file that an export has written; it is kept as long as its job."""
+    return _file(await services(request).bulk.file(job))
+
+
+def _file(found: FileOf) -> Response:
+    return FileResponse(found.path, media_type=found.media_type, filename=found.name)

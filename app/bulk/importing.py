@@ -1,0 +1,139 @@
+"""The job of an import: from an uploaded file to stored records, from checkpoint to checkpoint."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy.orm import Session
+
+from app.bulk.columns import Parsed, RowParser, parse_renames
+from app.bulk.comparing import Comparison
+from app.bulk.forms import Form, Packing
+from app.bulk.reading import ReadLimits, UploadError, count_rows, open_rows
+from app.bulk.results import RESULTS, ResultsFile
+from app.bulk.storing import REJECTED, RowResult, count, store
+from app.bulk.uploads import UPLOAD
+from app.job.errors import JobFailedError
+from app.job.repository import Progress
+from app.job.run import Handover, JobRun
+from app.job.tables import JobState
+
+AT_ONCE: Final = 2000
+"""Rows of one transaction: with more, other writers wait longer, and nothing is gained."""
+
+_SHOWN: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Checkpoint:
+    """How far an import is.
+
+    Attributes:
+        rows: Rows of the file that are done with.
+        total: Rows of the file, as far as one can tell without reading it whole.
+        results_size: Bytes of the results of those rows.
+        seq: The collection's last change when they were stored.
+        counts: Rows by what was done with them.
+        is_read: The file is read to its end.
+    """
+
+    rows: int = 0
+    total: int | None = None
+    results_size: int = 0
+    seq: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    is_read: bool = False
+
+
+def run_import(run: JobRun, limits: ReadLimits) -> Handover | dict[str, Any]:
+    """Store, or compare, the rows of an upload that are not done with.
+
+    Raises:
+        JobFailedError: The file cannot be read on, or too many of its rows are rejected; says what was stored.
+    """
+    return _Import(run, limits).run()
+
+
+def clean_up(folder: Path, state: JobState) -> None:
+    """Remove the upload; what became of its rows stays."""
+    (folder / UPLOAD).unlink(missing_ok=True)
+
+
+class _Import:
+    def __init__(self, run: JobRun, limits: ReadLimits) -> None:
+        self._run, self._limits = run, limits
+        self._is_dry = run.request["dry_run"]
+        self._done = _Checkpoint(**run.checkpoint)
+        self._parser = RowParser(parse_renames(run.request["columns"]))
+
+    def run(self) -> Handover | dict[str, Any]:
+        results = ResultsFile(self._run.folder / RESULTS)
+        try:
+            if not self._done.is_read:
+                self._read(results)
+        except UploadError as error:
+            raise JobFailedError(error.code, f"{error.detail}; {self._told()}") from None
+        finally:
+            results.close()
+        return self._result() if self._is_dry else Handover(self._done.seq, self._result())
+
+    def _read(self, results: ResultsFile) -> None:
+        upload = self._run.folder / UPLOAD
+        if not upload.exists():
+            raise JobFailedError("upload_missing", f"the upload is gone: send the file again; {self._told()}")
+        form, packing = Form(self._run.request["form"]), Packing(self._run.request["packing"])
+        if self._done.total is None:
+            self._run.report(Progress("counting"))
+            self._done = replace(self._done, total=count_rows(upload, form, packing, self._limits))
+        apply = self._applier()
+        rows = open_rows(
+            upload,
+            form,
+            packing,
+            charset=self._run.request["charset"],
+            limits=self._limits,
+            skip_rows=self._done.rows,
+        )
+        parsed = (self._parser.parse(row) for row in rows)
+        while part := list(islice(parsed, AT_ONCE)):
+            self._step(part, apply, results)
+        self._step([], apply, results, is_read=True)
+
+    def _applier(self) -> Callable[[Session, Sequence[Parsed]], tuple[list[RowResult], int]]:
+        name, collection_id = self._run.collection, self._run.collection_id
+        if self._is_dry:
+            return Comparison(self._run.folder, name, collection_id).compare
+        return lambda session, rows: store(session, name, collection_id, rows)
+
+    def _step(self, part: Sequence[Parsed], apply: _Apply, results: ResultsFile, *, is_read: bool = False) -> None:
+        """Do what is to be done with some rows, and write down how far the import is, in one transaction."""
+        before = self._done
+
+        def step(session: Session) -> Step:
+            told, seq = apply(session, part)
+            rows = before.rows + len(part)
+            self._done = replace(
+                before,
+                rows=rows,
+                total=rows if is_read else before.total,
+                results_size=results.write(told, before.results_size),
+                seq=max(seq, before.seq),
+                counts=dict(Counter(before.counts) + count(told)),
+                is_read=is_read,
+            )
+            return Step(asdict(self._done), self._progress())
+
+        self._run.commit(step)
+        if self._done.counts.get(REJECTED, 0) > self._run.request["max_rejected"]:
+            raise JobFailedError("too_many_rejected", self._too_many())
+
+    def _progress(self) -> Progress:
+        total = None if self._done.total is None else max(self._done.total, self._done.rows)
+        return Progress("comparing" if self._is_dry else "storing", self._done.rows, total)
+
+    def _result(self) -> dict[str, Any]:
+        counts = {code: self._done.counts.get(code, 0) for code in (CREATED, UPDATED, UNCHANGED, REJECTED, GROUP)}
+        return {"rows": self._done.rows, **counts, "seq": self._done.seq, "dry_run": self._is_dry}

@@ -1,0 +1,103 @@
+"""Uploads: bodies of any size to the disk, durable before they are acknowledged."""
+
+import asyncio
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from app.errors import InvalidValueError, StorageError, StorageFullError
+
+UPLOAD: Final = "upload"
+"""Name of the file in its job's folder."""
+
+_AT_ONCE: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A stored upload.
+
+    Attributes:
+        digest: SHA-256 of it, hexadecimal.
+    """
+
+    path: Path
+    n_bytes: int
+    digest: str
+
+
+async def receive(stream: AsyncIterator[bytes], folder: Path, check: Callable[[bytes], None]) -> Received:
+    """Write a body to `folder`/upload; what goes wrong leaves nothing there.
+
+    Args:
+        stream: The body; raises where the caller goes away or sends too much.
+        folder: Made here.
+        check: Looks at the first bytes, and raises where they are no upload that we take.
+
+    Raises:
+        InvalidValueError: The body is empty.
+        StorageFullError: The disk is full.
+        StorageError: The disk refuses for another reason.
+    """
+    try:
+        return await _receive(stream, folder, check)
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise _translate(error) from error
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+async def _receive(stream: AsyncIterator[bytes], folder: Path, check: Callable[[bytes], None]) -> Received:
+    digest, n_bytes, buffer, checked = hashlib.sha256(), 0, bytearray(), False
+    path = folder / UPLOAD
+    folder.mkdir(parents=True)
+    with path.open("wb") as file:
+        async for chunk in stream:
+            buffer += chunk
+            if not checked and len(buffer) >= _SNIFFED:
+                check(bytes(buffer[:_SNIFFED]))
+                checked = True
+            if len(buffer) >= _AT_ONCE:
+                part, buffer = bytes(buffer), bytearray()
+                n_bytes += len(part)
+                await asyncio.to_thread(_append, file, digest, part)
+        if not checked:
+            check(bytes(buffer))
+        n_bytes += len(buffer)
+        await asyncio.to_thread(_append, file, digest, bytes(buffer))
+        if n_bytes == 0:
+            raise InvalidValueError("the body is empty: send the file as the body, as `curl --data-binary @FILE` does")
+        await asyncio.to_thread(_flush, file, folder)
+    return Received(path, n_bytes, digest.hexdigest())
+
+
+_SNIFFED: Final = 64
+
+
+def _append(file: BinaryIO, digest: Any, part: bytes) -> None:
+    digest.update(part)
+    file.write(part)
+
+
+def _flush(file: BinaryIO, folder: Path) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+    for place in (folder, folder.parent):
+        descriptor = os.open(place, os.O_RDONLY)
+        with suppress(OSError):
+            os.fsync(descriptor)
+        os.close(descriptor)
+
+
+def _translate(error: OSError) -> Exception:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return StorageFullError("the disk is full: the upload was not kept; free some space, then send it again")
+    return StorageError(f"the upload cannot be written ({error.strerror}): look at the data folder's disk and rights")

@@ -1,0 +1,25 @@
+"""`samesay worker`: imports and exports in a process of their own."""
+
+from typing import Annotated
+
+import typer
+
+from app.commands.shared import DataOption, load_settings, plain_errors
+
+
+def worker(
+    data: DataOption = None,
+    embedded: Annotated[bool, typer.Option("--embedded", hidden=True, help="Started by a server.")] = False,
+) -> None:
+    """Run the jobs of servers that share a PostgreSQL database and a data folder; start as many as you like.
+
+    A server starts workers by itself; with SAMESAY_WORKERS=0 it leaves the jobs to these. SIGTERM ends a worker at once:
+    another one goes on from where it was.
+    """
+    with plain_errors():
+        settings = load_settings(data=data)
+        from app.observability import configure_logging
+        from app.worker import work
+
+        configure_logging(settings.log_level)
+        work(settings, embedded=embedded)

@@ -1,0 +1,34 @@
+"""Which database the settings name."""
+
+from app import migrating
+from app.data_folder import make_folder
+from app.db import Database
+from app.db_postgres import PostgresDatabase
+from app.db_sqlite import SqliteDatabase
+from app.settings import Settings
+
+
+def open_database(settings: Settings) -> Database:
+    """The database that the settings name, at this version's schema.
+
+    SQLite is migrated here; PostgreSQL only by `samesay db upgrade`, since several servers may share it.
+
+    Raises:
+        StartupError: It cannot be opened, or has another schema.
+    """
+    database = connect_database(settings)
+    try:
+        (migrating.upgrade if settings.database_url is None else migrating.check)(database.engine)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def connect_database(settings: Settings) -> Database:
+    """The database that the settings name, at whatever schema it is."""
+    if settings.database_url is not None:
+        url = settings.database_url.get_secret_value()
+        return PostgresDatabase(url, max_queued=settings.max_queued_writes)
+    make_folder(settings.data)
+    return SqliteDatabase(settings.data / "samesay.db", max_queued=settings.max_queued_writes)

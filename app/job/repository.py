@@ -1,0 +1,275 @@
+"""Jobs in the database: who may run them, how far they came, and what is told of them."""
+
+from collections.abc import Collection as AnyOf
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, update
+from sqlalchemy.orm import Session
+
+from app.db import table_of
+from app.errors import NotFoundError
+from app.job.tables import UNFINISHED, Job, JobEvent, JobState, JobType
+
+LEASE: Final = timedelta(seconds=10)
+"""So long after its last sign of life a worker counts as dead."""
+
+MOST_STALLS: Final = 5
+"""A job whose workers died so often in a row without coming further is given up: it would kill the next one too."""
+
+MOST_EVENTS: Final = 1000
+"""Newest events that are kept of a job."""
+
+MOST_KEPT: Final = 200
+"""Newest finished jobs of each type that are kept."""
+
+INDEXING: Final = "indexing"
+"""Stage of a job whose changes are all stored and not all searchable yet; a server ends it."""
+
+_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+_EVENTS = table_of(JobEvent)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is: units done in a stage, of `total` where that is known."""
+
+    stage: str
+    done: int = 0
+    total: int | None = None
+    unit: str = "rows"
+    per_second: float | None = None
+
+
+def new_job(key: str, kind: JobType, collection_id: int, collection: str, request: dict[str, Any]) -> Job:
+    """A job that waits for a worker."""
+    return Job(
+        key=key,
+        type=kind,
+        state=JobState.QUEUED,
+        collection_id=collection_id,
+        collection=collection,
+        request=request,
+        checkpoint={},
+        stage=JobState.QUEUED,
+        unit="rows",
+    )
+
+
+class JobRepository:
+    """Reads and writes jobs.
+
+    Args:
+        session: Of the unit of work.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def add(self, job: Job) -> None:
+        """Store a new one, and what there is to tell of it."""
+        self._session.add(job)
+        self._session.flush()
+        self._session.refresh(job)
+        self.tell(job)
+
+    def find(self, key: str) -> Job | None:
+        """The job that clients know by this key."""
+        return self._session.scalars(select(Job).where(Job.key == key.replace("\0", ""))).first()
+
+    def get(self, key: str) -> Job:
+        """`find`, or raise NotFoundError."""
+        found = self.find(key)
+        if found is None:
+            raise NotFoundError(f"there is no job {key[:64]!r}: GET /v1/jobs lists them; old ones are forgotten")
+        return found
+
+    def get_locked(self, key: str) -> Job:
+        """`get`, keeping every other writer of the row out until the transaction ends."""
+        found = self._session.scalars(select(Job).where(Job.key == key.replace("\0", "")).with_for_update()).first()
+        return found if found is not None else self.get(key)
+
+    def list_page(self, before: int, limit: int, collection: str | None, states: AnyOf[str]) -> list[Job]:
+        """Up to `limit` jobs, newest first, of ids below `before`; 0 from the newest on."""
+        statement = select(Job).order_by(Job.id.desc()).limit(limit)
+        if before:
+            statement = statement.where(Job.id < before)
+        if collection is not None:
+            statement = statement.where(Job.collection == collection.replace("\0", ""))
+        if states:
+            statement = statement.where(Job.state.in_(states))
+        return list(self._session.scalars(statement))
+
+    def list_unfinished(self, types: AnyOf[JobType] = tuple(JobType)) -> list[Job]:
+        """Every job that is not over, oldest first."""
+        statement = select(Job).where(Job.state.in_(UNFINISHED), Job.type.in_(types)).order_by(Job.id)
+        return list(self._session.scalars(statement))
+
+    def claim(self, worker: str, types: AnyOf[JobType]) -> Job | None:
+        """Take the oldest job that can be run now: a new one, or one whose worker is dead."""
+        now = datetime.now(UTC)
+        for job_id in claimable(self.list_unfinished(), types, now):
+            free = or_(Job.state == JobState.QUEUED, Job.lease_until <= now)
+            running = func.coalesce(func.nullif(Job.state, JobState.QUEUED), JobState.RUNNING)
+            taken = self._session.execute(
+                update(Job)
+                .where(Job.id == job_id, free)
+                .values(
+                    state=running,
+                    worker=worker,
+                    lease_until=now + LEASE,
+                    attempts=Job.attempts + 1,
+                    stalls=Job.stalls + 1,
+                    started_at=func.coalesce(Job.started_at, now),
+                )
+                .execution_options(synchronize_session=False)
+            )
+            if taken.rowcount:  # type: ignore[attr-defined]
+                job = self._session.get_one(Job, job_id, populate_existing=True)
+                self.tell(job)
+                self._session.flush()
+                return job
+        return None
+
+    def renew(self, worker: str, job_id: int) -> JobState | None:
+        """Give a sign of life.
+
+        Returns:
+            The job's state; None where this worker does not have it any more.
+        """
+        found = self._session.execute(
+            update(Job)
+            .where(Job.id == job_id, Job.worker == worker)
+            .values(lease_until=datetime.now(UTC) + LEASE)
+            .returning(Job.state)
+            .execution_options(synchronize_session=False)
+        ).scalar()
+        return None if found is None else JobState(found)
+
+    def save(self, job_id: int, checkpoint: dict[str, Any] | None, progress: Progress, *, told: bool) -> None:
+        """Store how far a job came; `told` whether its listeners are to hear of it."""
+        job = self._session.get_one(Job, job_id, populate_existing=True)
+        if checkpoint is not None:
+            job.checkpoint, job.stalls = checkpoint, 0
+        _show(job, progress)
+        if told:
+            self.tell(job)
+
+    def hand_over(self, job_id: int, seq: int, progress: Progress, result: dict[str, Any]) -> None:
+        """Leave the rest to the servers: the job is over when searches have reached the change `seq`."""
+        job = self._session.get_one(Job, job_id, populate_existing=True)
+        job.seq, job.result, job.worker, job.lease_until = seq, result, None, None
+        _show(job, progress)
+        self.tell(job)
+
+    def finish(
+        self,
+        job_id: int,
+        state: JobState,
+        *,
+        result: dict[str, Any] | None = None,
+        error: dict[str, Any] | None = None,
+    ) -> None:
+        """End a job."""
+        job = self._session.get_one(Job, job_id, populate_existing=True)
+        job.state, job.result, job.error = state, result, error
+        job.worker, job.lease_until, job.per_second = None, None, None
+        job.finished_at = datetime.now(UTC)
+        self.tell(job)
+
+    def release(self, worker: str, job_id: int) -> None:
+        """Let a job be taken over at once."""
+        self._release(Job.id == job_id, Job.worker == worker)
+
+    def release_all(self) -> None:
+        """Let every job be taken over at once: no worker of before can be alive."""
+        self._release(Job.lease_until.is_not(None))
+
+    def tell(self, job: Job) -> None:
+        """Write an event of the job as it is now."""
+        job.n_events += 1
+        self._session.flush()
+        self._session.execute(insert(_EVENTS), {"job_id": job.id, "number": job.n_events, "data": event_of(job)})
+        if job.n_events % 100 == 0:
+            old = and_(_EVENTS.c.job_id == job.id, _EVENTS.c.number <= job.n_events - MOST_EVENTS)
+            self._session.execute(delete(_EVENTS).where(old))
+
+    def events(self, job_id: int, after: int) -> list[tuple[int, dict[str, Any]]]:
+        """Events past a number, oldest first."""
+        statement = select(_EVENTS.c.number, _EVENTS.c.data).where(_EVENTS.c.job_id == job_id, _EVENTS.c.number > after)
+        return [(number, data) for number, data in self._session.execute(statement.order_by(_EVENTS.c.number))]
+
+    def _release(self, *which: ColumnElement[bool]) -> None:
+        self._session.execute(
+            update(Job)
+            .where(*which)
+            .values(lease_until=_LONG_AGO, worker=None)
+            .execution_options(synchronize_session=False)
+        )
+
+    def forget_old(self) -> list[str]:
+        """Delete all but the newest finished jobs of each type.
+
+        Returns:
+            Their keys.
+        """
+        forgotten: list[str] = []
+        for kind in JobType:
+            over = Job.state.not_in(UNFINISHED)
+            old = select(Job).where(Job.type == kind, over).order_by(Job.id.desc()).offset(MOST_KEPT)
+            for job in self._session.scalars(old.limit(MOST_KEPT)):
+                forgotten.append(job.key)
+                self._session.execute(delete(_EVENTS).where(_EVENTS.c.job_id == job.id))
+                self._session.delete(job)
+        return forgotten
+
+    def list_keys(self) -> set[str]:
+        """What clients know the jobs by."""
+        return set(self._session.scalars(select(Job.key)))
+
+    def count_by_state(self) -> dict[tuple[str, str], int]:
+        """How many jobs there are, by type and state."""
+        statement = select(Job.type, Job.state, func.count()).group_by(Job.type, Job.state)
+        return {(kind, state): n for kind, state, n in self._session.execute(statement)}
+
+
+def claimable(unfinished: list[Job], types: AnyOf[JobType], now: datetime) -> list[int]:
+    """Ids of the jobs that a worker may take now. Imports of one collection run one after another."""
+    found: list[int] = []
+    importing: set[int] = set()
+    for job in unfinished:
+        if job.stage == INDEXING:
+            continue
+        waits = job.type == JobType.IMPORT and job.collection_id in importing and job.state == JobState.QUEUED
+        if job.type == JobType.IMPORT:
+            importing.add(job.collection_id)
+        is_free = job.state == JobState.QUEUED or (job.lease_until is not None and job.lease_until <= now)
+        if is_free and not waits and job.type in types:
+            found.append(job.id)
+    return found
+
+
+def event_of(job: Job) -> dict[str, Any]:
+    """What an event tells of a job."""
+    return {"state": job.state, "progress": progress_of(job), "result": job.result, "error": job.error}
+
+
+def progress_of(job: Job) -> dict[str, Any]:
+    """How far a job is, as clients see it."""
+    left = None if job.total is None else max(0, job.total - job.done)
+    eta_s = round(left / job.per_second, 1) if left is not None and job.per_second else None
+    return {
+        "stage": job.stage,
+        "done": job.done,
+        "total": job.total,
+        "unit": job.unit,
+        "per_second": None if job.per_second is None else round(job.per_second, 1),
+        "eta_s": eta_s,
+    }
+
+
+def _show(job: Job, progress: Progress) -> None:
+    job.stage, job.done, job.total, job.unit = progress.stage, progress.done, progress.total, progress.unit
+    job.per_second = progress.per_second

@@ -1,0 +1,138 @@
+"""What clients do with jobs: look at them, follow them, cancel them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, Final
+
+import orjson
+from sqlalchemy.orm import Session
+
+from app.cursors import Cursors
+from app.db import Database
+from app.errors import ConflictError, OverloadedError
+from app.job.repository import INDEXING, JobRepository, progress_of
+from app.job.schemas import JobAnswer, JobErrorAnswer, ProgressAnswer
+from app.job.tables import UNFINISHED, Job, JobState, JobType
+from app.schemas import Page
+
+MOST_STREAMS: Final = 100
+"""Event streams open at the same time."""
+
+_LISTING: Final = "jobs"
+_LOOK_S: Final = 0.25
+_KEEP_ALIVE_S: Final = 15.0
+
+
+class JobService:
+    """The jobs of this database.
+
+    Args:
+        database: Where they are.
+        cursors: Signs the pages of the list.
+        is_stopping: Whether the server is about to end, and streams with it.
+    """
+
+    def __init__(self, database: Database, cursors: Cursors) -> None:
+        self._database = database
+        self._cursors = cursors
+        self._streams = 0
+        self.is_stopping: Callable[[], bool] = lambda: False
+
+    async def get(self, key: str) -> JobAnswer:
+        """One job, or NotFoundError."""
+        return await self._database.read_async(lambda session: to_answer(JobRepository(session).get(key)))
+
+    async def list_page(
+        self, cursor: str | None, limit: int, collection: str | None, states: Sequence[JobState]
+    ) -> Page[JobAnswer]:
+        """One page of the jobs, newest first."""
+        before = self._cursors.read(_LISTING, cursor)
+
+        def unit(session: Session) -> Page[JobAnswer]:
+            found = JobRepository(session).list_page(before, limit + 1, collection, states)
+            more = len(found) > limit
+            return Page[JobAnswer](
+                items=[to_answer(job) for job in found[:limit]],
+                next_cursor=self._cursors.sign(_LISTING, found[limit - 1].id) if more else None,
+            )
+
+        return await self._database.read_async(unit)
+
+    async def cancel(self, key: str) -> JobAnswer:
+        """Stop a job; what runs stops within seconds.
+
+        Raises:
+            ConflictError: It is over, or all that it wanted is stored.
+        """
+
+        def unit(session: Session) -> JobAnswer:
+            repository = JobRepository(session)
+            job = repository.get_locked(key)
+            if job.state not in UNFINISHED or job.stage == INDEXING:
+                raise ConflictError(f"the job is {_what(job)}: there is nothing left to cancel")
+            if job.state == JobState.QUEUED:
+                repository.finish(job.id, JobState.CANCELLED)
+            elif job.state == JobState.RUNNING:
+                job.state = JobState.CANCELLING
+                repository.tell(job)
+            return to_answer(job)
+
+        return await self._database.write_async(unit)
+
+    async def events(self, key: str, after: int) -> AsyncIterator[bytes]:
+        """The job's events past a number as Server-Sent Events; ends with the job.
+
+        Raises:
+            NotFoundError: There is no such job.
+            OverloadedError: Too many streams are open.
+        """
+        job_id = await self._database.read_async(lambda session: JobRepository(session).get(key).id)
+        if self._streams >= MOST_STREAMS:
+            raise OverloadedError(f"{MOST_STREAMS} event streams are open: close one, or poll GET /v1/jobs/{key}")
+        return self._stream(job_id, after)
+
+    async def _stream(self, job_id: int, after: int) -> AsyncIterator[bytes]:
+        self._streams += 1
+        quiet_s = 0.0
+        try:
+            yield b"retry: 1000\n\n"
+            while not self.is_stopping():
+                last = after
+                found = await self._database.read_async(lambda session: JobRepository(session).events(job_id, last))  # noqa: B023
+                for number, data in found:
+                    after = number
+                    yield b"id: %d\nevent: progress\ndata: %b\n\n" % (number, orjson.dumps(data))
+                    if data["state"] not in UNFINISHED:
+                        return
+                quiet_s = 0.0 if found else quiet_s + _LOOK_S
+                if quiet_s >= _KEEP_ALIVE_S:
+                    quiet_s = 0.0
+                    yield b": still there\n\n"
+                await asyncio.sleep(_LOOK_S)
+        finally:
+            self._streams -= 1
+
+
+def to_answer(job: Job) -> JobAnswer:
+    """What clients see of a job."""
+    return JobAnswer(
+        id=job.key,
+        type=JobType(job.type),
+        state=JobState(job.state),
+        collection=job.collection,
+        progress=ProgressAnswer(**progress_of(job)),
+        result=job.result,
+        error=_error(job.error),
+        attempts=job.attempts,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+    )
+
+
+def _error(error: dict[str, Any] | None) -> JobErrorAnswer | None:
+    return None if error is None else JobErrorAnswer(**error)
+
+
+def _what(job: Job) -> str:
+    return "stored and being made searchable" if job.state in UNFINISHED else str(job.state)

@@ -1,0 +1,196 @@
+"""A worker: takes jobs, runs them one after another, and lets everybody know that it lives."""
+
+import shutil
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from sqlalchemy.orm import Session
+
+from app.db import Database
+from app.errors import ServiceError, UnavailableError
+from app.job.errors import JobCancelledError, JobFailedError, JobLostError
+from app.job.repository import INDEXING, LEASE, MOST_STALLS, JobRepository, Progress
+from app.job.run import Handover, JobRun
+from app.job.tables import Job, JobState, JobType
+from model.contract.errors import SamesayError
+
+Handler = Callable[[JobRun], dict[str, Any] | Handover]
+"""Runs a job from its checkpoint to its end; returns the result, or hands the end over to the servers."""
+
+_BEAT_S: Final = LEASE.total_seconds() / 5
+_PATIENCE: Final = 2
+"""Beats that a cancelled job may go on for."""
+
+_RETRY_S: Final = 1.0
+_MOST_RETRIES: Final = 5
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """What to do for one type of job.
+
+    Attributes:
+        run: Runs it.
+        clean_up: Removes from the folder of a job what is of no use once it has ended in this state.
+    """
+
+    run: Handler
+    clean_up: Callable[[Path, JobState], None]
+
+
+class Worker:
+    """Runs jobs of the types that it has duties for.
+
+    Args:
+        database: The truth.
+        duties: By type.
+        name: Its own among all workers.
+        jobs: Folder of the jobs' files.
+        give_up: Ends this process; called where a job was cancelled and does not stop.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        duties: Mapping[JobType, Duty],
+        name: str,
+        jobs: Path,
+        *,
+        give_up: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._database = database
+        self._duties = duties
+        self._name = name
+        self._jobs = jobs
+        self._give_up = give_up
+
+    def run_next(self) -> bool:
+        """Run one job to its end; false where there is none to run."""
+        job = self._database.write(self._claim).result()
+        if job is None:
+            return False
+        run = JobRun(self._database, job, self._name, self._jobs / job.key)
+        with _Heart(self._database, self._name, job.id, self._give_up):
+            try:
+                self._run(job, run)
+            except JobLostError:
+                _log.warning("job_lost", job=job.key)
+        return True
+
+    def _claim(self, session: Session) -> Job | None:
+        job = JobRepository(session).claim(self._name, tuple(self._duties))
+        if job is not None:
+            session.expunge(job)  # with its values: the end of the transaction would take them away
+        return job
+
+    def _run(self, job: Job, run: JobRun) -> None:
+        _log.info("job_begun", job=job.key, type=job.type, collection=job.collection, attempt=job.attempts)
+        duty = self._duties[run.type]
+        try:
+            if job.state == JobState.CANCELLING:
+                raise JobCancelledError("the job was cancelled")
+            if job.stalls > MOST_STALLS:
+                raise JobFailedError(
+                    "worker_died", f"{MOST_STALLS} workers died of this job without coming further: see their logs"
+                )
+            done = self._repeated(duty, run)
+        except JobLostError:
+            raise
+        except JobCancelledError:
+            self._finish(job, JobState.CANCELLED, _counts(run))
+        except JobFailedError as error:
+            self._fail(job, run, error.code, error.detail)
+        except ServiceError as error:
+            self._fail(job, run, error.code, error.detail)
+        except SamesayError as error:
+            self._fail(job, run, "failed", str(error))
+        except Exception:
+            _log.exception("job_failed", job=job.key)
+            self._fail(job, run, "internal_error", "the worker failed on this job; its log has more under the job's id")
+        else:
+            self._succeed(job, done)
+
+    def _repeated(self, duty: Duty, run: JobRun) -> dict[str, Any] | Handover:
+        """Run it; a database that is away for a moment is no reason to fail."""
+        retries = 0
+        while True:
+            before = run.checkpoint
+            try:
+                return duty.run(run)
+            except UnavailableError as error:
+                retries = 0 if run.checkpoint != before else retries + 1
+                if retries > _MOST_RETRIES:
+                    raise
+                _log.warning("job_waits", job=run.key, reason=error.detail)
+                threading.Event().wait(_RETRY_S * retries)
+
+    def _succeed(self, job: Job, done: dict[str, Any] | Handover) -> None:
+        if isinstance(done, Handover):
+            progress = Progress(INDEXING, unit="changes")
+            self._end(job, lambda jobs: jobs.hand_over(job.id, done.seq, progress, done.result), JobState.SUCCEEDED)
+        else:
+            self._finish(job, JobState.SUCCEEDED, done)
+
+    def _fail(self, job: Job, run: JobRun, code: str, detail: str) -> None:
+        self._finish(job, JobState.FAILED, _counts(run), {"code": code, "detail": detail})
+
+    def _finish(
+        self, job: Job, state: JobState, result: dict[str, Any] | None, error: dict[str, Any] | None = None
+    ) -> None:
+        self._end(job, lambda jobs: jobs.finish(job.id, state, result=result, error=error), state)
+
+    def _end(self, job: Job, end: Callable[[JobRepository], None], state: JobState) -> None:
+        def unit(session: Session) -> None:
+            repository = JobRepository(session)
+            if repository.renew(self._name, job.id) is None:
+                raise JobLostError("another worker has taken this job over")
+            end(repository)
+
+        self._database.write(unit).result()
+        self._duties[JobType(job.type)].clean_up(self._jobs / job.key, state)
+        _log.info("job_ended", job=job.key, state=state)
+
+
+def _counts(run: JobRun) -> dict[str, Any] | None:
+    """What came of a job that did not reach its end."""
+    counts: dict[str, Any] | None = run.checkpoint.get("counts")
+    return counts
+
+
+class _Heart:
+    """Gives signs of life while a job runs; one that was cancelled and does not stop is left to another worker."""
+
+    def __init__(self, database: Database, worker: str, job_id: int, give_up: Callable[[], None]) -> None:
+        self._database, self._worker, self._job_id = database, worker, job_id
+        self._give_up = give_up
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heart", daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        cancelled = 0
+        while not self._stopped.wait(_BEAT_S):
+            try:
+                state = self._database.write(self._renew).result()
+            except SamesayError as error:  # the database is away: the lease may run out, and that is right
+                _log.warning("heartbeat_failed", error=str(error))
+                continue
+            cancelled += state is JobState.CANCELLING
+            if cancelled >= _PATIENCE:
+                self._database.write(lambda session: JobRepository(session).release(self._worker, self._job_id)).result()
+                self._give_up()
+
+    def _renew(self, session: Session) -> JobState | None:
+        return JobRepository(session).renew(self._worker, self._job_id)

@@ -1,0 +1,131 @@
+"""Compactions and rebuilds as jobs: ordered by the housekeeper or by an admin, run on one thread of one server."""
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+from secrets import token_hex
+from typing import Any, Final
+
+import structlog
+
+from app.db import Database
+from app.errors import UnavailableError
+from app.job.errors import JobFailedError, JobLostError
+from app.job.repository import Progress
+from app.job.run import JobRun
+from app.job.tables import JobType
+from app.job.worker import Duty, Worker
+from app.priority import let_others_go_first
+from app.serving.housekeeper import Housekeeper
+from app.serving.loading import Loader
+from app.serving.orders import Orders
+from app.serving.repository import list_active
+from app.serving.roster import Roster
+from app.serving.snapshots import Base, BuildError
+from index.errors import VectorIndexError
+
+_LOOK_S: Final = 0.5
+_AWAY_S: Final = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Upkeep:
+    """Runs what is ordered of compactions and rebuilds.
+
+    Args:
+        database: The truth.
+        orders: Says when there is a new one.
+        housekeeper: Compacts.
+        loader: Rebuilds.
+        roster: The releases in memory.
+        reload: Has a collection's release loaded again from its newest snapshot.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        orders: Orders,
+        housekeeper: Housekeeper,
+        loader: Loader,
+        roster: Roster,
+        reload: Callable[[int], None],
+    ) -> None:
+        self._database, self._orders = database, orders
+        self._housekeeper, self._loader, self._roster, self._reload = housekeeper, loader, roster, reload
+        self._name = f"server {socket.gethostname()}:{os.getpid()}:{token_hex(4)}"
+        duties = {
+            JobType.COMPACTION: Duty(self._compact, lambda folder, state: None),
+            JobType.REBUILD: Duty(self._rebuild, lambda folder, state: None),
+        }
+        self._worker = Worker(database, duties, self._name, housekeeper.data / "jobs")
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Give up what runs; it is done again by whoever comes next."""
+        self._stopping.set()
+        self._orders.wakened.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        let_others_go_first()
+        while not self._stopping.is_set():
+            self._orders.wakened.clear()
+            try:
+                while not self._stopping.is_set() and self._worker.run_next():
+                    pass
+            except UnavailableError as error:
+                _log.warning("upkeep_waits", reason=error.detail)
+                self._stopping.wait(_AWAY_S)
+            except Exception:  # the thread serves every collection and must live on
+                _log.exception("upkeep_failed")
+                self._stopping.wait(_AWAY_S)
+            self._orders.wakened.wait(_LOOK_S)
+
+    def _compact(self, run: JobRun) -> dict[str, Any]:
+        release = self._roster.find_by_id(run.collection_id)
+        if release is None:
+            raise _not_served(run)
+        run.report(Progress("building", 0, release.view.index.count))
+        return self._guarded(run, lambda: self._housekeeper.compact(release, self._is_to_stop(run)))
+
+    def _rebuild(self, run: JobRun) -> dict[str, Any]:
+        active = {found.key.collection_id: found for found in self._database.read(list_active)}.get(run.collection_id)
+        if active is None:
+            raise _not_served(run)
+
+        def tell(done: int, total: int) -> None:
+            run.report(Progress("encoding", done, total))
+
+        result = self._guarded(run, lambda: self._loader.rebuild(active, tell, self._is_to_stop(run)))
+        self._reload(run.collection_id)
+        return result
+
+    def _guarded(self, run: JobRun, build: Callable[[], Base]) -> dict[str, Any]:
+        try:
+            base = build()
+        except (OSError, BuildError, VectorIndexError) as error:
+            if self._stopping.is_set():
+                raise JobLostError("the server is stopping") from None
+            run.check()  # cancelled?
+            raise JobFailedError("not_built", f"{error}; searches go on as before") from None
+        return {"records": len(base.index), "seq": base.applied_seq, "index_recall": float(base.index.index_recall)}
+
+    def _is_to_stop(self, run: JobRun) -> Callable[[], bool]:
+        return lambda: self._stopping.is_set() or run.is_cancelled()
+
+
+def _not_served(run: JobRun) -> JobFailedError:
+    return JobFailedError("not_served", f"the collection {run.collection!r} is gone or not in this server's memory")

@@ -1,0 +1,82 @@
+"""The worker process: `samesay worker` apart, or a child of the server. Runs imports and exports."""
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from secrets import token_hex
+from typing import Final
+
+import structlog
+
+from app import databases, migrating
+from app.bulk.duties import make_duties
+from app.db import Database
+from app.errors import UnavailableError
+from app.job.repository import JobRepository
+from app.job.worker import Worker
+from app.settings import Settings
+
+_LOOK_S: Final = 0.5
+_AWAY_S: Final = 1.0
+_IDLE_S: Final = 10.0
+"""A server's worker without work ends after so long: it takes memory that searches can use."""
+
+_NICENESS: Final = 5
+
+_log = structlog.get_logger(__name__)
+
+
+def work(settings: Settings, *, embedded: bool) -> None:
+    """Run jobs until SIGTERM.
+
+    Args:
+        settings: As the server's.
+        embedded: A server started us: end with it, and when there is nothing to do.
+
+    Raises:
+        StartupError: The database cannot be used.
+    """
+    database = databases.connect_database(settings)
+    try:
+        migrating.check(database.engine)
+        name = f"{socket.gethostname()}:{os.getpid()}:{token_hex(4)}"
+        worker = Worker(database, make_duties(settings), name, settings.jobs, give_up=lambda: os._exit(1))
+        leave = threading.Thread(target=_leave, args=(database, name), daemon=True)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: leave.start())
+        if embedded:
+            os.nice(_NICENESS)
+            threading.Thread(target=_end_with_the_server, daemon=True).start()
+        else:
+            print(f"samesay worker {name} is ready", flush=True)
+        _loop(worker, idle_s=_IDLE_S if embedded else None)
+    finally:
+        database.close()
+
+
+def _loop(worker: Worker, idle_s: float | None) -> None:
+    busy_at = time.monotonic()
+    while idle_s is None or time.monotonic() - busy_at < idle_s:
+        try:
+            if worker.run_next():
+                busy_at = time.monotonic()
+            else:
+                time.sleep(_LOOK_S)
+        except UnavailableError as error:
+            _log.warning("database_away", reason=error.detail)
+            time.sleep(_AWAY_S)
+
+
+def _leave(database: Database, name: str) -> None:
+    """End at once, and let another worker take over at once: every step that is stored is stored whole."""
+    database.write(lambda session: JobRepository(session).release(name)).result()
+    os._exit(0)
+
+
+def _end_with_the_server() -> None:
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    os._exit(1)

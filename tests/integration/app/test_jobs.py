@@ -1,0 +1,320 @@
+"""Jobs on both databases: each is run once, by one worker at a time, from where the one before left off."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from app.collection.tables import Collection
+from app.db import Database
+from app.errors import ConflictError, StorageError
+from app.job.errors import JobCancelledError, JobFailedError, JobLostError
+from app.job.repository import INDEXING, MOST_EVENTS, MOST_STALLS, JobRepository, Progress, new_job
+from app.job.run import Handover, JobRun, Step
+from app.job.tables import Job, JobEvent, JobState, JobType
+from app.job.worker import Duty, Worker
+
+
+def add_job(database: Database, key: str, kind: JobType = JobType.EXPORT, collection_id: int = 1) -> None:
+    job = new_job(key, kind, collection_id, f"c{collection_id}", {"wanted": key})
+    database.write(lambda session: JobRepository(session).add(job)).result()
+
+
+def get_job(database: Database, key: str) -> Job:
+    def unit(session: Session) -> Job:
+        found = JobRepository(session).get(key)
+        session.expunge(found)
+        return found
+
+    return database.read(unit)
+
+
+def make_worker(database: Database, folder: Path, run: Any, name: str = "w1", **options: Any) -> Worker:
+    ended: list[tuple[str, JobState]] = options.pop("ended", [])
+    duty = Duty(run, lambda place, state: ended.append((place.name, state)))
+    return Worker(database, {JobType.EXPORT: duty, JobType.IMPORT: duty}, name, folder, **options)
+
+
+def let_lease_run_out(database: Database) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    database.write(lambda session: session.execute(update(Job).values(lease_until=before))).result()
+
+
+def count_up(run: JobRun, to: int, die_at: int | None = None) -> dict[str, Any]:
+    """Makes collections named n0, n1, ...: one a step, as real jobs store rows."""
+    for n in range(run.checkpoint.get("n", 0), to):
+        if n == die_at:
+            raise SystemExit("killed")
+
+        def step(session: Session, n: int = n) -> Step:
+            session.add(Collection(name=f"n{n}", settings={}))
+            session.flush()
+            return Step({"n": n + 1, "counts": {"made": n + 1}}, Progress("making", n + 1, to, "collections"))
+
+        run.commit(step)
+    return {"made": to}
+
+
+def names(database: Database) -> list[str]:
+    return database.read(lambda session: list(session.scalars(select(Collection.name).order_by(Collection.id))))
+
+
+def test_a_job_runs_to_its_end_and_tells_of_it(database: Database, tmp_path: Path) -> None:
+    ended: list[tuple[str, JobState]] = []
+    add_job(database, "a")
+    worker = make_worker(database, tmp_path, lambda run: count_up(run, 5), ended=ended)
+    assert worker.run_next()
+    assert not worker.run_next()
+    job = get_job(database, "a")
+    assert (job.state, job.result, job.error, job.attempts) == (JobState.SUCCEEDED, {"made": 5}, None, 1)
+    assert (job.stage, job.done, job.total, job.unit) == ("making", 5, 5, "collections")
+    assert job.worker is None
+    assert job.lease_until is None
+    assert names(database) == [f"n{n}" for n in range(5)]
+    assert ended == [("a", JobState.SUCCEEDED)]
+    events = database.read(lambda session: JobRepository(session).events(job.id, 0))
+    assert [number for number, _ in events] == list(range(1, len(events) + 1))
+    assert [data["state"] for _, data in (events[0], events[1], events[-1])] == ["queued", "running", "succeeded"]
+    assert events[-1][1]["result"] == {"made": 5}
+    later = database.read(lambda session: JobRepository(session).events(job.id, 2))
+    assert later == events[2:]
+
+
+def test_a_killed_worker_s_job_goes_on_from_its_last_step(database: Database, tmp_path: Path) -> None:
+    add_job(database, "a")
+    with pytest.raises(SystemExit):
+        make_worker(database, tmp_path, lambda run: count_up(run, 5, die_at=3)).run_next()
+    second = make_worker(database, tmp_path, lambda run: count_up(run, 5), name="w2")
+    assert not second.run_next(), "its lease has not run out"
+    let_lease_run_out(database)
+    assert second.run_next()
+    job = get_job(database, "a")
+    assert (job.state, job.attempts, job.result) == (JobState.SUCCEEDED, 2, {"made": 5})
+    assert names(database) == [f"n{n}" for n in range(5)]
+
+
+def test_a_worker_that_was_taken_for_dead_changes_nothing_more(database: Database, tmp_path: Path) -> None:
+    add_job(database, "a")
+    taken_over = threading.Event()
+    raised: list[Exception] = []
+
+    def slow(run: JobRun) -> dict[str, Any]:
+        count_up(run, 2)
+        let_lease_run_out(database)
+        other = make_worker(database, tmp_path, lambda run: count_up(run, 4), name="w2")
+        assert other.run_next()
+        taken_over.set()
+        for attempt in (lambda: count_up(run, 9), lambda: run.report(Progress("late", 1)), run.check):
+            try:
+                attempt()
+            except JobLostError as error:
+                raised.append(error)
+        return {"made": -1}
+
+    assert make_worker(database, tmp_path, slow).run_next()
+    assert taken_over.is_set()
+    assert len(raised) == 3
+    assert names(database) == [f"n{n}" for n in range(4)]
+    assert get_job(database, "a").result == {"made": 4}
+
+
+def test_what_kills_its_workers_again_and_again_is_given_up(database: Database, tmp_path: Path) -> None:
+    add_job(database, "a")
+    for _ in range(MOST_STALLS):
+        with pytest.raises(SystemExit):
+            make_worker(database, tmp_path, lambda run: count_up(run, 5, die_at=0)).run_next()
+        let_lease_run_out(database)
+    assert make_worker(database, tmp_path, lambda run: count_up(run, 5)).run_next()
+    job = get_job(database, "a")
+    assert (job.state, job.error["code"] if job.error else None) == (JobState.FAILED, "worker_died")
+    assert names(database) == []
+
+
+def test_a_job_that_comes_further_each_time_is_never_given_up(database: Database, tmp_path: Path) -> None:
+    add_job(database, "a")
+    for n in range(MOST_STALLS + 5):
+        with pytest.raises(SystemExit):
+            make_worker(database, tmp_path, lambda run, n=n: count_up(run, 100, die_at=n + 1)).run_next()
+        let_lease_run_out(database)
+    assert make_worker(database, tmp_path, lambda run: count_up(run, MOST_STALLS + 6)).run_next()
+    assert get_job(database, "a").state == JobState.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (JobFailedError("bad_file", "the file is bad"), "bad_file"),
+        (ConflictError("no"), "conflict"),
+        (ZeroDivisionError(), "internal_error"),
+    ],
+)
+def test_a_failure_is_told_with_what_was_done(
+    database: Database, tmp_path: Path, error: Exception, code: str
+) -> None:
+    add_job(database, "a")
+    ended: list[tuple[str, JobState]] = []
+
+    def fails(run: JobRun) -> dict[str, Any]:
+        count_up(run, 2)
+        raise error
+
+    assert make_worker(database, tmp_path, fails, ended=ended).run_next()
+    job = get_job(database, "a")
+    assert job.error is not None
+    assert (job.state, job.error["code"], job.result) == (JobState.FAILED, code, {"made": 2})
+    assert "ZeroDivision" not in job.error["detail"]
+    assert ended == [("a", JobState.FAILED)]
+
+
+def test_a_database_that_is_away_for_a_moment_fails_nothing(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.job.worker._RETRY_S", 0.01)
+    add_job(database, "a")
+    away = iter([True, True, False])
+
+    def flaky(run: JobRun) -> dict[str, Any]:
+        if next(away):
+            raise StorageError("away")
+        return count_up(run, 3)
+
+    assert make_worker(database, tmp_path, flaky).run_next()
+    assert get_job(database, "a").state == JobState.SUCCEEDED
+
+
+def test_a_cancelled_job_stops_at_its_next_step(database: Database, tmp_path: Path) -> None:
+    add_job(database, "a")
+    ended: list[tuple[str, JobState]] = []
+
+    def cancelled(run: JobRun) -> dict[str, Any]:
+        count_up(run, 2)
+        database.write(lambda session: setattr(JobRepository(session).get("a"), "state", "cancelling")).result()
+        with pytest.raises(JobCancelledError):
+            run.check()
+        return count_up(run, 5)
+
+    assert make_worker(database, tmp_path, cancelled, ended=ended).run_next()
+    job = get_job(database, "a")
+    assert (job.state, job.result) == (JobState.CANCELLED, {"made": 2})
+    assert names(database) == ["n0", "n1"]
+    assert ended == [("a", JobState.CANCELLED)]
+
+
+def test_a_cancelled_job_whose_worker_died_is_cleaned_up_by_another(database: Database, tmp_path: Path) -> None:
+    add_job(database, "a")
+    with pytest.raises(SystemExit):
+        make_worker(database, tmp_path, lambda run: count_up(run, 5, die_at=3)).run_next()
+    database.write(lambda session: setattr(JobRepository(session).get("a"), "state", "cancelling")).result()
+    let_lease_run_out(database)
+    ended: list[tuple[str, JobState]] = []
+    assert make_worker(database, tmp_path, lambda run: count_up(run, 5), "w2", ended=ended).run_next()
+    assert (get_job(database, "a").state, get_job(database, "a").result) == (JobState.CANCELLED, {"made": 3})
+    assert ended == [("a", JobState.CANCELLED)]
+
+
+def test_a_job_that_does_not_stop_when_cancelled_is_left_to_another_worker(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.job.worker._BEAT_S", 0.05)
+    add_job(database, "a")
+    gave_up = threading.Event()
+
+    def stuck(run: JobRun) -> dict[str, Any]:
+        database.write(lambda session: setattr(JobRepository(session).get("a"), "state", "cancelling")).result()
+        assert gave_up.wait(20)
+        return count_up(run, 5)
+
+    assert make_worker(database, tmp_path, stuck, give_up=gave_up.set).run_next()
+    assert names(database) == []
+    assert get_job(database, "a").state == JobState.CANCELLING
+    assert make_worker(database, tmp_path, lambda run: count_up(run, 5), "w2").run_next()
+    assert get_job(database, "a").state == JobState.CANCELLED
+
+
+def test_a_heart_keeps_the_job(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.job.worker._BEAT_S", 0.02)
+    add_job(database, "a")
+    renewed = threading.Event()
+
+    def long(run: JobRun) -> dict[str, Any]:
+        let_lease_run_out(database)
+        for _ in range(1000):
+            lease = get_job(database, "a").lease_until
+            assert lease is not None
+            if lease > datetime.now(UTC):
+                renewed.set()
+                break
+            threading.Event().wait(0.01)
+        return {}
+
+    assert make_worker(database, tmp_path, long).run_next()
+    assert renewed.is_set()
+
+
+def test_each_job_is_claimed_once(database: Database, tmp_path: Path) -> None:
+    for n in range(40):
+        add_job(database, f"job{n}")
+    ran: list[str] = []
+
+    def work(number: int) -> None:
+        worker = make_worker(database, tmp_path, lambda run: ran.append(run.key) or {}, name=f"w{number}")
+        while worker.run_next():
+            pass
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(work, range(6)))
+    assert sorted(ran) == sorted(f"job{n}" for n in range(40))
+
+
+def test_imports_of_one_collection_run_one_after_another(database: Database, tmp_path: Path) -> None:
+    for key, collection_id in (("a1", 1), ("a2", 1), ("b1", 2)):
+        add_job(database, key, JobType.IMPORT, collection_id)
+    ran: list[str] = []
+
+    def first(run: JobRun) -> dict[str, Any]:
+        ran.append(run.key)
+        other = make_worker(database, tmp_path, lambda run: ran.append(run.key) or {}, name=f"beside {run.key}")
+        while other.run_next():
+            pass
+        return {}
+
+    worker = make_worker(database, tmp_path, first)
+    while worker.run_next():
+        pass
+    assert ran == ["a1", "b1", "a2"]
+
+
+def test_what_is_stored_is_handed_over_to_the_servers(database: Database, tmp_path: Path) -> None:
+    add_job(database, "a")
+    worker = make_worker(database, tmp_path, lambda run: Handover(7, {"rows": 3}))
+    assert worker.run_next()
+    assert not worker.run_next()
+    job = get_job(database, "a")
+    assert (job.state, job.stage, job.seq, job.result) == (JobState.RUNNING, INDEXING, 7, {"rows": 3})
+
+
+def test_old_events_and_old_jobs_are_forgotten(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_job(database, "a")
+
+    def tell_often(session: Session) -> None:
+        job = JobRepository(session).get("a")
+        for _ in range(MOST_EVENTS + 300):
+            JobRepository(session).tell(job)
+
+    database.write(tell_often).result()
+    kept = database.read(lambda session: list(session.scalars(select(JobEvent.number).order_by(JobEvent.number))))
+    assert len(kept) <= MOST_EVENTS + 100
+    assert kept[-1] == MOST_EVENTS + 301
+    monkeypatch.setattr("app.job.repository.MOST_KEPT", 2)
+    for key in "bcd":
+        add_job(database, key)
+    for key in "abc":
+        job_id = get_job(database, key).id
+        database.write(lambda session, i=job_id: JobRepository(session).finish(i, JobState.SUCCEEDED)).result()
+    assert database.write(lambda session: JobRepository(session).forget_old()).result() == ["a"]
+    assert database.read(lambda session: JobRepository(session).list_keys()) == {"b", "c", "d"}
