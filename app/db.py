@@ -127,6 +127,9 @@ class Database(ABC):
             ErasureError: It could not be done now.
         """
 
+    def listen(self, heard: Callable[[], None]) -> None:
+        """Call `heard`, on another thread, when another process has committed something; SQLite knows nothing of that."""
+
     def close(self) -> None:
         """Finish what is running and close every connection."""
         self._readers.shutdown()

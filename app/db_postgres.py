@@ -11,6 +11,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 
 from app.db import READERS, Database, dump_json, translated
+from app.db_notify import Announcer, Listener
 from app.errors import NotReadyError, OverloadedError, StartupError
 
 T = TypeVar("T")
@@ -45,6 +46,8 @@ class PostgresDatabase(Database):
         self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="db-write")
         self._room = threading.Semaphore(max_queued)
         self._max_queued = max_queued
+        self._announcer = Announcer(self.engine)
+        self._listeners: list[Listener] = []
 
     def write(self, unit: Callable[[Session], T]) -> "Future[T]":
         if not self._room.acquire(blocking=False):
@@ -64,8 +67,13 @@ class PostgresDatabase(Database):
         with translated(), self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql("VACUUM FULL records, record_labels, kept_answers")
 
+    def listen(self, heard: Callable[[], None]) -> None:
+        self._listeners.append(Listener(self.engine, heard))
+
     def close(self) -> None:
         self._writers.shutdown()
+        for part in (self._announcer, *self._listeners):
+            part.close()
         super().close()
 
     def _read_session(self) -> Session:
@@ -73,7 +81,9 @@ class PostgresDatabase(Database):
 
     def _run(self, unit: Callable[[Session], T]) -> T:
         with translated(), Session(self.engine) as session, session.begin():
-            return unit(session)
+            done = unit(session)
+        self._announcer.announce()
+        return done
 
 
 def _with_driver(url: str) -> str:

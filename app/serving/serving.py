@@ -89,6 +89,7 @@ class Serving:
     def start(self) -> None:
         """Begin to load and to follow."""
         self._follower.start()
+        self._database.listen(self.wake)
         self._upkeep.start()
 
     def stop(self) -> None:

@@ -1,1 +1,0 @@
-"""Imports and exports of whole collections, as jobs."""

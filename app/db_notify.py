@@ -1,0 +1,99 @@
+"""Telling other servers on the same PostgreSQL database that something was committed; polling stands behind it."""
+
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import Engine
+
+from app.errors import StorageError
+
+_CHANNEL: Final = "samesay_changes"
+
+_GATHER_S: Final = 0.01
+"""So long commits are gathered before they are announced: PostgreSQL lets one transaction announce at a time."""
+
+_AWAY_S: Final = 1.0
+_LOOK_S: Final = 0.5
+
+_log = structlog.get_logger(__name__)
+
+
+class Announcer:
+    """Announces commits, some time after them and together: none of them waits for it.
+
+    Args:
+        engine: Of the database.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._committed = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="db-announce", daemon=True)
+        self._thread.start()
+
+    def announce(self) -> None:
+        """Say that something was committed."""
+        self._committed.set()
+
+    def close(self) -> None:
+        """End."""
+        self._stopping.set()
+        self._committed.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._committed.wait()
+            self._stopping.wait(_GATHER_S)
+            self._committed.clear()
+            try:
+                with self._engine.connect() as connection:
+                    connection.exec_driver_sql(f"NOTIFY {_CHANNEL}")
+            except Exception as error:  # whoever listens looks by himself now and then
+                _log.warning("announcement_failed", error=repr(error))
+                self._stopping.wait(_AWAY_S)
+
+
+class Listener:
+    """Hears what any server announces.
+
+    Args:
+        engine: Of the database; one connection beside its pool is opened.
+        heard: Called for announcements, on a thread of the listener's.
+    """
+
+    def __init__(self, engine: Engine, heard: Callable[[], None]) -> None:
+        self._engine, self._heard = engine, heard
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="db-listen", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._listen()
+            except Exception as error:  # the database may be away for a while
+                _log.warning("listening_failed", error=repr(error), exc_info=not isinstance(error, StorageError))
+                self._stopping.wait(_AWAY_S)
+
+    def _listen(self) -> None:
+        connection: Any = self._engine.raw_connection()
+        try:
+            connection.detach()  # it listens now, and is no use to others
+            driver = connection.driver_connection
+            driver.autocommit = True
+            driver.execute(f"LISTEN {_CHANNEL}")
+            self._heard()  # what was announced before we listened
+            while not self._stopping.is_set():
+                for _ in driver.notifies(timeout=_LOOK_S, stop_after=1):
+                    self._heard()
+        finally:
+            connection.close()
