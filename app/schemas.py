@@ -1,6 +1,7 @@
 """What the features' schemas share: strict bases, the checked kinds of text, pages and problems."""
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Final, Generic, TypeVar
 
@@ -13,6 +14,8 @@ MOST_ITEMS: Final = 1000
 """Items of a page or of a batch."""
 
 NAME_PATTERN: Final = "^[a-z0-9][a-z0-9_-]{0,62}$"
+
+_UNFIT_IN_KEYS: Final = re.compile(r"[/\x00-\x1f\x7f-\x9f]")
 
 T = TypeVar("T")
 
@@ -50,7 +53,7 @@ def check_key(value: str) -> str:
         raise ValueError("is a dot or two, which no path can name: use another id")
     if "\ufffd" in value:
         raise ValueError("holds U+FFFD, which stands for text in a wrong encoding: send UTF-8")
-    if any(character == "/" or ord(character) < 32 or 127 <= ord(character) < 160 for character in value):
+    if _UNFIT_IN_KEYS.search(value):
         raise ValueError("holds a slash or a control character: use other characters")
     return value
 
