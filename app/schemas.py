@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections.abc import Iterator
 from typing import Annotated, Any, Final, Generic, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
@@ -79,31 +78,28 @@ Line = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_no_nul
 
 def check_json(value: Any, *, most_depth: int = 16) -> Any:
     """Refuse what a database or JSON itself cannot keep: NUL, lone surrogates, NaN, huge numbers, deep nests."""
-    for depth, leaf in _leaves(value, 0):
-        if depth > most_depth:
-            raise ValueError(f"is nested deeper than {most_depth} levels")
-        if isinstance(leaf, str):
-            _no_nul(leaf)
-            leaf.encode()
-        if isinstance(leaf, float) and not math.isfinite(leaf):
-            raise ValueError("holds a number that is not finite")
-        if isinstance(leaf, int) and not -(2**63) <= leaf < 2**63:
-            raise ValueError("holds a whole number beyond 64 bits: send it as a string")
+    _check_leaves(value, 0, most_depth)
     return value
 
 
-def _leaves(value: Any, depth: int) -> Iterator[tuple[int, Any]]:
-    if isinstance(value, dict | list):
-        yield depth, None  # told before going deeper, so that the caller can stop at any depth
-    if isinstance(value, dict):
+def _check_leaves(value: Any, depth: int, most_depth: int) -> None:
+    if depth > most_depth:
+        raise ValueError(f"is nested deeper than {most_depth} levels")
+    if isinstance(value, str):
+        _no_nul(value)
+        value.encode()
+    elif isinstance(value, dict):
         for key, item in value.items():
-            yield depth, key
-            yield from _leaves(item, depth + 1)
+            _check_leaves(key, depth, most_depth)
+            _check_leaves(item, depth + 1, most_depth)
     elif isinstance(value, list):
         for item in value:
-            yield from _leaves(item, depth + 1)
-    else:
-        yield depth, value
+            _check_leaves(item, depth + 1, most_depth)
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError("holds a number that is not finite")
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("holds a whole number beyond 64 bits: send it as a string")
 
 
 class Page(Answer, Generic[T]):

@@ -17,7 +17,6 @@ class Plan(NamedTuple):
 
     Attributes:
         parts: Columns of single metadata values, each with the name of its value.
-        ignored: Columns that are none of ours.
     """
 
     text: str | None
@@ -29,7 +28,6 @@ class Plan(NamedTuple):
     role: str | None
     metadata: str | None
     parts: tuple[tuple[str, str], ...]
-    ignored: tuple[str, ...]
 
     @property
     def used(self) -> list[str]:
@@ -72,7 +70,7 @@ class ColumnMap:
         """The columns to read; app/bulk/rows.py says more."""
         plan = self.plan(found)
         for ours, theirs in self._renames.items():
-            if getattr(plan, ours) is None and (of_every_row or ours == "text" and not plan.may_define_groups):
+            if getattr(plan, ours) is None and (of_every_row or (ours == "text" and not plan.may_define_groups)):
                 detail = f"columns={ours}:{theirs}: there is no column {theirs!r}, only {_listed(found)}"
                 raise UploadError(UploadCode.UNKNOWN_COLUMN, detail)
         if plan.text is None and not plan.may_define_groups:
@@ -97,15 +95,14 @@ class ColumnMap:
         fields = renamed | {ours: _first(COLUMN_NAMES[ours], free) for ours in FIELDS if ours not in renamed}
         parts = tuple((name, key) for name in free.values() if (key := _part(name)))
         known = {*fields.values(), *(name for name, _ in parts)}
-        ignored = tuple(name for name in found if name and name not in known)
-        self._ignore(ignored)
-        return Plan(*(fields[ours] for ours in FIELDS), parts, ignored)
+        self._ignore(name for name in found if name and name not in known)
+        return Plan(parts=parts, **fields)
 
     def _ignore(self, names: Iterable[str]) -> None:
         for name in names:
             if len(self._ignored) == _MOST_TOLD:
                 return
-            self._ignored[name] = None
+            self._ignored[name[:_MOST_TOLD]] = None
 
 
 def _folded(name: str) -> str:

@@ -1,7 +1,7 @@
 """From a row of a file to what is to be stored, checked as a record of the HTTP interface is."""
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -9,7 +9,7 @@ from app.bulk.cells import as_json, as_payload, as_string
 from app.bulk.columns import ColumnMap, Plan
 from app.bulk.content_ids import content_id
 from app.bulk.forms import Form
-from app.bulk.rows import Fault, FaultCode, RawRow
+from app.bulk.rows import Fault, FaultCode, RawRow, SheetValue
 from app.group.schemas import GroupPut
 from app.http_errors import invalid
 from app.record.schemas import RecordDraft
@@ -21,7 +21,9 @@ from model.contract.labels import likely_labels, parse_labels
 _RECORD: Final = TypeAdapter(RecordDraft)
 _GROUP: Final = TypeAdapter(GroupPut)
 _KEY: Final[TypeAdapter[str]] = TypeAdapter(Key)
-_MOST_PLANS: Final = 256
+_MOST_KEPT: Final = 1000
+_MOST_KEPT_CHARACTERS: Final = 1000
+"""What many rows share is looked at once: so many things, each no longer than this."""
 
 
 class GroupDraft(NamedTuple):
@@ -55,6 +57,8 @@ class Rejected(NamedTuple):
     detail: str
 
 
+K = TypeVar("K")
+V = TypeVar("V")
 Parsed = RecordRow | GroupRow | Rejected
 
 
@@ -66,6 +70,8 @@ class RowParser:
         self._form = form
         self._blank_is_absent = form in (Form.CSV, Form.TSV, Form.XLSX)
         self._plans: dict[tuple[str, ...], Plan] = {}
+        self._read_labels: dict[str | tuple[str], list[str]] = {}
+        self._checked_groups: dict[tuple[str | None, str | None], tuple[str | None, Any]] = {}
 
     def parse(self, raw: RawRow) -> Parsed:
         """Check one row; what is wrong with it fails no other."""
@@ -104,9 +110,7 @@ class RowParser:
         names = tuple(cells)
         plan = self._plans.get(names)
         if plan is None:
-            if len(self._plans) == _MOST_PLANS:
-                self._plans.clear()
-            plan = self._plans[names] = self._columns.plan(names)
+            plan = _kept(self._plans, names, self._columns.plan(names), sum(map(len, names)))
         return plan
 
     def _text(self, cells: Mapping[str, Any], column: str | None) -> str | None:
@@ -133,14 +137,24 @@ class RowParser:
             if payload is not None:
                 raise ValueError("payload: belongs to a group, and the row names none: name it, or leave payload empty")
             return None
-        checked = _GROUP.validate_python({"title": title, "payload": payload})
-        return GroupDraft(group, checked.title, checked.payload)
+        if payload is not None and not isinstance(payload, str):
+            return GroupDraft(group, *_check_group(title, payload))
+        checked = self._checked_groups.get((title, payload))
+        if checked is None:
+            size = len(title or "") + len(payload or "")
+            checked = _kept(self._checked_groups, (title, payload), _check_group(title, payload), size)
+        return GroupDraft(group, *checked)
 
     def _labels(self, cell: Any) -> list[str]:
-        if isinstance(cell, tuple):
+        if isinstance(cell, SheetValue):
             cell = as_string(cell, self._form, field="labels")
-        labels = parse_labels(cell)
-        return list(likely_labels(labels.hard, labels.weights))
+        key = cell if isinstance(cell, str) else (repr(cell),)
+        found = self._read_labels.get(key)
+        if found is None:
+            labels = parse_labels(cell)
+            found = list(likely_labels(labels.hard, labels.weights))
+            _kept(self._read_labels, key, found, len(key if isinstance(key, str) else key[0]))
+        return found
 
     def _metadata(self, cells: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
         metadata = {} if plan.metadata is None else dict(parse_metadata(cells[plan.metadata]))
@@ -152,6 +166,20 @@ class RowParser:
                 raise ValueError(f"metadata: {key!r} stands in it and in column {column!r}: give it once")
             metadata[key] = value
         return metadata
+
+
+def _check_group(title: str | None, payload: Any) -> tuple[str | None, Any]:
+    checked = _GROUP.validate_python({"title": title, "payload": payload})
+    return checked.title, checked.payload
+
+
+def _kept(kept: dict[K, V], key: K, value: V, characters: int) -> V:
+    """Keep what was made of a key, unless the key is long."""
+    if characters <= _MOST_KEPT_CHARACTERS:
+        if len(kept) == _MOST_KEPT:
+            kept.clear()
+        kept[key] = value
+    return value
 
 
 def _from(column: str | None, field: str) -> str:

@@ -1,7 +1,7 @@
 """From a file on the disk to its rows, whatever its form: a few megabytes of it in memory, but for spreadsheets."""
 
-import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Final
@@ -67,18 +67,17 @@ def _check_start(first_bytes: bytes, form: Form) -> None:
         raise UploadError(UploadCode.WRONG_FORM, detail)
 
 
-def _whole(file: IO[bytes], stream: ByteStream, packing: Packing, folder: Path) -> IO[bytes]:
+@contextmanager
+def _whole(file: IO[bytes], stream: ByteStream, packing: Packing, folder: Path) -> Iterator[IO[bytes]]:
     """A file that can be read in any order."""
     if packing is Packing.NONE:
-        return file
-    whole = TemporaryFile(dir=folder)
-    try:
-        shutil.copyfileobj(stream, whole, _COPY_BYTES)
+        yield file
+        return
+    with TemporaryFile(dir=folder) as whole:
+        while piece := stream.read(_COPY_BYTES):
+            whole.write(piece)
         whole.seek(0)
-    except BaseException:
-        whole.close()
-        raise
-    return whole
+        yield whole
 
 
 def _some(rows: Iterator[RawRow], skip_rows: int) -> Iterator[RawRow]:

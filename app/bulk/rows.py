@@ -68,7 +68,7 @@ class RawRow(NamedTuple):
 
 
 class SheetValue(NamedTuple):
-    """What a cell of a spreadsheet holds where that is no text: a number, a boolean, a date; and which cell, as `B7`."""
+    """A cell of a spreadsheet that holds no text but a number, a boolean or a date; and which one it is, as `B7`."""
 
     value: Any
     cell: str

@@ -1,4 +1,4 @@
-"""A packed upload as a stream of bytes: never more of it in memory than is asked for, and never more than a cap in all."""
+"""A packed upload as a stream of bytes: a little of it in memory at a time, and never more than a cap in all."""
 
 import zlib
 from collections.abc import Callable, Iterator
@@ -8,8 +8,8 @@ from app.bulk.forms import Packing
 from app.bulk.rows import Limits, UploadCode, UploadError
 
 _READ_BYTES: Final = 65_536
-_ZSTD_READ_BYTES: Final = 512
-"""Four bytes of zstd can unpack to 128 KiB: what so many unpack to, 16 MiB at the most, is held in memory."""
+_ZSTD_READ_BYTES: Final = 256
+"""Four bytes of zstd can unpack to 128 KiB: what so many unpack to, 8 MiB at the most, is held in memory."""
 _ZSTD_WINDOW_BYTES: Final = 2**27
 """What `zstd --ultra` and `--long` ask for; the same as zstd's own default."""
 
@@ -78,7 +78,7 @@ M = TypeVar("M", bound=_Member)
 
 def _gunzip(file: IO[bytes]) -> Iterator[bytes]:
     def unpack(member: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
-        while piece := member.decompress(data, _READ_BYTES):
+        while not member.eof and (piece := member.decompress(data, _READ_BYTES)):
             yield piece
             data = member.unconsumed_tail
 

@@ -1,6 +1,6 @@
 """Parquet: a batch of rows at a time, the columns of use only."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from app.bulk.rows import Columns, Fault, FaultCode, Limits, RawRow, UploadCode, UploadError
@@ -73,13 +73,13 @@ def _is_readable(kind: "pa.DataType") -> bool:
 def _is_list(kind: "pa.DataType") -> bool:
     import pyarrow.types as types
 
-    return types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
 
 
 def _is_text(kind: "pa.DataType") -> bool:
     import pyarrow.types as types
 
-    kinds = (
+    kinds: tuple[Callable[[pa.DataType], bool], ...] = (
         types.is_string,
         types.is_large_string,
         types.is_string_view,
@@ -93,7 +93,7 @@ def _is_text(kind: "pa.DataType") -> bool:
 
 def _batch_rows(metadata: "pq.FileMetaData", wanted: Sequence[str], limits: Limits) -> int:
     """Rows to hold at a time: fewer where they are long."""
-    total = 0
+    total: int = 0
     for group in map(metadata.row_group, range(metadata.num_row_groups)):
         for chunk in map(group.column, range(group.num_columns)):
             if any(chunk.path_in_schema == name or chunk.path_in_schema.startswith(f"{name}.") for name in wanted):
@@ -101,7 +101,7 @@ def _batch_rows(metadata: "pq.FileMetaData", wanted: Sequence[str], limits: Limi
     if total > limits.most_unpacked_bytes:
         detail = f"the file unpacks to {total:,} bytes, the most that is taken is {limits.most_unpacked_bytes:,}"
         raise UploadError(UploadCode.TOO_LARGE, f"{detail}: split it")
-    row_bytes = max(1, total // max(1, metadata.num_rows))
+    row_bytes: int = max(1, total // max(1, metadata.num_rows))
     return min(_MOST_BATCH_ROWS, max(1, _BATCH_BYTES // row_bytes))
 
 

@@ -1,4 +1,4 @@
-"""The parts of an XLSX file, a zip archive, read no further than they say they go; and what its first sheet holds where.
+"""The parts of an XLSX file, read no further than they say they go, and which cells its first sheet has.
 
 python-calamine tells neither a formula without a value nor an error from an empty cell, and allocates every cell from
 the first in use to the last, with its text: two cells can ask for terabytes. So the parts are looked through before.
@@ -97,7 +97,7 @@ def _pieces(file: IO[bytes], left: int) -> Iterator[bytes]:
 def _inflate(file: IO[bytes], packed_bytes: int) -> Iterator[bytes]:
     unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
     for data in _pieces(file, packed_bytes):
-        while piece := unpacker.decompress(data, _CHUNK_BYTES):
+        while not unpacker.eof and (piece := unpacker.decompress(data, _CHUNK_BYTES)):
             yield piece
             data = unpacker.unconsumed_tail
 

@@ -1,4 +1,4 @@
-"""XLSX: the first worksheet, whose first row in use names the columns; read whole, since its parts refer to each other."""
+"""XLSX: the first worksheet, read whole; its first row in use names the columns."""
 
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
@@ -11,8 +11,10 @@ def read_xlsx(file: IO[bytes], *, limits: Limits, columns: Columns | None, skip_
     """Rows of a worksheet; empty ones are none. A formula counts as the value stored with it."""
     sheet = look_through(file, limits)
     rows = _filled_rows(file, sheet)
-    _, names = next(rows, (0, []))
-    header = [str(name).strip() for name in names]
+    first = next(rows, None)
+    if first is None:
+        return
+    header = [str(name).strip() for name in first[1]]
     chosen = set(header if columns is None else columns.choose([name for name in header if name], of_every_row=True))
     wanted = [(position, name) for position, name in enumerate(header) if name and name in chosen]
     for row, values in rows:
