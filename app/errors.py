@@ -11,6 +11,7 @@ SamesayError                       (model.contract.errors)
  |   |   +- StillRunningError      the same Idempotency-Key is being worked on
  |   +- PreconditionFailedError    412 If-Match or If-None-Match does not hold
  |   +- BodyTooLargeError          413
+ |   +- UnsupportedMediaTypeError  415 an upload in a form that is not taken
  |   +- InvalidValueError          422 the body or a parameter has a wrong value; says which
  |   |   +- KeyReusedError         an Idempotency-Key that came with another request
  |   +- UnavailableError           503 try again later
@@ -107,6 +108,12 @@ class BodyTooLargeError(ServiceError):
     """The body is larger than the server takes."""
 
     status, code, title = 413, "body_too_large", "Body too large"
+
+
+class UnsupportedMediaTypeError(ServiceError):
+    """An upload in a form that is not taken, or in another one than its headers say."""
+
+    status, code, title = 415, "unsupported_media_type", "Unsupported media type"
 
 
 class InvalidValueError(ServiceError):

@@ -1,7 +1,7 @@
 """What the features' schemas share: strict bases, the checked kinds of text, pages and problems."""
 
 import math
-from collections.abc import Iterator
+import re
 from typing import Annotated, Any, Final, Generic, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
@@ -13,6 +13,8 @@ MOST_ITEMS: Final = 1000
 """Items of a page or of a batch."""
 
 NAME_PATTERN: Final = "^[a-z0-9][a-z0-9_-]{0,62}$"
+
+_UNFIT_IN_KEYS: Final = re.compile(r"[/\x00-\x1f\x7f-\x9f]")
 
 T = TypeVar("T")
 
@@ -50,7 +52,7 @@ def check_key(value: str) -> str:
         raise ValueError("is a dot or two, which no path can name: use another id")
     if "\ufffd" in value:
         raise ValueError("holds U+FFFD, which stands for text in a wrong encoding: send UTF-8")
-    if any(character == "/" or ord(character) < 32 or 127 <= ord(character) < 160 for character in value):
+    if _UNFIT_IN_KEYS.search(value):
         raise ValueError("holds a slash or a control character: use other characters")
     return value
 
@@ -76,31 +78,28 @@ Line = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_no_nul
 
 def check_json(value: Any, *, most_depth: int = 16) -> Any:
     """Refuse what a database or JSON itself cannot keep: NUL, lone surrogates, NaN, huge numbers, deep nests."""
-    for depth, leaf in _leaves(value, 0):
-        if depth > most_depth:
-            raise ValueError(f"is nested deeper than {most_depth} levels")
-        if isinstance(leaf, str):
-            _no_nul(leaf)
-            leaf.encode()
-        if isinstance(leaf, float) and not math.isfinite(leaf):
-            raise ValueError("holds a number that is not finite")
-        if isinstance(leaf, int) and not -(2**63) <= leaf < 2**63:
-            raise ValueError("holds a whole number beyond 64 bits: send it as a string")
+    _check_leaves(value, 0, most_depth)
     return value
 
 
-def _leaves(value: Any, depth: int) -> Iterator[tuple[int, Any]]:
-    if isinstance(value, dict | list):
-        yield depth, None  # told before going deeper, so that the caller can stop at any depth
-    if isinstance(value, dict):
+def _check_leaves(value: Any, depth: int, most_depth: int) -> None:
+    if depth > most_depth:
+        raise ValueError(f"is nested deeper than {most_depth} levels")
+    if isinstance(value, str):
+        _no_nul(value)
+        value.encode()
+    elif isinstance(value, dict):
         for key, item in value.items():
-            yield depth, key
-            yield from _leaves(item, depth + 1)
+            _check_leaves(key, depth, most_depth)
+            _check_leaves(item, depth + 1, most_depth)
     elif isinstance(value, list):
         for item in value:
-            yield from _leaves(item, depth + 1)
-    else:
-        yield depth, value
+            _check_leaves(item, depth + 1, most_depth)
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError("holds a number that is not finite")
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("holds a whole number beyond 64 bits: send it as a string")
 
 
 class Page(Answer, Generic[T]):

@@ -1,6 +1,5 @@
 """`samesay import`: a file of sentences into a collection of a running server."""
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from app.bulk.content_ids import content_id
 from app.commands.client import Client, ClientError
 from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
 from model.contract.dataset import DatasetFile, Row, read_rows
@@ -82,11 +82,6 @@ def records_of(rows: Iterable[Row]) -> Iterator[tuple[int, dict[str, Any]]]:
         if row.metadata:
             record["metadata"] = dict(row.metadata)
         yield row.line, record
-
-
-def content_id(text: str, group: str | None) -> str:
-    """A stable id for a record whose file gives none."""
-    return hashlib.sha256(f"{group or ''}\n{text}".encode(errors="replace")).hexdigest()[:20]
 
 
 def batches(records: Iterable[tuple[int, dict[str, Any]]]) -> Iterator[list[tuple[int, dict[str, Any]]]]:

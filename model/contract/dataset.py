@@ -11,20 +11,22 @@ from pathlib import Path
 from typing import Any, Final
 
 from model.contract.errors import DatasetError
-from model.contract.labels import parse_labels
+from model.contract.labels import likely_labels, parse_labels
 
 MOST_TEXT_BYTES: Final = 100_000
-_COLUMN_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
+COLUMN_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "text": ("text", "sentence", "utterance", "question", "query"),
     "group": ("group", "group_id", "label", "intent", "category"),
     "labels": ("labels", "tags"),
     "title": ("title", "standard_question"),
+    "payload": ("payload",),
     "id": ("id", "record_id"),
     "role": ("role",),
     "metadata": ("metadata",),
     "text1": ("text1", "sentence1"),
     "text2": ("text2", "sentence2"),
 }
+"""What our columns may be called in a file, the likeliest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +56,7 @@ class Row:
     @property
     def likely_labels(self) -> tuple[str, ...]:
         """The tags that apply more likely than not."""
-        return (*self.labels, *(label for label, weight in self.label_weights.items() if weight >= 0.5))
+        return likely_labels(self.labels, self.label_weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +108,25 @@ def read_rows(path: Path, *, bad_rows_allowed: float = 0.01, need: Iterable[str]
         checked = BadRow(line, cells) if isinstance(cells, str) else _to_row(path, line, cells, need)
         (bad_rows if isinstance(checked, BadRow) else rows).append(checked)  # type: ignore[arg-type]
     _check_budget(path, rows, bad_rows, bad_rows_allowed)
-    columns = frozenset(name for name, aliases in _COLUMN_NAMES.items() if names.intersection(aliases))
+    columns = frozenset(name for name, aliases in COLUMN_NAMES.items() if names.intersection(aliases))
     return DatasetFile(path, encoding, rows, bad_rows, columns)
+
+
+def parse_metadata(cell: Any) -> dict[str, Any]:
+    """Read a cell of the metadata column: an object, or its JSON text.
+
+    Raises:
+        ValueError: It is no such thing.
+    """
+    metadata = cell or {}
+    if isinstance(metadata, str):
+        try:
+            metadata = json.loads(metadata)
+        except ValueError:
+            raise ValueError("metadata is not JSON") from None
+    if not isinstance(metadata, dict):
+        raise ValueError("metadata must be an object")
+    return metadata
 
 
 def text_key(text: str) -> str:
@@ -188,7 +207,7 @@ def _zip_cells(header: list[str], cells: list[str]) -> _Cells:
 
 
 def _cell(cells: Mapping[str, Any], name: str) -> Any:
-    for alias in _COLUMN_NAMES[name]:
+    for alias in COLUMN_NAMES[name]:
         if alias in cells:
             return cells[alias]
     return None
@@ -196,9 +215,9 @@ def _cell(cells: Mapping[str, Any], name: str) -> Any:
 
 def _to_row(path: Path, line: int, cells: Mapping[str, Any], need: Iterable[str]) -> Row | BadRow:
     for name in ("text", *need):
-        if not any(alias in cells for alias in _COLUMN_NAMES[name]):
+        if not any(alias in cells for alias in COLUMN_NAMES[name]):
             found = ", ".join(map(repr, cells)) or "nothing"
-            wanted = " or ".join(_COLUMN_NAMES[name])
+            wanted = " or ".join(COLUMN_NAMES[name])
             raise DatasetError(f"{path} has no column {wanted}, only {found} (seen at line {line}); add a header line")
     text = _cell(cells, "text")
     if reason := _text_fault(text):
@@ -209,7 +228,7 @@ def _to_row(path: Path, line: int, cells: Mapping[str, Any], need: Iterable[str]
             return BadRow(line, f"{name} is {value!r}; a string is wanted")
     try:
         labels = parse_labels(_cell(cells, "labels"))
-        metadata = _parse_metadata(_cell(cells, "metadata"))
+        metadata = parse_metadata(_cell(cells, "metadata"))
     except ValueError as error:
         return BadRow(line, str(error))
     filled = {name: (value.strip() or None) if value else None for name, value in strings.items()}
@@ -222,18 +241,6 @@ def _to_row(path: Path, line: int, cells: Mapping[str, Any], need: Iterable[str]
         metadata=metadata,
         **filled,
     )
-
-
-def _parse_metadata(cell: Any) -> dict[str, Any]:
-    metadata = cell or {}
-    if isinstance(metadata, str):
-        try:
-            metadata = json.loads(metadata)
-        except ValueError:
-            raise ValueError("metadata is not JSON") from None
-    if not isinstance(metadata, dict):
-        raise ValueError("metadata must be an object")
-    return metadata
 
 
 def _text_fault(text: object) -> str | None:

@@ -44,6 +44,11 @@ def parse_labels(cell: Any) -> Labels:
     raise ValueError(f"labels is {cell!r}; a string, a list or an object is wanted")
 
 
+def likely_labels(hard: Iterable[str], weights: Mapping[str, float]) -> tuple[str, ...]:
+    """The labels that apply more likely than not."""
+    return (*hard, *(label for label, weight in weights.items() if weight >= 0.5))
+
+
 def _parse_part(part: str) -> tuple[str, float | None]:
     """One label of a table, with its weight; None where nobody knows."""
     if part.startswith("?"):

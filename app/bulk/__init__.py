@@ -1,0 +1,1 @@
+"""Bulk uploads: any number of records in one file."""

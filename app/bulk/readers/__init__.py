@@ -1,0 +1,1 @@
+"""From the bytes of an upload to its rows: a file a form."""
