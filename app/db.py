@@ -127,8 +127,8 @@ class Database(ABC):
             ErasureError: It could not be done now.
         """
 
-    def listen(self, heard: Callable[[], None]) -> None:
-        """Call `heard`, on another thread, when another process has committed something; SQLite knows nothing of that."""
+    def listen(self, heard: Callable[[], None]) -> None:  # noqa: B027  # SQLite tells nobody
+        """Call `heard`, on another thread, when another process has committed something."""
 
     def close(self) -> None:
         """Finish what is running and close every connection."""

@@ -85,10 +85,10 @@ class Listener:
                 self._stopping.wait(_AWAY_S)
 
     def _listen(self) -> None:
-        connection: Any = self._engine.raw_connection()
+        connection = self._engine.raw_connection()
+        driver: Any = connection.driver_connection
+        connection.detach()  # it listens now, and is no use to others
         try:
-            connection.detach()  # it listens now, and is no use to others
-            driver = connection.driver_connection
             driver.autocommit = True
             driver.execute(f"LISTEN {_CHANNEL}")
             self._heard()  # what was announced before we listened
@@ -96,4 +96,4 @@ class Listener:
                 for _ in driver.notifies(timeout=_LOOK_S, stop_after=1):
                     self._heard()
         finally:
-            connection.close()
+            driver.close()

@@ -72,8 +72,9 @@ class PostgresDatabase(Database):
 
     def close(self) -> None:
         self._writers.shutdown()
-        for part in (self._announcer, *self._listeners):
-            part.close()
+        self._announcer.close()
+        for listener in self._listeners:
+            listener.close()
         super().close()
 
     def _read_session(self) -> Session:

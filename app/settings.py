@@ -27,7 +27,7 @@ class Settings(BaseSettings):
         poll_s: How often the follower looks for changes that other processes made.
         wait_visible_s: How long a write with wait=visible waits at most.
         drain_s: How long a stopping server lets running requests finish.
-        workers: Worker processes that the server starts when there are imports and exports to do; 0 where all are apart.
+        workers: Worker processes that the server starts for imports and exports; 0 where all are apart.
         max_upload_bytes: Largest file to import, as it is sent.
         max_unpacked_bytes: Largest file to import, once it is unpacked.
         max_unfinished_jobs: Jobs that may wait or run; more are refused with 503.

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
-from app.bulk.columns import Parsed, RecordRow
+from app.bulk.parsing import Parsed, RecordRow
 from app.bulk.storing import CREATED, UNCHANGED, UPDATED, RowResult, find_collection, told_of, told_of_record
 from app.record.content import content_hash
 from app.record.repository import RecordRepository
@@ -37,10 +37,10 @@ class Comparison:
             As `store`.
         """
         seq = find_collection(session, self._name, self._collection_id, lock=False)
-        ids = [row.draft.id for row in rows if isinstance(row, RecordRow)]
+        ids = [row.record.id for row in rows if isinstance(row, RecordRow)]
         hashes = RecordRepository(session, self._collection_id).find_hashes(ids) | self._find_seen(ids)
         results = [self._compare(row, hashes) for row in rows]
-        fresh = [(row.draft.id, hashes[row.draft.id]) for row in rows if isinstance(row, RecordRow)]
+        fresh = [(row.record.id, hashes[row.record.id]) for row in rows if isinstance(row, RecordRow)]
         self._seen.execute("BEGIN")
         self._seen.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?)", fresh)
         self._seen.execute("COMMIT")
@@ -49,9 +49,9 @@ class Comparison:
     def _compare(self, row: Parsed, hashes: dict[str, str]) -> RowResult:
         if not isinstance(row, RecordRow):
             return told_of(row)
-        before, hashes[row.draft.id] = hashes.get(row.draft.id), content_hash(row.draft)
+        before, hashes[row.record.id] = hashes.get(row.record.id), content_hash(row.record)
         return told_of_record(
-            row, CREATED if before is None else UNCHANGED if before == hashes[row.draft.id] else UPDATED
+            row, CREATED if before is None else UNCHANGED if before == hashes[row.record.id] else UPDATED
         )
 
     def _find_seen(self, ids: Sequence[str]) -> dict[str, str]:

@@ -40,7 +40,7 @@ async def start_import(
     request: Request,
     collection: CollectionName,
     columns: Annotated[
-        str, Query(max_length=2000, description="our columns by the file's: text:question,group:intent")
+        str, Query(max_length=2000, description="the file's column for some of ours: text:question,group:intent")
     ] = "",
     dry_run: Annotated[bool, Query(description="only say what would be new, changed, unchanged or rejected")] = False,
     max_rejected: Annotated[
@@ -57,9 +57,7 @@ async def start_import(
         return Attempt(idempotency_key, hashlib.sha256(wanted.encode()).hexdigest())
 
     options = ImportOptions(columns=columns, dry_run=dry_run, max_rejected=max_rejected)
-    started = await services(request).bulk.start_import(
-        collection, request.headers, request.stream(), options, attempt
-    )
+    started = await services(request).bulk.start_import(collection, request.headers, request.stream(), options, attempt)
     return accepted(started)
 
 

@@ -64,6 +64,9 @@ _FORMS: Final[Mapping[str, Form]] = {
     "application/vnd.apache.parquet": Form.PARQUET,
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": Form.XLSX,
 }
+CONTENT_TYPES: Final = tuple(_FORMS)
+"""The media types under which uploads are taken."""
+
 _PACKED_TYPES: Final[Mapping[str, Packing]] = {"application/gzip": Packing.GZIP, "application/zstd": Packing.ZSTD}
 _BYTES: Final = "application/octet-stream"
 _PACKINGS: Final[Mapping[str, Packing]] = {

@@ -1,7 +1,7 @@
 """The job of an import: from an uploaded file to stored records, from checkpoint to checkpoint."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -9,22 +9,26 @@ from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
-from app.bulk.columns import Parsed, RowParser, parse_renames
+from app.bulk.columns import ColumnMap
 from app.bulk.comparing import Comparison
+from app.bulk.counting import count_rows
 from app.bulk.forms import Form, Packing
-from app.bulk.reading import ReadLimits, UploadError, count_rows, open_rows
+from app.bulk.parsing import Parsed, RowParser
+from app.bulk.reading import open_rows
+from app.bulk.renames import read_renames
 from app.bulk.results import RESULTS, ResultsFile
-from app.bulk.storing import REJECTED, RowResult, count, store
+from app.bulk.rows import Limits, UploadError
+from app.bulk.storing import CREATED, GROUP, REJECTED, UNCHANGED, UPDATED, RowResult, count, store
 from app.bulk.uploads import UPLOAD
 from app.job.errors import JobFailedError
 from app.job.repository import Progress
-from app.job.run import Handover, JobRun
+from app.job.run import Handover, JobRun, Step
 from app.job.tables import JobState
 
 AT_ONCE: Final = 2000
 """Rows of one transaction: with more, other writers wait longer, and nothing is gained."""
 
-_SHOWN: Final = 5
+_Apply = Callable[[Session, Sequence[Parsed]], tuple[list[RowResult], int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,7 @@ class _Checkpoint:
         results_size: Bytes of the results of those rows.
         seq: The collection's last change when they were stored.
         counts: Rows by what was done with them.
+        ignored_columns: The file's columns that are none of ours.
         is_read: The file is read to its end.
     """
 
@@ -45,10 +50,11 @@ class _Checkpoint:
     results_size: int = 0
     seq: int = 0
     counts: dict[str, int] = field(default_factory=dict)
+    ignored_columns: list[str] = field(default_factory=list)
     is_read: bool = False
 
 
-def run_import(run: JobRun, limits: ReadLimits) -> Handover | dict[str, Any]:
+def run_import(run: JobRun, limits: Limits) -> Handover | dict[str, Any]:
     """Store, or compare, the rows of an upload that are not done with.
 
     Raises:
@@ -63,11 +69,10 @@ def clean_up(folder: Path, state: JobState) -> None:
 
 
 class _Import:
-    def __init__(self, run: JobRun, limits: ReadLimits) -> None:
+    def __init__(self, run: JobRun, limits: Limits) -> None:
         self._run, self._limits = run, limits
-        self._is_dry = run.request["dry_run"]
+        self._is_dry: bool = run.request["dry_run"]
         self._done = _Checkpoint(**run.checkpoint)
-        self._parser = RowParser(parse_renames(run.request["columns"]))
 
     def run(self) -> Handover | dict[str, Any]:
         results = ResultsFile(self._run.folder / RESULTS)
@@ -84,25 +89,29 @@ class _Import:
         upload = self._run.folder / UPLOAD
         if not upload.exists():
             raise JobFailedError("upload_missing", f"the upload is gone: send the file again; {self._told()}")
-        form, packing = Form(self._run.request["form"]), Packing(self._run.request["packing"])
+        asked = self._run.request
+        form, packing = Form(asked["form"]), Packing(asked["packing"])
+        columns = ColumnMap(read_renames(asked["columns"]))
+        parser, apply = RowParser(columns, form), self._applier()
         if self._done.total is None:
             self._run.report(Progress("counting"))
             self._done = replace(self._done, total=count_rows(upload, form, packing, self._limits))
-        apply = self._applier()
-        rows = open_rows(
+        raw = open_rows(
             upload,
             form,
             packing,
-            charset=self._run.request["charset"],
+            charset=asked["charset"],
             limits=self._limits,
+            columns=columns,
             skip_rows=self._done.rows,
         )
-        parsed = (self._parser.parse(row) for row in rows)
-        while part := list(islice(parsed, AT_ONCE)):
+        rows = map(parser.parse, raw)
+        while part := list(islice(rows, AT_ONCE)):
             self._step(part, apply, results)
+        self._done = replace(self._done, ignored_columns=list(columns.ignored_columns))
         self._step([], apply, results, is_read=True)
 
-    def _applier(self) -> Callable[[Session, Sequence[Parsed]], tuple[list[RowResult], int]]:
+    def _applier(self) -> _Apply:
         name, collection_id = self._run.collection, self._run.collection_id
         if self._is_dry:
             return Comparison(self._run.folder, name, collection_id).compare
@@ -128,12 +137,33 @@ class _Import:
 
         self._run.commit(step)
         if self._done.counts.get(REJECTED, 0) > self._run.request["max_rejected"]:
-            raise JobFailedError("too_many_rejected", self._too_many())
+            raise JobFailedError(
+                "too_many_rejected",
+                f"more than {self._run.request['max_rejected']} rows were rejected, the results say why: "
+                f"mend the file, or allow more by ?max_rejected=; {self._told()}",
+            )
 
     def _progress(self) -> Progress:
         total = None if self._done.total is None else max(self._done.total, self._done.rows)
         return Progress("comparing" if self._is_dry else "storing", self._done.rows, total)
 
     def _result(self) -> dict[str, Any]:
-        counts = {code: self._done.counts.get(code, 0) for code in (CREATED, UPDATED, UNCHANGED, REJECTED, GROUP)}
-        return {"rows": self._done.rows, **counts, "seq": self._done.seq, "dry_run": self._is_dry}
+        return {
+            "rows": self._done.rows,
+            **self._counts(),
+            "seq": self._done.seq,
+            "ignored_columns": self._done.ignored_columns,
+            "dry_run": self._is_dry,
+        }
+
+    def _counts(self) -> dict[str, int]:
+        return {code: self._done.counts.get(code, 0) for code in (CREATED, UPDATED, UNCHANGED, REJECTED, GROUP)}
+
+    def _told(self) -> str:
+        """What was done before an import ended early."""
+        if self._is_dry:
+            return "nothing was stored, as in every dry run"
+        counts = ", ".join(f"{n} {code}" for code, n in self._counts().items())
+        return (
+            f"the first {self._done.rows} rows were done: {counts}; they stay, and sending them again changes nothing"
+        )

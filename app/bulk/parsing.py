@@ -92,9 +92,10 @@ class RowParser:
         key = self._name(cells, plan.id, "id")
         about = self._about_group(cells, plan, group)
         if text is None:
-            if about is None or key is not None:
+            if key is not None or group is None or (about is None and not self._names_a_group(plan)):
                 raise ValueError(f"text: is missing{_from(plan.text, 'text')}")
-            return GroupRow(line, about._replace(id=_KEY.validate_python(about.id, strict=True)))
+            about = about or GroupDraft(group, None, None)
+            return GroupRow(line, about._replace(id=_KEY.validate_python(group, strict=True)))
         record: dict[str, Any] = {"id": key or content_id(text, group), "text": text, "source": Source.IMPORT}
         if group is not None:
             record["group"] = group
@@ -105,6 +106,10 @@ class RowParser:
         if (plan.metadata is not None or plan.parts) and (metadata := self._metadata(cells, plan)):
             record["metadata"] = metadata
         return RecordRow(line, _RECORD.validate_python(record), about)
+
+    def _names_a_group(self, plan: Plan) -> bool:
+        """Whether a row that says nothing but a group's name is meant to: in a table it may be one with a gap."""
+        return not self._blank_is_absent and (plan.title is not None or plan.payload is not None)
 
     def _plan(self, cells: Mapping[str, Any]) -> Plan:
         names = tuple(cells)

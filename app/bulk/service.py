@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
-from app.bulk.columns import parse_renames
 from app.bulk.export_forms import EXPORT_FILES
-from app.bulk.forms import Form, Packing, detect_form
+from app.bulk.forms import SNIFFED_BYTES, Upload, form_of
+from app.bulk.renames import check_columns
 from app.bulk.results import RESULTS
 from app.bulk.schemas import ExportRequest
 from app.bulk.uploads import Received, receive
@@ -90,15 +90,16 @@ class BulkService:
             options: How to read it.
             attempt: From the upload's digest to what tells whether it was here before.
         """
-        parse_renames(options.columns)  # says what is wrong before anything is sent
+        check_columns(options.columns)  # says what is wrong before anything is sent
         await self._database.read_async(lambda session: self._check_room(session, collection))
-        key, found = self._ids.take(), list[tuple[Form, Packing, str | None]]()
-        received = await receive(body, self._jobs / key, lambda head: found.append(detect_form(headers, head)))
-        form, packing, charset = found[0]
+        key, found = self._ids.take(), list[Upload]()
+        said = (headers.get("content-type"), headers.get("content-encoding"))
+        received = await receive(body, self._jobs / key, SNIFFED_BYTES, lambda head: found.append(form_of(*said, head)))
+        (upload,) = found
         request = {
-            "form": form,
-            "packing": packing,
-            "charset": charset,
+            "form": upload.form,
+            "packing": upload.packing,
+            "charset": upload.charset,
             "columns": options.columns,
             "dry_run": options.dry_run,
             "max_rejected": options.max_rejected,

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
-from app.bulk.columns import GroupDraft, Parsed, RecordRow, Rejected
+from app.bulk.parsing import GroupRow, Parsed, RecordRow, Rejected
 from app.collection.repository import CollectionRepository
 from app.errors import NotFoundError
 from app.group.repository import GroupRepository
@@ -39,16 +39,16 @@ def count(results: Sequence[RowResult]) -> Counter[str]:
     return Counter(REJECTED if result.status >= 400 else result.code for result in results)
 
 
-def told_of(row: GroupDraft | Rejected) -> RowResult:
+def told_of(row: GroupRow | Rejected) -> RowResult:
     """What is told of a row that is no record."""
     if isinstance(row, Rejected):
         return RowResult(row.line, 422, row.code, detail=row.detail)
-    return RowResult(row.line, _STATUS[GROUP], GROUP, row.key)
+    return RowResult(row.line, _STATUS[GROUP], GROUP, row.group.id)
 
 
 def told_of_record(row: RecordRow, code: str) -> RowResult:
     """What is told of a record of which this was done."""
-    return RowResult(row.line, _STATUS[code], code, row.draft.id)
+    return RowResult(row.line, _STATUS[code], code, row.record.id)
 
 
 def find_collection(session: Session, name: str, collection_id: int, *, lock: bool) -> int:
@@ -86,10 +86,8 @@ def store(session: Session, name: str, collection_id: int, rows: Sequence[Parsed
     results = {at: told_of(row) for at, row in enumerate(rows) if not isinstance(row, RecordRow)}
     writer = RecordWriter(session, collection_id)
     for part in _each_id_once(rows):
-        for (at, row), written in zip(part.items(), writer.upsert([row.draft for row in part.values()]), strict=True):
-            results[at] = told_of_record(
-                row, CREATED if written.created else UPDATED if written.changed else UNCHANGED
-            )
+        for (at, row), written in zip(part.items(), writer.upsert([row.record for row in part.values()]), strict=True):
+            results[at] = told_of_record(row, CREATED if written.created else UPDATED if written.changed else UNCHANGED)
             seq = max(seq, written.seq)
     GroupRepository(session, collection_id).describe(_descriptions(rows))
     return [results[at] for at in range(len(rows))], seq
@@ -102,11 +100,11 @@ def _each_id_once(rows: Sequence[Parsed]) -> Iterator[dict[int, RecordRow]]:
     for at, row in enumerate(rows):
         if not isinstance(row, RecordRow):
             continue
-        if row.draft.id in ids:
+        if row.record.id in ids:
             yield part
             part, ids = {}, set()
         part[at] = row
-        ids.add(row.draft.id)
+        ids.add(row.record.id)
     if part:
         yield part
 
@@ -115,5 +113,11 @@ def _descriptions(rows: Sequence[Parsed]) -> dict[str, dict[str, Any]]:
     """What the rows say of their groups; of the same group and field, the later row counts."""
     found: dict[str, dict[str, Any]] = {}
     for row in rows:
-        ...
+        if isinstance(row, Rejected) or row.group is None:
+            continue
+        said = found.setdefault(row.group.id, {})
+        if row.group.title is not None:
+            said["title"] = row.group.title
+        if row.group.payload is not None:
+            said["payload"] = row.group.payload
     return found

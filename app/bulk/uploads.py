@@ -32,12 +32,15 @@ class Received:
     digest: str
 
 
-async def receive(stream: AsyncIterator[bytes], folder: Path, check: Callable[[bytes], None]) -> Received:
+async def receive(
+    stream: AsyncIterator[bytes], folder: Path, n_sniffed: int, check: Callable[[bytes], None]
+) -> Received:
     """Write a body to `folder`/upload; what goes wrong leaves nothing there.
 
     Args:
         stream: The body; raises where the caller goes away or sends too much.
         folder: Made here.
+        n_sniffed: First bytes that `check` needs, unless there are fewer.
         check: Looks at the first bytes, and raises where they are no upload that we take.
 
     Raises:
@@ -46,7 +49,7 @@ async def receive(stream: AsyncIterator[bytes], folder: Path, check: Callable[[b
         StorageError: The disk refuses for another reason.
     """
     try:
-        return await _receive(stream, folder, check)
+        return await _receive(stream, folder, n_sniffed, check)
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise _translate(error) from error
@@ -55,31 +58,30 @@ async def receive(stream: AsyncIterator[bytes], folder: Path, check: Callable[[b
         raise
 
 
-async def _receive(stream: AsyncIterator[bytes], folder: Path, check: Callable[[bytes], None]) -> Received:
+async def _receive(
+    stream: AsyncIterator[bytes], folder: Path, n_sniffed: int, check: Callable[[bytes], None]
+) -> Received:
     digest, n_bytes, buffer, checked = hashlib.sha256(), 0, bytearray(), False
     path = folder / UPLOAD
     folder.mkdir(parents=True)
     with path.open("wb") as file:
         async for chunk in stream:
             buffer += chunk
-            if not checked and len(buffer) >= _SNIFFED:
-                check(bytes(buffer[:_SNIFFED]))
+            if not checked and len(buffer) >= n_sniffed:
+                check(bytes(buffer[:n_sniffed]))
                 checked = True
             if len(buffer) >= _AT_ONCE:
                 part, buffer = bytes(buffer), bytearray()
                 n_bytes += len(part)
                 await asyncio.to_thread(_append, file, digest, part)
-        if not checked:
-            check(bytes(buffer))
         n_bytes += len(buffer)
-        await asyncio.to_thread(_append, file, digest, bytes(buffer))
         if n_bytes == 0:
             raise InvalidValueError("the body is empty: send the file as the body, as `curl --data-binary @FILE` does")
+        if not checked:
+            check(bytes(buffer))
+        await asyncio.to_thread(_append, file, digest, bytes(buffer))
         await asyncio.to_thread(_flush, file, folder)
     return Received(path, n_bytes, digest.hexdigest())
-
-
-_SNIFFED: Final = 64
 
 
 def _append(file: BinaryIO, digest: Any, part: bytes) -> None:

@@ -13,8 +13,8 @@ def worker(
 ) -> None:
     """Run the jobs of servers that share a PostgreSQL database and a data folder; start as many as you like.
 
-    A server starts workers by itself; with SAMESAY_WORKERS=0 it leaves the jobs to these. SIGTERM ends a worker at once:
-    another one goes on from where it was.
+    A server starts workers by itself; with SAMESAY_WORKERS=0 it leaves the jobs to these. SIGTERM ends a worker at
+    once: another one goes on from where it was.
     """
     with plain_errors():
         settings = load_settings(data=data)

@@ -61,7 +61,10 @@ async def cancel_job(request: Request, job: JobKey) -> Response:
     operation_id="follow_job",
     response_class=StreamingResponse,
     responses={
-        200: {"description": "Server-Sent Events, each with the job's state and progress", "content": {"text/event-stream": {}}},
+        200: {
+            "description": "Server-Sent Events, each with the job's state and progress",
+            "content": {"text/event-stream": {}},
+        },
         **problems(404),
     },
 )

@@ -179,9 +179,9 @@ class JobRepository:
         job.finished_at = datetime.now(UTC)
         self.tell(job)
 
-    def release(self, worker: str, job_id: int) -> None:
-        """Let a job be taken over at once."""
-        self._release(Job.id == job_id, Job.worker == worker)
+    def release(self, worker: str) -> None:
+        """Let what a worker runs be taken over at once."""
+        self._release(Job.worker == worker)
 
     def release_all(self) -> None:
         """Let every job be taken over at once: no worker of before can be alive."""

@@ -1,6 +1,5 @@
 """A worker: takes jobs, runs them one after another, and lets everybody know that it lives."""
 
-import shutil
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -189,7 +188,7 @@ class _Heart:
                 continue
             cancelled += state is JobState.CANCELLING
             if cancelled >= _PATIENCE:
-                self._database.write(lambda session: JobRepository(session).release(self._worker, self._job_id)).result()
+                self._database.write(lambda session: JobRepository(session).release(self._worker)).result()
                 self._give_up()
 
     def _renew(self, session: Session) -> JobState | None:

@@ -68,9 +68,7 @@ class Loader:
         )
         return release
 
-    def rebuild(
-        self, active: ActiveRelease, tell: Callable[[int, int], None], is_stopping: Callable[[], bool]
-    ) -> Base:
+    def rebuild(self, active: ActiveRelease, tell: Callable[[int, int], None], is_stopping: Callable[[], bool]) -> Base:
         """Encode every record anew and put a snapshot of that in the place of all others; no release is touched.
 
         Args:

@@ -153,9 +153,7 @@ def test_a_job_that_comes_further_each_time_is_never_given_up(database: Database
         (ZeroDivisionError(), "internal_error"),
     ],
 )
-def test_a_failure_is_told_with_what_was_done(
-    database: Database, tmp_path: Path, error: Exception, code: str
-) -> None:
+def test_a_failure_is_told_with_what_was_done(database: Database, tmp_path: Path, error: Exception, code: str) -> None:
     add_job(database, "a")
     ended: list[tuple[str, JobState]] = []
 

@@ -4,6 +4,7 @@ import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,9 @@ def test_what_answers_goes_on_answering_while_it_cannot_be_brought_up_to_date(
         apply_changes, broken_is_set = follower.apply_changes, broken.is_set
         broken.set()
         monkeypatch.setattr(
-            follower, "apply_changes", lambda *rest, **options: 1 // 0 if broken_is_set() else apply_changes(*rest, **options)
+            follower,
+            "apply_changes",
+            lambda *rest: 1 // 0 if broken_is_set() else apply_changes(*rest),
         )
         service.client.put(f"{place}/records/new", json={"text": "sentence 7"})
         wait_for(lambda: service.client.get("/readyz").json()["failing"] == 1)
@@ -302,7 +305,7 @@ def test_a_delete_sets_those_free_who_wait_for_visibility(sqlite: Settings, monk
 
 
 def test_a_large_import_is_compacted_once_it_is_over(sqlite: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wiring, "Housekeeper", lambda data, order, **rest: Housekeeper(data, order, quiet_s=0.3, **rest))
+    monkeypatch.setattr(wiring, "Housekeeper", partial(Housekeeper, quiet_s=0.3))
     with running(sqlite) as service:
         name = make_collection(service)
         for start in range(0, 6000, 1000):
