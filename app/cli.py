@@ -6,7 +6,20 @@ is imported by the functions that need it: `samesay --help` must not wait for it
 
 import typer
 
-from app.commands import asking, collections, database, demo, document, encoders, importing, serving, training, working
+from app.commands import (
+    asking,
+    collections,
+    database,
+    demo,
+    document,
+    encoders,
+    exporting,
+    importing,
+    jobs,
+    serving,
+    training,
+    working,
+)
 
 app = typer.Typer(
     name="samesay",
@@ -21,6 +34,8 @@ app.add_typer(encoders.app, name="encoders")
 app.add_typer(collections.app, name="collections")
 app.command("worker")(working.worker)
 app.command("import")(importing.import_file)
+app.command("export")(exporting.export)
+app.add_typer(jobs.app, name="jobs")
 app.command("search")(asking.search)
 app.command("classify")(asking.classify)
 app.command("train", context_settings=training.PASS_EVERYTHING)(training.train)

@@ -16,7 +16,7 @@ from app.record.schemas import RecordDraft
 from app.record.tables import Source
 from app.schemas import Key
 from model.contract.dataset import parse_metadata
-from model.contract.labels import likely_labels, parse_labels
+from model.contract.labels import Labels, likely_labels, parse_labels
 
 _RECORD: Final = TypeAdapter(RecordDraft)
 _GROUP: Final = TypeAdapter(GroupPut)
@@ -95,7 +95,7 @@ class RowParser:
             if key is not None or group is None or (about is None and not self._names_a_group(plan)):
                 raise ValueError(f"text: is missing{_from(plan.text, 'text')}")
             about = about or GroupDraft(group, None, None)
-            return GroupRow(line, about._replace(id=_KEY.validate_python(group, strict=True)))
+            return GroupRow(line, about._replace(id=_check_group_id(group)))
         record: dict[str, Any] = {"id": key or content_id(text, group), "text": text, "source": Source.IMPORT}
         if group is not None:
             record["group"] = group
@@ -156,7 +156,7 @@ class RowParser:
         key = cell if isinstance(cell, str) else (repr(cell),)
         found = self._read_labels.get(key)
         if found is None:
-            labels = parse_labels(cell)
+            labels = _parse_labels(cell)
             found = list(likely_labels(labels.hard, labels.weights))
             _kept(self._read_labels, key, found, len(key if isinstance(key, str) else key[0]))
         return found
@@ -171,6 +171,21 @@ class RowParser:
                 raise ValueError(f"metadata: {key!r} stands in it and in column {column!r}: give it once")
             metadata[key] = value
         return metadata
+
+
+def _parse_labels(cell: Any) -> Labels:
+    try:
+        return parse_labels(cell)
+    except ValueError as error:
+        raise ValueError(f"labels: {error}") from None
+
+
+def _check_group_id(group: str) -> str:
+    """Of a row with a record, the record's check has it too."""
+    try:
+        return _KEY.validate_python(group, strict=True)
+    except ValidationError as error:
+        raise ValueError(invalid(error, prefix="/group").detail.removeprefix("/")) from None
 
 
 def _check_group(title: str | None, payload: Any) -> tuple[str | None, Any]:

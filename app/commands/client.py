@@ -1,8 +1,10 @@
 """What the commands that talk to a running server share: a client whose errors say what to do."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Self
+from pathlib import Path
+from typing import Any, BinaryIO, Self
 
 import httpx
 
@@ -48,12 +50,45 @@ class Client:
         """PATCH, decoded."""
         return self._send("PATCH", path, json=body)
 
+    def delete(self, path: str) -> Any:
+        """DELETE, decoded."""
+        return self._send("DELETE", path)
+
+    def upload(self, path: str, content: BinaryIO, headers: Mapping[str, str], **parameters: Any) -> Any:
+        """POST a file as it is, decoded."""
+        return self._send("POST", path, content=content, headers=headers, params=parameters)
+
+    def lines(self, path: str) -> Iterator[Any]:
+        """Lines of NDJSON that tell of something wrong, decoded as they come."""
+        with self._explained(), self._http.stream("GET", path) as response:
+            self._check(response)
+            for line in response.iter_lines():
+                row = json.loads(line)
+                if row["status"] >= 400:
+                    yield row
+
+    def download(self, path: str, file: Path) -> None:
+        """GET into a file, which is there whole or not at all."""
+        part = file.with_name(f"{file.name}.part")
+        try:
+            with self._explained(), self._http.stream("GET", path) as response, part.open("wb") as target:
+                self._check(response)
+                for piece in response.iter_bytes():
+                    target.write(piece)
+            part.replace(file)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def _check(self, response: httpx.Response) -> None:
+        if not response.is_success:
+            response.read()
+            raise ClientError(_explain(response))
+
     def _send(self, method: str, path: str, **options: Any) -> Any:
         with self._explained():
             response = self._http.request(method, path, **options)
-        if response.is_success:
-            return response.json() if response.content else None
-        raise ClientError(_explain(response))
+        self._check(response)
+        return response.json() if response.content else None
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -20,10 +20,10 @@ from rich.table import Table
 from rich.text import Text
 
 from app.commands.client import Client
-from app.commands.importing import import_rows
+from app.commands.following import follow
+from app.commands.importing import send_file
 from app.commands.shared import plain_errors
 from app.errors import StartupError
-from model.contract.dataset import read_rows
 
 COLLECTION: Final = "faq"
 QUESTIONS: Final = (
@@ -142,7 +142,10 @@ def _fill(client: Client, faq: Path) -> None:
     _say("3. Importing the FAQ into the collection 'faq'")
     if all(collection["name"] != COLLECTION for collection in client.get("/v1/collections")["items"]):
         client.post("/v1/collections", {"name": COLLECTION, "encoder": COLLECTION})
-    import_rows(client, COLLECTION, read_rows(faq))
+    job = follow(client, send_file(client, COLLECTION, faq)["id"])
+    if job["state"] != "succeeded":
+        raise StartupError(f"the import {job['state']}: {job['error']}")
+    _say(f"   {job['result']['rows']} sentences are searchable")
 
 
 def _ask(client: Client) -> None:

@@ -33,8 +33,9 @@ def test_create_list_import_search_and_classify(shared_service: Running, url: st
     for stored in range(2):  # a second import changes nothing
         imported = samesay("import", "shop", str(file), "--url", url)
         assert imported.returncode == 0, imported.stderr
-        assert re.search(r"^3 records are searchable, 1 lines left out", imported.stdout), imported.stdout
-        assert "line 6: text is empty" in imported.stderr
+        told = "3 created, 0 updated, 1 unchanged" if stored == 0 else "0 created, 0 updated, 4 unchanged"
+        assert imported.stdout.startswith(f"5 rows: {told}, 1 rejected; searchable after "), imported.stdout
+        assert "line 6: text: is empty" in imported.stderr
         state = shared_service.client.get("/v1/collections/shop").json()
         assert (state["records"], state["groups"], state["last_seq"]) == (3, 2, 3), stored
     assert shared_service.client.get("/v1/collections/shop/groups/refund").json()["title"] == "How to get a refund?"
@@ -61,11 +62,13 @@ def test_an_import_names_what_the_server_refused(shared_service: Running, url: s
     ]
     file.write_text("\n".join(lines))
     imported = samesay("import", name, str(file), "--url", url)
-    assert imported.returncode == 1
-    assert "2 records are searchable, 2 lines left out" in imported.stdout
-    assert "line 2: the id 'a' is in this batch before" in imported.stderr
+    assert imported.returncode == 0, imported.stderr
+    assert imported.stdout.startswith("4 rows: 2 created, 1 updated, 0 unchanged, 1 rejected; ")
     assert "line 3: " in imported.stderr
     assert "slash" in imported.stderr
+    strict = samesay("import", name, str(file), "--url", url, "--max-rejected", "0")
+    assert strict.returncode == 1
+    assert "too_many_rejected" in strict.stderr
 
 
 @pytest.mark.parametrize(
@@ -87,7 +90,7 @@ def test_errors_are_one_line_with_the_remedy(url: str, arguments: tuple[str, ...
 
 def test_db_upgrade_and_the_trainers_exit_code(tmp_path: Path) -> None:
     upgraded = samesay("db", "upgrade", "--data", str(tmp_path))
-    assert upgraded.stdout == "sqlite is at schema 0002\n"
+    assert upgraded.stdout == "sqlite is at schema 0003\n"
     refused = samesay("db", "upgrade", SAMESAY_DATABASE_URL="mysql://x/y")
     assert (refused.returncode, "postgresql://" in refused.stderr) == (1, True)
     trained = samesay("train", "no-such-file.tsv", "--out", str(tmp_path / "run"))
@@ -132,6 +135,37 @@ def test_an_import_leaves_the_titles_of_refused_groups_out(shared_service: Runni
     file = tmp_path / "faq.tsv"
     file.write_text("group\ttitle\ttext\nbad/name\tBad\ta\ngood\tGood\tb\n")
     imported = samesay("import", name, str(file), "--url", url)
-    assert (imported.returncode, "slash" in imported.stderr) == (1, True), imported.stderr
-    assert "1 records are searchable, 1 lines left out" in imported.stdout
+    assert (imported.returncode, "slash" in imported.stderr) == (0, True), imported.stderr
+    assert imported.stdout.startswith("2 rows: 1 created, 0 updated, 0 unchanged, 1 rejected; ")
     assert shared_service.client.get(f"/v1/collections/{name}/groups/good").json()["title"] == "Good"
+
+
+@pytest.mark.parametrize("form", ["ndjson", "parquet"])
+def test_an_export_comes_back_by_an_import(shared_service: Running, url: str, tmp_path: Path, form: str) -> None:
+    name, other = make_collection(shared_service), make_collection(shared_service)
+    file = tmp_path / "some.tsv"
+    file.write_text("id\tgroup\ttext\n" + "".join(f"r{n}\tg{n % 3}\tsentence {n}\n" for n in range(50)))
+    assert samesay("import", name, str(file), "--url", url).returncode == 0
+    exported = tmp_path / f"all.{form}"
+    written = samesay("export", name, str(exported), "--url", url)
+    assert written.stdout.startswith(f"50 records and 3 groups in {exported}, "), written.stderr
+    again = samesay("export", name, str(exported), "--url", url)
+    assert (again.returncode, "--force" in again.stderr) == (1, True)
+    back = samesay("import", other, str(exported), "--url", url)
+    assert "50 created" in back.stdout, back.stderr
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_jobs_are_listed_followed_and_cancelled(shared_service: Running, url: str, tmp_path: Path) -> None:
+    name = make_collection(shared_service)
+    file = tmp_path / "some.tsv"
+    file.write_text("id\ttext\n" + "".join(f"r{n}\tsentence {n}\n" for n in range(200_000)))
+    sent = samesay("import", name, str(file), "--detach", "--url", url)
+    job = sent.stdout.strip()
+    assert re.fullmatch("[0-9a-f]{32}", job), sent.stderr
+    assert job in samesay("jobs", "list", "--url", url).stdout
+    assert samesay("jobs", "cancel", job, "--url", url).stdout.strip() == "cancelled"
+    followed = samesay("jobs", "follow", job, "--url", url)
+    assert (followed.returncode, followed.stdout.strip()) == (1, "cancelled")
+    again = samesay("jobs", "cancel", job, "--url", url)
+    assert (again.returncode, "nothing left to cancel" in again.stderr) == (1, True)

@@ -33,7 +33,8 @@ def table(rows: Rows, **dialect: Any) -> bytes:
 
 
 def tsv(rows: Rows) -> bytes:
-    lines = ["\t".join(rows[0]), *("\t".join(row.values()) for row in rows)]
+    names = list(rows[0])
+    lines = ["\t".join(names), *("\t".join(row[name] for name in names) for row in rows)]
     return "".join(line + "\n" for line in lines).encode()
 
 
@@ -58,7 +59,8 @@ def saved(workbook: openpyxl.Workbook) -> bytes:
 
 
 def xlsx(rows: Rows) -> bytes:
-    return sheet([list(rows[0]), *(list(row.values()) for row in rows)])
+    names = list(rows[0])
+    return sheet([names, *([row[name] for name in names] for row in rows)])
 
 
 WRITERS = {Form.NDJSON: ndjson, Form.CSV: table, Form.TSV: tsv, Form.PARQUET: parquet, Form.XLSX: xlsx}

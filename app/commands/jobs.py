@@ -1,0 +1,52 @@
+"""`samesay jobs`: what a server is busy with."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+
+from app.commands.client import Client
+from app.commands.following import follow as wait
+from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
+
+app = typer.Typer(help="Imports, exports, compactions and rebuilds.", no_args_is_help=True)
+
+JobArgument = Annotated[str, typer.Argument(help="Id of the job.")]
+
+
+@app.command("list")
+def list_jobs(
+    limit: Annotated[int, typer.Option(help="Newest jobs to show.", min=1, max=1000)] = 20,
+    url: UrlOption = DEFAULT_URL,
+    api_key: KeyOption = None,
+) -> None:
+    """List the newest jobs."""
+    with plain_errors(), Client(url, api_key) as client:
+        table = Table(Column("id", no_wrap=True, min_width=32), "type", "collection", "state", "stage", "done", "began")
+        for job in client.get("/v1/jobs", limit=limit)["items"]:
+            progress = job["progress"]
+            done = str(progress["done"]) if progress["total"] is None else f"{progress['done']} of {progress['total']}"
+            state = job["state"] if job["error"] is None else f"{job['state']}: {job['error']['code']}"
+            began = (job["started_at"] or "")[:19].replace("T", " ")
+            table.add_row(job["id"], job["type"], job["collection"], state, progress["stage"], done, began)
+        Console(soft_wrap=True).print(table)
+
+
+@app.command()
+def follow(job: JobArgument, url: UrlOption = DEFAULT_URL, api_key: KeyOption = None) -> None:
+    """Show a job's progress until it is over."""
+    with plain_errors(), Client(url, api_key) as client:
+        over = wait(client, job)
+        print(over["state"] if over["error"] is None else f"{over['state']}: {over['error']['detail']}")
+    if over["state"] != "succeeded":
+        raise typer.Exit(1)
+
+
+@app.command()
+def cancel(job: JobArgument, url: UrlOption = DEFAULT_URL, api_key: KeyOption = None) -> None:
+    """Cancel a job; what an import has stored stays."""
+    with plain_errors(), Client(url, api_key) as client:
+        client.delete(f"/v1/jobs/{job}")
+        over = wait(client, job)
+        print(over["state"])
