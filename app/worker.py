@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import sys
 import threading
 import time
@@ -15,6 +14,7 @@ from app import databases, migrating
 from app.bulk.duties import make_duties
 from app.db import Database
 from app.errors import UnavailableError
+from app.job.names import worker_name
 from app.job.repository import JobRepository
 from app.job.worker import Worker
 from app.settings import Settings
@@ -42,7 +42,7 @@ def work(settings: Settings, *, embedded: bool) -> None:
     database = databases.connect_database(settings)
     try:
         migrating.check(database.engine)
-        name = f"{socket.gethostname()}:{os.getpid()}:{token_hex(4)}"
+        name = worker_name(os.getpid(), token_hex(4))
         worker = Worker(database, make_duties(settings), name, settings.jobs, give_up=lambda: os._exit(1))
         leave = threading.Thread(target=_leave, args=(database, name), daemon=True)
         for number in (signal.SIGTERM, signal.SIGINT):

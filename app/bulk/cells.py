@@ -48,13 +48,16 @@ def _kind(value: Any) -> str:
 
 
 def as_payload(value: Any, form: Form) -> Any:
-    """A payload: any JSON; in a table a text is one as it is, unless it is a JSON object, list or string."""
+    """A payload: any JSON; in a table a text is one as it is, unless it is a JSON object, list or string.
+
+    In Parquet, which has no empty cells that look like texts, any JSON counts as what it is: exports write it so.
+    """
     if isinstance(value, SheetValue):
         return as_json(value)
     if isinstance(value, str) and form is not Form.NDJSON:
         if not value:
             return None
-        if value.lstrip()[:1] in ("{", "[", '"'):
+        if form is Form.PARQUET or value.lstrip()[:1] in ("{", "[", '"'):
             try:
                 return orjson.loads(value)
             except ValueError:

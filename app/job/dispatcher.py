@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Set
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.db import Database
 from app.errors import UnavailableError
+from app.job.names import worker_name
 from app.job.processes import WorkerProcesses
 from app.job.repository import INDEXING, JobRepository, Progress, claimable
 from app.job.tables import Job, JobState, JobType
@@ -104,6 +106,8 @@ class Dispatcher:
             if job.stage == INDEXING:
                 self._follow(job)
         if self._processes is not None:
+            for pid in self._processes.reap():
+                self._database.write(partial(_release_worker, pid=pid)).result()
             running = sum(job.worker is not None and job.type in WORKER_TYPES for job in unfinished)
             self._processes.provide(running + len(claimable(unfinished, WORKER_TYPES, datetime.now(UTC))))
 
@@ -137,6 +141,10 @@ def remove_left_overs(jobs: Path, known: Set[str]) -> None:
     for folder in jobs.glob("*"):
         if folder.name not in known and time.time() - folder.stat().st_mtime > _YOUNG_S:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _release_worker(session: Session, pid: int) -> None:
+    JobRepository(session).release_like(worker_name(pid, ""))
 
 
 def _unfinished(session: Session) -> list[Job]:

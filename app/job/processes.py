@@ -26,9 +26,14 @@ class WorkerProcesses:
         self._command, self._environment, self._most = command, environment, most
         self._running: list[subprocess.Popen[bytes]] = []
 
+    def reap(self) -> list[int]:
+        """The process ids of workers that have died since."""
+        ended = [process for process in self._running if self._has_ended(process)]
+        self._running = [process for process in self._running if process not in ended]
+        return [process.pid for process in ended if process.returncode]
+
     def provide(self, wanted: int) -> None:
         """See that as many workers run as there are jobs for, up to the most."""
-        self._running = [process for process in self._running if not self._has_ended(process)]
         for _ in range(min(wanted, self._most) - len(self._running)):
             process = subprocess.Popen(self._command, stdin=subprocess.PIPE, env=dict(self._environment))
             _log.info("worker_started", pid=process.pid)

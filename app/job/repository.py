@@ -183,6 +183,10 @@ class JobRepository:
         """Let what a worker runs be taken over at once."""
         self._release(Job.worker == worker)
 
+    def release_like(self, prefix: str) -> None:
+        """`release` of workers whose names begin so."""
+        self._release(Job.worker.startswith(prefix, autoescape=True))
+
     def release_all(self) -> None:
         """Let every job be taken over at once: no worker of before can be alive."""
         self._release(Job.lease_until.is_not(None))

@@ -39,7 +39,9 @@ class RecordPut(Strict):
     group: Key | None = None
     labels: Labels = ()
     role: LaxRole = Role.EXAMPLE
-    metadata: Metadata = Field(default={}, description="flat: strings, finite numbers, booleans, lists of strings")
+    metadata: Metadata = Field(
+        default_factory=dict, description="flat: strings, finite numbers, booleans, lists of strings"
+    )
     source: LaxSource = Source.API
 
 

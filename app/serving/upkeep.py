@@ -1,7 +1,6 @@
 """Compactions and rebuilds as jobs: ordered by the housekeeper or by an admin, run on one thread of one server."""
 
 import os
-import socket
 import threading
 from collections.abc import Callable
 from secrets import token_hex
@@ -12,6 +11,7 @@ import structlog
 from app.db import Database
 from app.errors import UnavailableError
 from app.job.errors import JobFailedError, JobLostError
+from app.job.names import worker_name
 from app.job.repository import Progress
 from app.job.run import JobRun
 from app.job.tables import JobType
@@ -54,12 +54,12 @@ class Upkeep:
     ) -> None:
         self._database, self._orders = database, orders
         self._housekeeper, self._loader, self._roster, self._reload = housekeeper, loader, roster, reload
-        self._name = f"server {socket.gethostname()}:{os.getpid()}:{token_hex(4)}"
+        name = worker_name(os.getpid(), f"upkeep-{token_hex(4)}")
         duties = {
             JobType.COMPACTION: Duty(self._compact, lambda folder, state: None),
             JobType.REBUILD: Duty(self._rebuild, lambda folder, state: None),
         }
-        self._worker = Worker(database, duties, self._name, housekeeper.data / "jobs")
+        self._worker = Worker(database, duties, name, housekeeper.data / "jobs")
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
 
