@@ -25,10 +25,6 @@ class Form(StrEnum):
         """The media type to send it under."""
         return next(name for name, form in _FORMS.items() if form is self)
 
-    @property
-    def is_text(self) -> bool:
-        return self in (Form.NDJSON, Form.CSV, Form.TSV)
-
 
 class Packing(StrEnum):
     """What an upload is packed with, as a whole."""
@@ -121,11 +117,11 @@ def form_of(
     packing = _packing(media_type, content_encoding, first_bytes)
     form = _FORMS.get(media_type) or _form_left_open(media_type, content_type, packing, first_bytes, name)
     if packing is Packing.NONE:
-        check_form(form, first_bytes, said=media_type if media_type in _FORMS else form.content_type)
+        _check_form(form, first_bytes, said=media_type if media_type in _FORMS else form.content_type)
     return Upload(form, packing, _codec(parameters.get("charset")))
 
 
-def check_form(form: Form, first_bytes: bytes, *, said: str) -> None:
+def _check_form(form: Form, first_bytes: bytes, *, said: str) -> None:
     """Hold a form against the first bytes of the upload, unpacked.
 
     Raises:

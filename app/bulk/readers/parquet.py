@@ -23,7 +23,7 @@ def read_parquet(file: IO[bytes], *, limits: Limits, columns: Columns | None, sk
     """
     parquet = _open(file)
     wanted = _wanted(parquet.schema_arrow, columns)
-    batch_rows = _batch_rows(parquet.metadata, wanted, limits)
+    batch_rows = _batch_rows(parquet.metadata, limits)
     groups, done = _groups_after(parquet.metadata, skip_rows)
     for batch in _batches(parquet, groups, wanted, batch_rows):
         start = min(max(skip_rows - done, 0), len(batch))
@@ -36,9 +36,11 @@ def _open(file: IO[bytes]) -> "pq.ParquetFile":
     import pyarrow.parquet as pq
 
     try:
-        return pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False)
-    except (pa.ArrowException, OSError) as error:
+        parquet = pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False)
+        list(parquet.schema_arrow.names)  # decoded when they are asked for, and may be damaged too
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise _damaged(error) from None
+    return parquet
 
 
 def _damaged(error: Exception) -> UploadError:
@@ -91,13 +93,10 @@ def _is_text(kind: "pa.DataType") -> bool:
     return any(is_text(kind) for is_text in kinds)
 
 
-def _batch_rows(metadata: "pq.FileMetaData", wanted: Sequence[str], limits: Limits) -> int:
+def _batch_rows(metadata: "pq.FileMetaData", limits: Limits) -> int:
     """Rows to hold at a time: fewer where they are long."""
-    total: int = 0
-    for group in map(metadata.row_group, range(metadata.num_row_groups)):
-        for chunk in map(group.column, range(group.num_columns)):
-            if any(chunk.path_in_schema == name or chunk.path_in_schema.startswith(f"{name}.") for name in wanted):
-                total += chunk.total_uncompressed_size
+    # Of whole row groups: asking for what a column takes ends the process where a file's statistics are damaged.
+    total: int = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
     if total > limits.most_unpacked_bytes:
         detail = f"the file unpacks to {total:,} bytes, the most that is taken is {limits.most_unpacked_bytes:,}"
         raise UploadError(UploadCode.TOO_LARGE, f"{detail}: split it")
@@ -127,7 +126,7 @@ def _batches(
     while True:
         try:
             batch = next(batches, None)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise _damaged(error) from None
         if batch is None:
             return

@@ -57,7 +57,15 @@ def look_through(file: IO[bytes], limits: Limits) -> Sheet:
             name, part = _first_sheet(file, parts)
             lengths = _string_lengths(file, parts.get(_STRINGS))
             return _scan(file, part, name, lengths, limits)
-    except (BadZipFile, zlib.error, expat.ExpatError, LookupError, ValueError, StopIteration) as error:
+    except (
+        BadZipFile,
+        zlib.error,
+        expat.ExpatError,
+        LookupError,
+        NotImplementedError,
+        ValueError,
+        StopIteration,
+    ) as error:
         raise UploadError(UploadCode.DAMAGED, f"the workbook cannot be read ({error}): {_REMEDY}") from None
 
 
@@ -74,6 +82,8 @@ def _check_sizes(file: IO[bytes], parts: list[ZipInfo], limits: Limits) -> None:
 
 def _content(file: IO[bytes], part: ZipInfo) -> Iterator[bytes]:
     """What a part unpacks to. The standard library stops where the directory says, so it would see no lie."""
+    if part.header_offset < 0:
+        raise BadZipFile(f"{part.filename} begins before the file does")
     if part.flag_bits & 1 or part.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
         raise BadZipFile(f"{part.filename} is encrypted or packed in an unusual way")
     file.seek(part.header_offset)

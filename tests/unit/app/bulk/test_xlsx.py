@@ -2,6 +2,7 @@
 
 import datetime
 import io
+import random
 import tracemalloc
 import zipfile
 from collections.abc import Callable
@@ -30,7 +31,7 @@ def refused(tmp_path: Path, content: bytes, **options: Any) -> UploadError:
     return caught.value
 
 
-def altered(content: bytes, part: str, change: Callable[[bytes], bytes], **options: Any) -> bytes:
+def altered(content: bytes, part: str, change: Callable[[bytes], bytes]) -> bytes:
     """A workbook with one part changed."""
     file = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as new:
@@ -227,3 +228,32 @@ def saved_with_shared_strings(texts: list[str]) -> bytes:
             new.writestr(name, content)
         new.writestr("xl/sharedStrings.xml", f'<sst xmlns="{names}">{strings}</sst>')
     return file.getvalue()
+
+
+def damaged(content: bytes, chosen: random.Random) -> bytes:
+    changed = bytearray(content)
+    for _ in range(chosen.choice([1, 2, 8])):
+        place = chosen.randrange(len(changed))
+        if chosen.random() < 0.7:
+            changed[place] = chosen.randrange(256)
+        else:
+            del changed[place : place + chosen.randrange(1, 20)]
+    return bytes(changed)
+
+
+def test_damage_of_any_kind_is_told_as_such(tmp_path: Path) -> None:
+    """Rows or an UploadError, nothing else; 300 archives with other bytes, and 300 with other parts."""
+    chosen = random.Random(7)
+    whole = sheet([["id", "text", "n"], *[["a", "b", 1], ["c", "=1", 2.5], ["d", "#N/A", True]] * 3])
+    refused_ones = 0
+    for number in range(600):
+        if number % 2:
+            content = damaged(whole, chosen)
+        else:
+            part = chosen.choice([SHEET, "xl/workbook.xml", "xl/_rels/workbook.xml.rels", "xl/styles.xml"])
+            content = altered(whole, part, lambda xml: damaged(xml, chosen))
+        try:
+            read(tmp_path, content)
+        except UploadError:
+            refused_ones += 1
+    assert 200 < refused_ones < 600
