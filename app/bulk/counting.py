@@ -18,7 +18,7 @@ def count_rows(path: Path, form: Form, packing: Packing, limits: Limits) -> int 
     """
     if form is Form.PARQUET and packing is Packing.NONE:
         return _rows_of_parquet(path)
-    if not form.is_text:
+    if form in (Form.PARQUET, Form.XLSX):
         return None
     with path.open("rb") as file:
         stream, lines, last = unpacked(file, packing, limits), 0, b"\n"
