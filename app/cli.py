@@ -6,7 +6,7 @@ is imported by the functions that need it: `samesay --help` must not wait for it
 
 import typer
 
-from app.commands import asking, collections, database, demo, document, encoders, importing, serving, training
+from app.commands import asking, backup, collections, database, demo, document, encoders, importing, serving, training
 
 app = typer.Typer(
     name="samesay",
@@ -26,6 +26,8 @@ app.command("train", context_settings=training.PASS_EVERYTHING)(training.train)
 app.command("evaluate", context_settings=training.PASS_EVERYTHING)(training.evaluate)
 app.command("settings", context_settings=training.PASS_EVERYTHING)(training.settings)
 app.add_typer(database.app, name="db")
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 app.command("openapi")(document.openapi)
 
 
