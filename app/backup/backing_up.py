@@ -96,20 +96,19 @@ def _write_table(session: Session, table: Table, archive: ArchiveWriter, tell: T
     )
 
 
-def _parts(session: Session, table: Table) -> Iterator[tuple[bytes, int]]:
+def _parts(session: Session, table: Table) -> Iterator[tuple[bytearray, int]]:
     """The rows in the order of the primary key, as lines, and how many there are; some megabytes at a time."""
     kinds = [kind_of(column) for column in table.columns]
-    lines: list[bytes] = []
-    size = 0
+    lines, n_lines = bytearray(), 0
     for rows in _fetched(session, table):
         for line in to_lines(rows, kinds):
-            lines.append(line)
-            size += len(line)
-            if size >= PART_BYTES:
-                yield b"".join(lines), len(lines)
-                lines, size = [], 0
+            lines += line
+            n_lines += 1
+            if len(lines) >= PART_BYTES:
+                yield lines, n_lines
+                lines, n_lines = bytearray(), 0
     if lines:
-        yield b"".join(lines), len(lines)
+        yield lines, n_lines
 
 
 def _fetched(session: Session, table: Table) -> Iterator[list[Row[Any]]]:

@@ -20,6 +20,9 @@ from model.contract.bundle import load_bundle
 _STATE: Final = ("samesay.db", "samesay.db-wal", "samesay.db-shm", "collections")
 """What in a data folder belongs to one database; bundles go by their checksums, and may be there."""
 
+_ROWS: Final = 2_000
+"""Inserted at once."""
+
 
 def restore(archive: ArchiveReader, target: Target, data: Path, tell: Tell) -> None:
     """Restore a backup.
@@ -91,9 +94,10 @@ def _fill_table(connection: Connection, archive: ArchiveReader, table: TableEntr
     n_rows = 0
     tell(table.name, 0, table.rows)
     for part in table.parts:
-        rows = from_lines(gzip.decompress(archive.read(part)), kinds)
-        target.insert(connection, table, rows)
-        n_rows += len(rows)
+        lines = gzip.decompress(archive.read(part)).splitlines()
+        for start in range(0, len(lines), _ROWS):
+            target.insert(connection, table, from_lines(lines[start : start + _ROWS], kinds))
+        n_rows += len(lines)
         tell(table.name, n_rows, table.rows)
     if n_rows != table.rows:
         raise BackupDamagedError(f"{archive.path} holds {n_rows} rows of {table.name}, its manifest says {table.rows}")

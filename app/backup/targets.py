@@ -141,11 +141,13 @@ def _named(connection: Connection, table: TableEntry) -> str:
 def _check_references(connection: Connection) -> None:
     broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
     if broken is not None:
-        raise BackupDamagedError(f"a row of {broken[0]} refers to one of {broken[2]} that is not there: take another")
+        raise BackupDamagedError(
+            f"the backup is damaged: a row of {broken[0]} refers to one of {broken[2]} that is not there; take another"
+        )
 
 
 def _take_empty(connection: Connection) -> None:
-    """Lock the tables that are there, make sure that they are empty, and drop them."""
+    """Make sure that the tables that are there are ours and empty, also while they are locked, and drop them."""
     found = sorted(set(inspect(connection).get_table_names()) & Base.metadata.tables.keys())
     if not found:
         return
@@ -153,13 +155,16 @@ def _take_empty(connection: Connection) -> None:
         raise TargetNotEmptyError(f"the database has tables of another program ({', '.join(found)}): give an empty one")
     migrating.check_connection(connection)
     quoted = {name: connection.dialect.identifier_preparer.quote(name) for name in found}
+    _refuse_rows(connection, quoted)  # a server that runs on it by mistake must not wait for a lock
     connection.exec_driver_sql(f"LOCK TABLE {', '.join(quoted.values())}")
-    counts = {name: connection.exec_driver_sql(f"SELECT count(*) FROM {quoted[name]}").scalar_one() for name in found}
-    if any(counts.values()):
-        raise TargetNotEmptyError(f"the database is not empty ({describe(counts)}): give an empty one")
+    _refuse_rows(connection, quoted)
     migrating.clear(connection)
 
 
-def describe(counts: dict[str, int]) -> str:
-    """The tables that have rows, and how many."""
-    return ", ".join(f"{name}: {count:,}" for name, count in counts.items() if count)
+def _refuse_rows(connection: Connection, tables: dict[str, str]) -> None:
+    counts = {
+        name: connection.exec_driver_sql(f"SELECT count(*) FROM {at}").scalar_one() for name, at in tables.items()
+    }
+    found = ", ".join(f"{name}: {count:,}" for name, count in counts.items() if count)
+    if found:
+        raise TargetNotEmptyError(f"the database is not empty ({found}): give an empty one")
