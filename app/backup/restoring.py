@@ -87,6 +87,7 @@ def _fill(connection: Connection, archive: ArchiveReader, target: Target, tell: 
         if table.counter is not None:
             target.count_on(connection, table.name, table.counter)
     migrating.upgrade_to(connection, migrating.head())
+    target.settle(connection)
 
 
 def _fill_table(connection: Connection, archive: ArchiveReader, table: TableEntry, target: Target, tell: Tell) -> None:

@@ -18,7 +18,7 @@ from app.errors import BackupDamagedError, TargetNotEmptyError
 from app.tables import Base
 from model.contract.bundle import sync_path
 
-_SQLITE_CACHE_KB: Final = 64_000
+_SQLITE_CACHE_KB: Final = 16_000
 
 _WITHOUT_A_NET: Final = (
     "PRAGMA journal_mode=OFF",
@@ -51,6 +51,10 @@ class Target(ABC):
     def count_on(self, connection: Connection, table: str, counter: Counter) -> None:
         """Let the table's next row get the number after the last one that was given."""
 
+    @abstractmethod
+    def settle(self, connection: Connection) -> None:
+        """Check and write down all that is in it, so that hardly anything can go wrong afterwards."""
+
 
 class SqliteTarget(Target):
     """A file that is not there yet.
@@ -67,9 +71,9 @@ class SqliteTarget(Target):
         built = scratch / self._path.name
         engine = _bare_engine(built)
         try:
-            with translated(), engine.connect() as connection, connection.begin():
+            with translated(), engine.connect() as connection:
+                connection.begin()
                 yield connection
-                _check_references(connection)
         finally:
             engine.dispose()
         sync_path(built)
@@ -85,6 +89,10 @@ class SqliteTarget(Target):
         last = {"table": table, "last": counter.last}
         if not connection.execute(text("UPDATE sqlite_sequence SET seq = :last WHERE name = :table"), last).rowcount:
             connection.execute(text("INSERT INTO sqlite_sequence (name, seq) VALUES (:table, :last)"), last)
+
+    def settle(self, connection: Connection) -> None:
+        _check_references(connection)
+        connection.commit()  # the file has another name until the end
 
 
 class PostgresTarget(Target):
@@ -119,6 +127,9 @@ class PostgresTarget(Target):
         if counter.last:  # a sequence begins before 1 by itself
             statement = text("SELECT setval(pg_get_serial_sequence(:table, :column), :last)")
             connection.execute(statement, {"table": table, "column": counter.column, "last": counter.last})
+
+    def settle(self, connection: Connection) -> None:
+        pass  # it has checked every row, and has all of them
 
 
 def _bare_engine(path: Path) -> Engine:

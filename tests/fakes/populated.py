@@ -68,12 +68,8 @@ def _fill(session: Session, sha: str) -> None:
     session.execute(text("DELETE FROM groups WHERE key = 'last'"))
     session.execute(text("DELETE FROM collections WHERE id = 9"))
     if session.get_bind().dialect.name == "postgresql":  # numbers that were given by hand do not move a sequence
-        for table, column, last in (
-            ("records", "record_id", 2**40 + 1),
-            ("collections", "id", 9),
-            ("kept_answers", "id", 3),
-        ):
-            session.execute(text(f"SELECT setval(pg_get_serial_sequence('{table}', '{column}'), {last})"))
+        session.execute(text(f"SELECT setval(pg_get_serial_sequence('records', 'record_id'), {2**40 + 1})"))
+        session.execute(text("SELECT setval(pg_get_serial_sequence('collections', 'id'), 9)"))
 
 
 def _answer(number: int) -> dict[str, Any]:

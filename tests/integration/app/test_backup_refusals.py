@@ -11,6 +11,7 @@ import psycopg
 import pytest
 import xxhash
 
+from app.backup.manifest import Contents
 from app.container import open_database
 from app.data_folder import DataFolder
 from app.errors import (
@@ -104,6 +105,29 @@ def test_every_member_is_verified(backup: Path, tmp_path: Path) -> None:
         flipped[member.offset_data + member.size // 2] ^= 1
         (tmp_path / "flipped.tar").write_bytes(flipped)
         assert_refused(tmp_path / "flipped.tar", tmp_path / "data", BackupDamagedError, member.name)
+
+
+def test_a_manifest_that_was_altered_is_not_believed(backup: Path, tmp_path: Path) -> None:
+    altered = backup.read_bytes().replace(b'"database_kind": "sqlite"', b'"database_kind": "oracle"')
+    assert altered != backup.read_bytes()
+    (tmp_path / "altered.tar").write_bytes(altered)
+    assert_refused(tmp_path / "altered.tar", tmp_path / "data", BackupDamagedError, "its manifest.json was altered")
+
+
+def test_rows_that_are_not_there_are_noticed(backup: Path, tmp_path: Path) -> None:
+    """Whole in itself, and still not what was written: each table is counted, each reference followed."""
+
+    def without_groups(n_rows: int) -> Path:
+        def change(contents: Contents) -> Contents:
+            update = {"parts": [], "rows": n_rows}
+            tables = [table.model_copy(update=update if table.name == "groups" else {}) for table in contents.tables]
+            return contents.model_copy(update={"tables": tables})
+
+        rewrite(backup, tmp_path / "fewer.tar", change)
+        return tmp_path / "fewer.tar"
+
+    assert_refused(without_groups(6), tmp_path / "data", BackupDamagedError, "holds 0 rows of groups, its manifest")
+    assert_refused(without_groups(0), tmp_path / "data", BackupDamagedError, "a row of records refers to one of groups")
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
@@ -205,8 +229,13 @@ def test_a_postgres_database_with_rows_is_refused_and_kept(backup: Path, postgre
     migrate(target)
     database = open_database(target)
     mine = get_secret(database, DATABASE_ID)
-    with pytest.raises(TargetNotEmptyError, match=r"not empty \(secrets: 1\)"):
-        restore_backup(backup, target)
+    assert target.database_url is not None
+    with psycopg.connect(target.database_url.get_secret_value()) as reader:
+        reader.execute(f"ALTER DATABASE {reader.info.dbname} SET lock_timeout = '1s'")
+        reader.commit()
+        reader.execute("SELECT * FROM secrets")  # a restore by mistake must not stop whoever uses it
+        with pytest.raises(TargetNotEmptyError, match=r"not empty \(secrets: 1\)"):
+            restore_backup(backup, target)
     assert get_secret(database, DATABASE_ID) == mine
     database.close()
 
