@@ -37,8 +37,8 @@ def restore(archive: ArchiveReader, target: Target, data: Path, tell: Tell) -> N
         BackupError: The backup is damaged or too new, or something is there already. Nothing was restored.
         BundleError: An encoder cannot be used here. Nothing was restored.
     """
-    check_version(archive)
-    check_folder(data)
+    _check_version(archive)
+    _check_folder(data)
     scratch = data / ".restore"
     shutil.rmtree(scratch, ignore_errors=True)  # of a restore that was killed
     scratch.mkdir()
@@ -55,7 +55,7 @@ def restore(archive: ArchiveReader, target: Target, data: Path, tell: Tell) -> N
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def check_version(archive: ArchiveReader) -> None:
+def _check_version(archive: ArchiveReader) -> None:
     """Refuse a backup of a schema that this version does not know."""
     contents = archive.contents
     if contents.schema_revision not in migrating.revisions():
@@ -66,7 +66,7 @@ def check_version(archive: ArchiveReader) -> None:
         )
 
 
-def check_folder(data: Path) -> None:
+def _check_folder(data: Path) -> None:
     """Refuse a data folder that is or was some database's.
 
     Raises:
