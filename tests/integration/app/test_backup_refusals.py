@@ -74,7 +74,7 @@ def test_a_file_that_is_cut_off_is_refused_wherever_it_ends(backup: Path, tmp_pa
 
 
 def test_a_flipped_bit_is_noticed_or_harmless(backup: Path, source: Settings, tmp_path: Path) -> None:
-    """Harmless are only the zeros between and behind the members."""
+    """Harmless are the zeros between and behind the members, and some bytes of tar's own headers."""
     content, chance = backup.read_bytes(), random.Random(SEED)
     print(f"seed {SEED}")
     refused = 0
@@ -90,7 +90,6 @@ def test_a_flipped_bit_is_noticed_or_harmless(backup: Path, source: Settings, tm
             refused += 1
             assert files_of(data) == [] if data.exists() else True
         else:
-            assert content[at] == 0
             assert read_all(make_settings(data)) == read_all(source)
     assert refused > 30
 
