@@ -8,6 +8,7 @@ import typer
 
 from app.commands import (
     asking,
+    backup,
     collections,
     database,
     demo,
@@ -42,6 +43,8 @@ app.command("train", context_settings=training.PASS_EVERYTHING)(training.train)
 app.command("evaluate", context_settings=training.PASS_EVERYTHING)(training.evaluate)
 app.command("settings", context_settings=training.PASS_EVERYTHING)(training.settings)
 app.add_typer(database.app, name="db")
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 app.command("openapi")(document.openapi)
 
 

@@ -174,7 +174,7 @@ _NOT_FLUSHED: Final = (
     "the disk did not make the write durable: it may be stored or not, and the next start decides; "
     "look at the disk, then repeat the request"
 )
-_DAMAGED: Final = "the database file is damaged or is no SQLite file: restore samesay.db from a backup"
+_DAMAGED: Final = "the database file is damaged or is no SQLite file: `samesay restore` a backup into a new folder"
 _RACE: Final = "another request changed the same thing at the same moment: nothing was stored; repeat the request"
 
 _Known = dict[Any, tuple[type[ServiceError], str]]

@@ -25,6 +25,10 @@ SamesayError                       (model.contract.errors)
      +- DataFolderBusyError        another server holds the data folder
      +- PortBusyError              another process listens there
      +- SchemaOutdatedError        the database needs `samesay db upgrade`
+ +- BackupError                    a backup cannot be written or restored
+     +- BackupDamagedError         the file is cut off, was altered, or is no backup
+     +- BackupVersionError         made by a version of samesay that this one cannot read
+     +- TargetNotEmptyError        where it shall be restored, something is
 """
 
 from collections.abc import Sequence
@@ -188,3 +192,19 @@ class PortBusyError(StartupError):
 
 class SchemaOutdatedError(StartupError):
     """The database has another schema than this version needs."""
+
+
+class BackupError(SamesayError):
+    """A backup cannot be written or restored."""
+
+
+class BackupDamagedError(BackupError):
+    """The file is cut off, was altered, or is no backup."""
+
+
+class BackupVersionError(BackupError):
+    """Made by a version of samesay that this one cannot read."""
+
+
+class TargetNotEmptyError(BackupError):
+    """Where the backup shall be restored, something is."""

@@ -16,18 +16,33 @@ from app.errors import SchemaOutdatedError
 def upgrade(engine: Engine) -> None:
     """Apply what is missing; nothing where nothing is. Safe while a server runs."""
     with translated(), engine.connect().execution_options(writes=True) as connection, connection.begin():
-        if _revision(connection) != head():
-            command.upgrade(_config(connection), "head")
+        upgrade_to(connection, head())
+
+
+def upgrade_to(connection: Connection, revision: str) -> None:
+    """Apply what is missing up to a revision, in the connection's transaction."""
+    if find_revision(connection) != revision:
+        command.upgrade(_config(connection), revision)
+
+
+def clear(connection: Connection) -> None:
+    """Drop every table of the schema, in the connection's transaction; the database is at a revision we know."""
+    command.downgrade(_config(connection), "base")
 
 
 def check(engine: Engine) -> None:
+    """Refuse a database that is not at this version's schema: `check_connection`."""
+    with translated(), engine.connect() as connection:
+        check_connection(connection)
+
+
+def check_connection(connection: Connection) -> None:
     """Refuse a database that is not at this version's schema.
 
     Raises:
         SchemaOutdatedError: Naming both revisions and the command that mends it.
     """
-    with translated(), engine.connect() as connection:
-        found = _revision(connection)
+    found = find_revision(connection)
     if found != head():
         raise SchemaOutdatedError(
             f"the database is at schema {found or 'none'}, this version needs {head()}: run `samesay db upgrade`"
@@ -41,7 +56,13 @@ def head() -> str:
     return newest
 
 
-def _revision(connection: Connection) -> str | None:
+def revisions() -> list[str]:
+    """Every revision this version knows, newest first."""
+    return [script.revision for script in ScriptDirectory.from_config(_config(None)).walk_revisions()]
+
+
+def find_revision(connection: Connection) -> str | None:
+    """The revision that the database is at; None where it has no schema."""
     return MigrationContext.configure(connection).get_current_revision()
 
 

@@ -98,7 +98,7 @@ def test_db_upgrade_and_the_trainers_exit_code(tmp_path: Path) -> None:
     assert "no-such-file.tsv" in trained.stderr + trained.stdout
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("search", "--help"), ("serve", "--help")])
+@pytest.mark.parametrize("arguments", [("--help",), ("search", "--help"), ("serve", "--help"), ("backup", "--help")])
 def test_help_does_not_wait_for_the_service(arguments: tuple[str, ...]) -> None:
     heavy = {"onnxruntime", "faiss", "sqlalchemy", "torch", "numpy", "fastapi"}
     program = f"""

@@ -6,8 +6,9 @@ import resource
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,6 +45,30 @@ def samesay(
         env={**os.environ, **environment},
         preexec_fn=limited,
     )
+
+
+def peak_bytes(*arguments: str, **environment: str) -> int:
+    """Run a command that must succeed; the most memory it was seen to have, since rusage would tell our own.
+
+    Raises:
+        subprocess.CalledProcessError: It failed; says what it printed.
+    """
+    process = subprocess.Popen(
+        command(*arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, **environment},
+    )
+    peak = 0
+    while process.poll() is None:
+        with suppress(psutil.NoSuchProcess):
+            peak = max(peak, psutil.Process(process.pid).memory_info().rss)
+        time.sleep(0.005)
+    said, _ = process.communicate()
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, process.args, said)
+    return peak
 
 
 def command(*arguments: str) -> list[str]:
