@@ -30,7 +30,7 @@ def upgrade() -> None:
         sa.Column("done", sa.BigInteger(), nullable=False),
         sa.Column("total", sa.BigInteger(), nullable=True),
         sa.Column("unit", sa.String(length=16), nullable=False),
-        sa.Column("per_second", sa.Float(), nullable=True),
+        sa.Column("per_second", sa.Double(), nullable=True),
         sa.Column("result", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("error", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("attempts", sa.Integer(), nullable=False),

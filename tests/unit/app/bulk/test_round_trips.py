@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.bulk.columns import ColumnMap
+from app.bulk.content_ids import content_id
 from app.bulk.forms import Form, Packing, form_of
 from app.bulk.parsing import RecordRow, RowParser
 from app.bulk.reading import open_rows
-from app.commands.importing import records_of
-from model.contract.dataset import read_rows
+from model.contract.dataset import Row, read_rows
 from tests.fakes.uploads import PACKERS, WRITERS, growth_bytes, parquet, repeated, saved_at
 
 ANY = st.characters(exclude_categories=["Cs"])
@@ -79,7 +79,7 @@ def test_a_file_gives_the_records_that_the_command_line_makes_of_it(
     if form is not Form.NDJSON:
         rows = [{spelling(name): value for name, value in row.items()} for row in rows]
     path = saved_at(tmp_path_factory.getbasetemp() / f"agreed.{form}", WRITERS[form](rows))
-    expected = dict(records_of(read_rows(path).rows))
+    expected = {row.line: as_record(row) for row in read_rows(path).rows}
     columns = ColumnMap()
     parser = RowParser(columns, form)
     parsed = [parser.parse(row) for row in open_rows(path, form, columns=columns)]
@@ -91,6 +91,15 @@ def test_a_file_gives_the_records_that_the_command_line_makes_of_it(
         assert found == {name: value for name, value in wanted.items() if (name, value) != ("role", "example")}
     assert not expected
     assert [name.strip().lower() for name in columns.ignored_columns] == ["other"]
+
+
+def as_record(row: Row) -> dict[str, Any]:
+    """What the trainer's reader finds in a row, as a record."""
+    record: dict[str, Any] = {"id": row.id or content_id(row.text, row.group), "text": row.text, "source": "import"}
+    record |= {"group": row.group} if row.group is not None else {}
+    record |= {"labels": list(row.likely_labels)} if row.likely_labels else {}
+    record |= {"role": row.role} if row.role is not None else {}
+    return record | ({"metadata": dict(row.metadata)} if row.metadata else {})
 
 
 ROWS = 200_000
