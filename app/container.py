@@ -110,6 +110,7 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
         observe_lag=metrics.followed,
     )
     metrics.watch(serving)
+    metrics.watch_jobs(database)
     batcher = MicroBatcher(
         LookupRunner(metrics.encoded, metrics.searched).run,
         batch_tokens=settings.batch_tokens,
@@ -124,7 +125,7 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
         collections=CollectionService(database, serving, cursors, attempts),
         groups=GroupService(database, serving, cursors),
         records=RecordService(database, serving, cursors, attempts),
-        eraser=RecordEraser(database, serving),
+        eraser=RecordEraser(database, serving, settings.jobs),
         releases=ReleaseService(database),
         search=SearchService(serving, batcher, encoders, store, metrics),
         health=HealthService(

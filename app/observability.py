@@ -10,7 +10,10 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from app.db import Database
 from app.encoding.batcher import BatchStats
+from app.errors import UnavailableError
+from app.job.repository import JobRepository
 from app.serving.serving import Serving
 
 _SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -77,6 +80,10 @@ class Metrics:
         """Report the indexes in memory whenever the metrics are read."""
         self.registry.register(_IndexCollector(serving))
 
+    def watch_jobs(self, database: Database) -> None:
+        """Report how many jobs there are whenever the metrics are read."""
+        self.registry.register(_JobCollector(database))
+
     def exposition(self) -> bytes:
         """Everything, in Prometheus' text format."""
         return generate_latest(self.registry)
@@ -85,6 +92,26 @@ class Metrics:
         self, name: str, text: str, labels: tuple[str, ...] | list[str] = (), buckets: tuple[float, ...] = _SECONDS
     ) -> Histogram:
         return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
+
+
+class _JobCollector(Collector):
+    """A gauge of the jobs, of all servers of the database together."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        return []
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        jobs = GaugeMetricFamily("samesay_jobs", "Jobs that are kept", labels=["type", "state"])
+        try:
+            counts = self._database.read(lambda session: JobRepository(session).count_by_state())
+        except UnavailableError:  # the other metrics are needed all the more
+            return
+        for (kind, state), n in counts.items():
+            jobs.add_metric([kind, state], n)
+        yield jobs
 
 
 class _IndexCollector(Collector):

@@ -35,6 +35,9 @@ class Limits(Answer):
     filter_fields: int
     filter_values: int
     queued_sentences: int
+    upload_bytes: int
+    unpacked_bytes: int
+    unfinished_jobs: int
 
 
 class InfoAnswer(Answer):

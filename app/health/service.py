@@ -92,6 +92,9 @@ class HealthService:
                 filter_fields=MOST_FIELDS,
                 filter_values=MOST_VALUES,
                 queued_sentences=self._settings.max_queued_sentences,
+                upload_bytes=self._settings.max_upload_bytes,
+                unpacked_bytes=self._settings.max_unpacked_bytes,
+                unfinished_jobs=self._settings.max_unfinished_jobs,
             ),
         )
 

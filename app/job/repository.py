@@ -229,6 +229,11 @@ class JobRepository:
                 self._session.delete(job)
         return forgotten
 
+    def of_collection(self, collection_id: int) -> list[tuple[str, str]]:
+        """Key and state of every job of a collection."""
+        statement = select(Job.key, Job.state).where(Job.collection_id == collection_id)
+        return [(key, state) for key, state in self._session.execute(statement)]
+
     def list_keys(self) -> set[str]:
         """What clients know the jobs by."""
         return set(self._session.scalars(select(Job.key)))

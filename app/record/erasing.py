@@ -1,13 +1,18 @@
 """Erasing records for good: out of the database's files, the index, its snapshots and the answers that are kept."""
 
 import asyncio
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 
 from sqlalchemy.orm import Session
 
 from app.collection.repository import CollectionRepository
 from app.db import Database
+from app.errors import ErasureError
 from app.idempotency.attempts import forget_answers
+from app.job.repository import JobRepository
+from app.job.tables import UNFINISHED
 from app.record.schemas import EraseAnswer
 from app.record.writer import RecordWriter
 from app.serving.serving import Serving
@@ -19,11 +24,13 @@ class RecordEraser:
     Args:
         database: Where they are.
         serving: Has them in its snapshots.
+        jobs: Folder of the jobs' files, which may hold them.
     """
 
-    def __init__(self, database: Database, serving: Serving) -> None:
+    def __init__(self, database: Database, serving: Serving, jobs: Path) -> None:
         self._database = database
         self._serving = serving
+        self._jobs = jobs
 
     async def erase(self, collection: str, ids: Sequence[str]) -> EraseAnswer:
         """Delete the records that are there, and overwrite what is left of all of them; done when answered.
@@ -47,5 +54,19 @@ class RecordEraser:
         self._serving.wake()
         await self._serving.purge(collection_id, seq)
         await asyncio.to_thread(self._database.scrub)
+        await self._remove_files(collection_id)
         erased = [key for key in wanted if key in deleted]
         return EraseAnswer(erased=erased, missing=[key for key in wanted if key not in deleted], seq=seq)
+
+    async def _remove_files(self, collection_id: int) -> None:
+        """Remove what imports and exports of the collection have left: results name records, exports hold them."""
+        jobs = await self._database.read_async(lambda session: JobRepository(session).of_collection(collection_id))
+        busy = [key for key, state in jobs if state in UNFINISHED and (self._jobs / key).exists()]
+        for key, state in jobs:
+            if state not in UNFINISHED:
+                await asyncio.to_thread(shutil.rmtree, self._jobs / key, ignore_errors=True)
+        if busy:
+            raise ErasureError(
+                f"the records are deleted, but the files of job {busy[0]} may hold them: "
+                "repeat the request when it is over, or cancel it first"
+            )

@@ -1,5 +1,6 @@
 """Erase-now: afterwards no file of the data folder holds a byte of the record."""
 
+import json
 import os
 import random
 from contextlib import suppress
@@ -130,3 +131,39 @@ def test_erasing_in_postgresql_leaves_no_snapshot_behind(postgres: str, tmp_path
         assert files_with(settings.data, SECRET.encode()) == []
         vectors = service.container.serving.releases[-1].view.index.live_rows()[1]
         assert np.isfinite(vectors).all() and len(vectors) == 1
+
+
+def test_files_of_imports_and_exports_hold_nothing_erased(sqlite: Settings) -> None:
+    with running(sqlite) as service:
+        name = make_collection(service)
+        place = f"/v1/collections/{name}"
+        rows = [{"id": "mary-id", "text": SECRET}, {"id": "b", "text": "other"}]
+        body = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+        headers = {"Content-Type": "application/x-ndjson"}
+        imported = service.client.post(f"{place}/imports", content=body, headers=headers).json()["id"]
+        wait_until_over(service, imported)
+        exported = service.client.post(f"{place}/exports", json={}).json()["id"]
+        wait_until_over(service, exported)
+        assert files_with(sqlite.jobs, SECRET.encode()) == [f"{exported}/export.ndjson"]
+        assert files_with(sqlite.jobs, b"mary-id")
+        assert erase(service, name, "mary-id")["erased"] == ["mary-id"]
+        assert files_with(sqlite.data, SECRET.encode()) == files_with(sqlite.data, b"mary-id") == []
+        assert service.client.get(f"/v1/jobs/{exported}/file").status_code == 404
+
+
+def test_erasing_waits_for_imports_that_may_hold_the_record(sqlite: Settings) -> None:
+    with running(sqlite.model_copy(update={"workers": 0})) as service:
+        name = make_collection(service)
+        body = json.dumps({"id": "a", "text": SECRET})
+        headers = {"Content-Type": "application/x-ndjson"}
+        url = f"/v1/collections/{name}/imports"
+        job = service.client.post(url, content=body, headers=headers).json()["id"]
+        refused = service.client.post(f"/v1/collections/{name}/records:erase", json={"ids": ["a"]})
+        assert job in assert_problem(refused, 503, "not_erased_yet")["detail"]
+        assert service.client.delete(f"/v1/jobs/{job}").json()["state"] == "cancelled"
+        erase(service, name, "a")
+        assert files_with(sqlite.data, SECRET.encode()) == []
+
+
+def wait_until_over(service: Running, job: str) -> None:
+    wait_for(lambda: service.client.get(f"/v1/jobs/{job}").json()["state"] == "succeeded")
