@@ -1,7 +1,7 @@
 """Routes of imports and exports."""
 
 import hashlib
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
@@ -19,11 +19,25 @@ from app.services import services
 
 router = APIRouter(tags=["bulk"])
 
+_EXAMPLES: Final = {
+    "application/x-ndjson": '{"id": "r1", "text": "how do I get my money back", "group": "refund"}\n',
+    "text/csv": "id,group,text\nr1,refund,how do I get my money back\n",
+    "text/tab-separated-values": "group\ttext\nrefund\thow do I get my money back\n",
+}
+
+
+def _example(content_type: str) -> dict[str, Any]:
+    """An example of an upload, where one can be read."""
+    return {"examples": {"one": {"value": _EXAMPLES[content_type]}}} if content_type in _EXAMPLES else {}
+
+
 _UPLOAD: Final = {
     "requestBody": {
         "required": True,
         "description": "the file itself; Content-Encoding: gzip or zstd where it is packed",
-        "content": {name: {"schema": {"type": "string", "format": "binary"}} for name in CONTENT_TYPES},
+        "content": {
+            name: {"schema": {"type": "string", "format": "binary"}} | _example(name) for name in CONTENT_TYPES
+        },
     }
 }
 
