@@ -7,7 +7,21 @@ from pathlib import Path
 
 from benchmarks.data import data_folder
 
-NAMES = ("train", "speed", "scale", "methods", "encode", "index", "http", "import", "writes", "live", "backup", "peers")
+NAMES = (
+    "train",
+    "speed",
+    "scale",
+    "methods",
+    "encode",
+    "index",
+    "http",
+    "import",
+    "writes",
+    "live",
+    "replicas",
+    "backup",
+    "peers",
+)
 
 
 def main() -> None:
@@ -25,7 +39,7 @@ def main() -> None:
             run("encode", ["--bundle", str(bundle)]),
             run("index", []),
             run("http", texts),
-            run("import", texts),
+            run("import", ["--bundle", str(bundle), "--records", "200000"]),
             run("writes", ["--bundle", str(bundle)]),
         ]
     sys.exit(max(codes))
