@@ -137,7 +137,7 @@ def verify_snapshot(folder: Path, *, encoder_checksum: str, dim: int) -> Manifes
     manifest = load_manifest(folder)
     if (manifest.encoder_checksum, manifest.dim) != (encoder_checksum, dim):
         raise WrongEncoderError(
-            str(folder),
+            f"snapshot {folder}",
             found=manifest.encoder_checksum,
             found_dim=manifest.dim,
             expected=encoder_checksum,
