@@ -12,6 +12,7 @@ from app.db_sqlite import SqliteDatabase
 from app.encoder.service import EncoderService
 from app.encoder.store import EncoderStore
 from app.encoding.batcher import MicroBatcher
+from app.errors import NoDeviceError
 from app.group.service import GroupService
 from app.health.service import HealthService
 from app.idempotency.attempts import Attempts
@@ -27,6 +28,8 @@ from app.serving.housekeeper import Housekeeper
 from app.serving.loading import Loader
 from app.serving.serving import Serving
 from app.settings import Settings
+from index.backends.faiss_gpu import require_gpu
+from index.errors import VectorIndexError
 from model.contract.runtime import check_runtimes
 
 
@@ -91,9 +94,10 @@ def build(settings: Settings) -> Container:
 
     Raises:
         RuntimeMissingError: ONNX Runtime or FAISS is missing, or there twice.
-        StartupError: The folder is taken, or the database cannot be used.
+        StartupError: The folder is taken, the database cannot be used, or there is no such index device.
     """
     check_runtimes()
+    _require_device(settings)
     folder = DataFolder(settings.data).__enter__()
     try:
         database = open_database(settings)
@@ -107,6 +111,13 @@ def build(settings: Settings) -> Container:
         raise
 
 
+def _require_device(settings: Settings) -> None:
+    try:
+        require_gpu(settings.index_device)
+    except VectorIndexError as error:
+        raise NoDeviceError(f"SAMESAY_INDEX_DEVICE is {settings.index_device}: {error}") from None
+
+
 def _wire(settings: Settings, folder: DataFolder, database: Database) -> Container:
     folder.belong_to(get_secret(database, DATABASE_ID).hex())
     cursors = Cursors(get_secret(database, CURSOR_KEY))
@@ -116,8 +127,8 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
     attempts = Attempts()
     serving = Serving(
         database,
-        Loader(database, store, settings.data),
-        Housekeeper(settings.data),
+        Loader(database, store, settings.data, device=settings.index_device),
+        Housekeeper(settings.data, device=settings.index_device),
         poll_s=settings.poll_s,
         wait_visible_s=settings.wait_visible_s,
         observe_lag=metrics.followed,

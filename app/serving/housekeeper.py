@@ -19,7 +19,7 @@ from app.serving.snapshots import BuildError
 from index.errors import VectorIndexError
 from index.live import is_worth_compacting
 from index.snapshot import prune_snapshots
-from index.spec import IndexKind, choose_spec
+from index.spec import Device, IndexKind, choose_spec
 
 QUIET_S: Final = 2.0
 """An import is over when nothing came for so long; compacting earlier would compact again and again."""
@@ -53,11 +53,12 @@ class Housekeeper:
 
     Args:
         data: Folder of the snapshots.
+        device: Where indexes are searched.
         quiet_s: See QUIET_S.
     """
 
-    def __init__(self, data: Path, *, quiet_s: float = QUIET_S) -> None:
-        self._data = data
+    def __init__(self, data: Path, *, device: Device = Device.CPU, quiet_s: float = QUIET_S) -> None:
+        self._data, self._device = data, device
         self._quiet_s = quiet_s
         self._thread = ThreadPoolExecutor(1, "housekeeper", initializer=let_others_go_first)
         self._lock = threading.Lock()  # guards _upkeep and what is in it
@@ -135,7 +136,12 @@ class Housekeeper:
         started, view = time.monotonic(), release.view
         try:
             base = compactor_of(
-                release.key, release.bundle, self._data, release.target_recall, self._stopping.is_set
+                release.key,
+                release.bundle,
+                self._data,
+                release.target_recall,
+                self._stopping.is_set,
+                device=self._device,
             ).fold(view)
             release.rebase(base, view)
             give_back_free_memory()

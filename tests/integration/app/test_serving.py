@@ -301,7 +301,7 @@ def test_a_delete_sets_those_free_who_wait_for_visibility(sqlite: Settings, monk
 
 
 def test_a_large_import_is_compacted_once_it_is_over(sqlite: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wiring, "Housekeeper", lambda data: Housekeeper(data, quiet_s=0.3))
+    monkeypatch.setattr(wiring, "Housekeeper", lambda data, device: Housekeeper(data, device=device, quiet_s=0.3))
     with running(sqlite) as service:
         name = make_collection(service)
         for start in range(0, 6000, 1000):
