@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.data import data_folder
 
-NAMES = ("train", "speed", "scale", "methods", "encode", "index", "http", "import", "writes", "live", "peers")
+NAMES = ("train", "speed", "scale", "methods", "encode", "index", "http", "import", "writes", "live", "milvus", "peers")
 
 
 def main() -> None:
