@@ -87,11 +87,11 @@ class MilvusIndex:
         """
         queries = check_search(queries, k, allowed, self._dim)
         asked = EVERYTHING if allowed is None else self._asked.of(allowed)
-        best = self._search(queries, k, asked, allowed)
-        short = best.record_ids[:, -1] == MISSING_ID
-        if allowed is not None and asked.share < 1 and short.any():
+        best, is_cut_off = self._search(queries, k, asked, allowed)
+        if allowed is not None and is_cut_off.any():
             by_lists = self._asked.of(allowed, ask_by_lists)
-            _put(best, short, self._search(queries[short], k, by_lists, allowed))
+            again, _ = self._search(queries[is_cut_off], k, by_lists, allowed)
+            _put(best, is_cut_off, again)
         return best
 
     def upsert(self, record_ids: ArrayLike, vectors: Vectors, seq: int) -> None:
@@ -125,42 +125,48 @@ class MilvusIndex:
             self._server.write_note(self.name, self._dim, Note.APPLIED_SEQ, applied)
             self._applied_seq = applied
 
-    def _search(self, queries: Vectors, k: int, asked: Asked, allowed: Allowed | None) -> Neighbours:
-        """As `search`, but what is sifted may come out short."""
-        answer = missing(len(queries), k)
-        limit = self._first_limit(k, asked.share)
-        for part in _blocks(len(queries), limit * self._dim):
-            parts = [self._widening(queries[part], k, where, asked, allowed) for where in asked.where]
-            if parts:
-                _put(answer, part, merge(parts, k))
-        return answer
+    def _search(
+        self, queries: Vectors, k: int, asked: Asked, allowed: Allowed | None
+    ) -> tuple[Neighbours, NDArray[np.bool_]]:
+        """As `search`; and which queries came out short because Milvus finds no more than MOST_FOUND rows to sift."""
+        sift = allowed if asked.share < 1 else None
+        best, is_cut_off = missing(len(queries), k), np.zeros(len(queries), np.bool_)
+        for where in asked.where:
+            found, cut_off = self._widening(queries, k, where, asked, sift)
+            best, is_cut_off = merge((best, found), k), is_cut_off | cut_off
+        return best, is_cut_off & (sift is not None)
 
-    def _first_limit(self, k: int, share: float) -> int:
-        candidates = CODED_CANDIDATES * k if self.spec.kind is MilvusKind.IVF_SQ8 else k
-        return min(MOST_FOUND, math.ceil((candidates + SPARE) / share) + len(Note))  # which may be among what is found
-
-    def _widening(self, queries: Vectors, k: int, where: str, asked: Asked, allowed: Allowed | None) -> Neighbours:
+    def _widening(
+        self, queries: Vectors, k: int, where: str, asked: Asked, sift: Allowed | None
+    ) -> tuple[Neighbours, NDArray[np.bool_]]:
         """Ask for more rows, or for a harder search, until the answers cannot get better by it."""
-        best = missing(len(queries), k)
+        best, is_cut_off = missing(len(queries), k), np.zeros(len(queries), np.bool_)
+        candidates = CODED_CANDIDATES * k if self.spec.kind is MilvusKind.IVF_SQ8 else k
+        # The notes may be among what is found.
+        limit = min(MOST_FOUND, math.ceil((candidates + SPARE) / asked.share) + len(Note))
+        effort, hardest = self.spec.effort * (1 if where == "" else MASKED_EFFORT), efforts_of(self.spec)[-1]
         left = np.arange(len(queries))
-        limit, effort = self._first_limit(k, asked.share), self.spec.effort * (1 if allowed is None else MASKED_EFFORT)
-        hardest = efforts_of(self.spec)[-1]
-        while True:
+        while len(left):
+            wider, harder = np.zeros(len(left), np.bool_), np.zeros(len(left), np.bool_)
             parameters = search_parameters(self.spec, limit, effort)
-            found = self._server.search(self.name, queries[left], limit, where, parameters)
-            is_full = found[:, -1] != MISSING_ID
-            if asked.share < 1 and allowed is not None:
-                found = _sifted(found, allowed, math.ceil(limit * asked.share) + SPARE)
-            scored, doubtful = self._score(queries[left], found, k)
-            _put(best, left, scored)
-            short = scored.record_ids[:, -1] == MISSING_ID
-            wider = is_full & (short | doubtful) & (limit < MOST_FOUND)
-            harder = ~is_full & short & (effort < hardest)
-            if not (wider | harder).any():
-                return best
-            left = left[wider | harder]
-            limit = min(MOST_FOUND, WIDER * limit) if wider.any() else limit
+            for part in _blocks(len(left), limit * self._dim):
+                asking = queries[left[part]]
+                found = self._server.search(self.name, asking, limit, where, parameters)
+                is_full = found[:, -1] != MISSING_ID
+                if sift is not None:
+                    found = _sifted(found, sift, math.ceil(limit * asked.share) + SPARE)
+                scored, is_doubtful = self._score(asking, found, k)
+                _put(best, left[part], scored)
+                is_short = scored.record_ids[:, -1] == MISSING_ID
+                wider[part], harder[part] = is_full & (is_short | is_doubtful), ~is_full & is_short
+            if limit == MOST_FOUND:
+                is_cut_off[left[wider]] = True
+                wider[:] = False
+            harder &= effort < hardest
             effort = hardest if harder.any() else effort
+            limit = min(MOST_FOUND, WIDER * limit) if wider.any() else limit
+            left = left[wider | harder]
+        return best, is_cut_off
 
     def _score(self, queries: Vectors, found: NDArray[np.int64], k: int) -> tuple[Neighbours, NDArray[np.bool_]]:
         """The k best candidates by their vectors; and where an exact search left out rows that may be as good."""

@@ -115,6 +115,20 @@ def test_many_changes_in_one_batch_are_sent_in_parts(server: Milvus) -> None:
     assert found.record_ids[:, 0].tolist() == list(range(24_000, 25_000))
 
 
+def test_a_mask_that_leaves_nothing_near_still_finds_what_is_far(server: Milvus) -> None:
+    # More rows than Milvus ever answers lie between the query and what is allowed.
+    near = make_vectors(18_000) * np.float32(0.2) + make_vectors(1, seed=1)
+    near /= np.linalg.norm(near, axis=1, keepdims=True)
+    far = -near[:4_000]
+    index = build(server, "far", np.concatenate([near, far]))
+    query = make_vectors(1, seed=1)
+    allowed = np.arange(22_000) >= 18_000
+    scores = far.astype(np.float64) @ query[0].astype(np.float64)
+    found = index.search(query, 10, allowed)
+    assert found.scores[0].tolist() == pytest.approx(np.sort(scores)[: -10 - 1 : -1].tolist(), abs=2e-6)
+    assert found.scores[0].tolist() == pytest.approx(scores[found.record_ids[0] - 18_000].tolist(), abs=2e-6)
+
+
 def test_a_change_with_a_wrong_argument_changes_nothing(server: Milvus) -> None:
     index = build(server, "refused", make_vectors(3), seq=1)
     with pytest.raises(InvalidVectorError, match="vector 0 has length 2"):
