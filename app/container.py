@@ -14,6 +14,7 @@ from app.db import Database
 from app.encoder.service import EncoderService
 from app.encoder.store import EncoderStore
 from app.encoding.batcher import MicroBatcher
+from app.errors import NoDeviceError
 from app.group.service import GroupService
 from app.health.service import HealthService
 from app.idempotency.attempts import Attempts
@@ -34,6 +35,8 @@ from app.serving.loading import Loader
 from app.serving.orders import Orders
 from app.serving.serving import Serving
 from app.settings import Settings
+from index.backends.faiss_gpu import require_gpu
+from index.errors import VectorIndexError
 from model.contract.runtime import check_runtimes
 
 
@@ -75,9 +78,10 @@ def build(settings: Settings) -> Container:
 
     Raises:
         RuntimeMissingError: ONNX Runtime or FAISS is missing, or there twice.
-        StartupError: The folder is taken, or the database cannot be used.
+        StartupError: The folder is taken, the database cannot be used, or there is no such index device.
     """
     check_runtimes()
+    _require_device(settings)
     folder = DataFolder(settings.data, is_shared=settings.database_url is not None).__enter__()
     try:
         database = open_database(settings)
@@ -91,6 +95,13 @@ def build(settings: Settings) -> Container:
         raise
 
 
+def _require_device(settings: Settings) -> None:
+    try:
+        require_gpu(settings.index_device)
+    except VectorIndexError as error:
+        raise NoDeviceError(f"SAMESAY_INDEX_DEVICE is {settings.index_device}: {error}") from None
+
+
 def _wire(settings: Settings, folder: DataFolder, database: Database) -> Container:
     folder.belong_to(get_secret(database, DATABASE_ID).hex())
     cursors = Cursors(get_secret(database, CURSOR_KEY))
@@ -101,8 +112,10 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
     orders, is_shared = Orders(database), settings.database_url is not None
     serving = Serving(
         database,
-        Loader(database, store, settings.data),
-        Housekeeper(settings.data, partial(orders.order, JobType.COMPACTION), is_shared=is_shared),
+        Loader(database, store, settings.data, device=settings.index_device),
+        Housekeeper(
+            settings.data, partial(orders.order, JobType.COMPACTION), is_shared=is_shared, device=settings.index_device
+        ),
         orders=orders,
         poll_s=settings.poll_s,
         wait_visible_s=settings.wait_visible_s,

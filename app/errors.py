@@ -21,6 +21,7 @@ SamesayError                       (model.contract.errors)
  |   |   +- StorageError           the database cannot be reached, read or written
  |   +- StorageFullError           507 the disk is full
  +- StartupError                   the process refuses to start
+     +- NoDeviceError              the GPU that the index is to be on cannot be used
      +- InsecureBindError          reachable from outside and without a key
      +- DataFolderBusyError        another server holds the data folder
      +- PortBusyError              another process listens there
@@ -176,6 +177,10 @@ class StorageFullError(ServiceError):
 
 class StartupError(SamesayError):
     """The process refuses to start."""
+
+
+class NoDeviceError(StartupError):
+    """The GPU that the index is to be on cannot be used."""
 
 
 class InsecureBindError(StartupError):

@@ -8,6 +8,7 @@ import sys
 import threading
 from typing import Final
 
+import structlog
 import uvicorn
 
 from app import container as wiring
@@ -15,6 +16,8 @@ from app.errors import PortBusyError
 from app.http_protocol import ProblemProtocol
 from app.main import create_app
 from app.settings import Settings
+
+_log = structlog.get_logger(__name__)
 
 _SWITCH_S: Final = 0.001
 """After so long a thread that computes in Python lets another: a search must not wait Python's own 5 ms for a write."""
@@ -84,7 +87,7 @@ def _run(settings: Settings, listener: socket.socket) -> None:
 
 
 def _announce(container: wiring.Container, server: uvicorn.Server, url: str) -> None:
-    """Print the URL once queries can be answered.
+    """Log what runs, and print the URL, once queries can be answered.
 
     What is in memory by then, most of it of the libraries, stays to the end: the garbage collector need not look
     through it again. Each time that took a tenth of a second, in which nothing was answered.
@@ -93,6 +96,11 @@ def _announce(container: wiring.Container, server: uvicorn.Server, url: str) -> 
         if server.should_exit or container.serving.is_stopping:
             return
         threading.Event().wait(0.01)
+    _log.info(
+        "server_ready",
+        providers=container.services.health.providers,
+        index_device=container.settings.index_device.value,
+    )
     gc.collect()
     gc.freeze()
     print(f"samesay is ready at {url}  (API: {url}/docs)", flush=True)

@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.errors import InsecureBindError
+from index.spec import Device
 
 
 class Settings(BaseSettings):
@@ -21,6 +22,7 @@ class Settings(BaseSettings):
         database_url: A PostgreSQL URL; without one, SQLite in `data`.
         max_body_bytes: Largest request body.
         max_bodies_bytes: What the bodies of all running requests may take together; more is refused with 503.
+        index_device: Where indexes are searched: cpu, gpu, or gpu-cagra for a graph on the GPU.
         batch_tokens: Padded tokens the encoder is given at once by the micro-batcher.
         max_queued_sentences: Sentences that may wait for the encoder; more are refused with 503.
         max_queued_writes: Writes that may wait for the database; more are refused with 503.
@@ -43,6 +45,7 @@ class Settings(BaseSettings):
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
     max_bodies_bytes: int = Field(default=256 * 1024 * 1024, ge=1024)
+    index_device: Device = Device.CPU
     batch_tokens: int = Field(default=4096, ge=64)
     max_queued_sentences: int = Field(default=4096, ge=1)
     max_queued_writes: int = Field(default=1024, ge=1)

@@ -19,6 +19,7 @@ NAMES = (
     "writes",
     "live",
     "replicas",
+    "milvus",
     "backup",
     "peers",
 )

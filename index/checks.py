@@ -79,6 +79,12 @@ def check_vectors(vectors: Vectors, dim: int) -> Vectors:
     return rows
 
 
+def last_of_each(record_ids: Ids) -> NDArray[np.int64]:
+    """Positions of the last of each id, in order."""
+    _, from_the_end = np.unique(record_ids[::-1], return_index=True)
+    return np.sort(len(record_ids) - 1 - from_the_end)
+
+
 def _refuse(rows: Vectors, good: NDArray[np.bool_]) -> None:
     row = int(np.flatnonzero(~good)[0])
     if not np.isfinite(rows[row]).all():

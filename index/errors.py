@@ -9,6 +9,10 @@ VectorIndexError
 │   └── InvalidKError           fewer than one neighbour wanted
 ├── InvalidSpecError            a parameter that no index can be built with
 ├── BackendMissingError         the library behind a back end is not installed
+├── DeviceError                 no such GPU, or no room on it
+├── IndexServerError            an index on a server; names its address
+│   ├── IndexServerAwayError    not reached, or no answer in time: worth trying again
+│   └── IndexServerRefusedError it says no: try again only with something else
 └── SnapshotError
     ├── SnapshotDamagedError    a file is missing, short or changed; names it
     ├── SnapshotVersionError    written by another version of the format
@@ -57,6 +61,31 @@ class BackendMissingError(VectorIndexError):
     """The library behind a back end is not installed."""
 
 
+class DeviceError(VectorIndexError):
+    """The device that the index is to be on is not there, or has no room for it."""
+
+
+class IndexServerError(VectorIndexError):
+    """A server that holds an index does not do what it was asked for."""
+
+
+class IndexServerAwayError(IndexServerError):
+    """It cannot be reached, or does not answer in time."""
+
+    def __init__(self, address: str, action: str, reason: str) -> None:
+        super().__init__(
+            f"the index server at {address} did not {action} ({reason}): "
+            "see that it runs and that this machine reaches it, then try again"
+        )
+
+
+class IndexServerRefusedError(IndexServerError):
+    """It refuses; the reason is its own."""
+
+    def __init__(self, address: str, action: str, reason: str) -> None:
+        super().__init__(f"the index server at {address} refused to {action}: {reason}")
+
+
 class SnapshotError(VectorIndexError):
     """A snapshot cannot be used."""
 
@@ -75,11 +104,11 @@ class SnapshotVersionError(SnapshotError):
 
 
 class WrongEncoderError(SnapshotError):
-    """The snapshot was made by another encoder than the one it is loaded for."""
+    """The snapshot, or the collection on a server, was made by another encoder than the one it is loaded for."""
 
-    def __init__(self, folder: str, *, found: str, found_dim: int, expected: str, expected_dim: int) -> None:
+    def __init__(self, place: str, *, found: str, found_dim: int, expected: str, expected_dim: int) -> None:
         super().__init__(
-            f"snapshot {folder} was made by encoder {found} (dim {found_dim}), not by {expected} (dim {expected_dim}): "
+            f"{place} was made by encoder {found} (dim {found_dim}), not by {expected} (dim {expected_dim}): "
             "load it with its own encoder, or build an index for this one"
         )
         self.found = found

@@ -9,11 +9,12 @@ from numpy.typing import ArrayLike
 
 from index.backends.exact import ExactIndex
 from index.backends.faiss_cpu import FlatIndex
+from index.backends.faiss_gpu import clone_to_gpu
 from index.backends.faiss_ivf import IvfPqIndex, load_codes, train_codes
 from index.backends.rows import FrozenIndex, Rows
 from index.backends.tuning import MARGIN, make_trials, measure_recall, tune
 from index.checks import check_vectors
-from index.spec import MIN_IVF_ROWS, IndexKind, IndexSpec, choose_nlist
+from index.spec import MIN_IVF_ROWS, Device, IndexKind, IndexSpec, choose_nlist
 from index.types import Vectors
 
 ROWS_PER_LIST: Final = 16
@@ -90,6 +91,15 @@ def restore(rows: Rows, spec: IndexSpec, index_recall: float, codes: Path, *, se
             f"not {len(rows)} of dim {rows.dim} in {spec.nlist}"
         )
     return IvfPqIndex(rows, loaded, spec=spec, index_recall=index_recall, threads=search_threads)
+
+
+def place(index: FrozenIndex, device: Device) -> FrozenIndex:
+    """The index where it is to be searched: itself on the CPU, else a copy.
+
+    Raises:
+        DeviceError: The device is not there, or has no room.
+    """
+    return index if device is Device.CPU else clone_to_gpu(index, device)
 
 
 def _take_over(

@@ -5,16 +5,16 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from index.backends.exact import ExactIndex
 from index.backends.rows import FrozenIndex, Rows
-from index.checks import check_ids, check_rows, check_vectors
+from index.checks import check_ids, check_rows, check_vectors, last_of_each
 from index.factory import build
 from index.overlay import Overlay
 from index.spec import IndexSpec, choose_spec
 from index.state import IndexStats, LiveState
-from index.types import Allowed, Ids, Neighbours, Vectors
+from index.types import Allowed, Neighbours, Vectors
 
 COMPACT_ROWS: Final = 5_000
 """Changes up to which compaction never pays: they add 0.1 to 0.2 ms to a search."""
@@ -98,7 +98,7 @@ class LiveIndex:
             InvalidInputError: Naming the wrong vector or id; nothing was changed.
         """
         ids, rows = check_rows(record_ids, vectors, self.dim)
-        kept = _last_of_each(ids)
+        kept = last_of_each(ids)
         deleted = np.setdiff1d(check_ids(deleted_ids), ids)
         with self._writing:
             self._state = self._overlay.apply(ids[kept], rows[kept], deleted, seq)
@@ -155,9 +155,3 @@ class LiveIndex:
 def is_worth_compacting(n_changes: int, n_base: int) -> bool:
     """Whether so many changes over a base of so many rows slow searches down enough for a new base."""
     return n_changes > max(COMPACT_ROWS, int(COMPACT_SHARE * n_base))
-
-
-def _last_of_each(record_ids: Ids) -> NDArray[np.int64]:
-    """Positions of the last of each id, in order."""
-    _, from_the_end = np.unique(record_ids[::-1], return_index=True)
-    return np.sort(len(record_ids) - 1 - from_the_end)

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from index.backends.faiss_ivf import IvfPqIndex
 from index.backends.rows import FrozenIndex, Rows
 from index.errors import SnapshotDamagedError, WrongEncoderError
-from index.factory import restore
+from index.factory import place, restore
 from index.manifest import MANIFEST, Manifest, describe_file, load_manifest
+from index.spec import Device
 
 LEFT_OVER: Final = ".tmp-"
 
@@ -97,7 +98,9 @@ def save_snapshot(folder: Path, snapshot: Snapshot, write_companions: WriteCompa
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def load_snapshot(folder: Path, *, encoder_checksum: str, dim: int, search_threads: int = 1) -> Snapshot:
+def load_snapshot(
+    folder: Path, *, encoder_checksum: str, dim: int, search_threads: int = 1, device: Device = Device.CPU
+) -> Snapshot:
     """Verify every file of a snapshot and load it; the vectors stay on the disk, memory-mapped.
 
     Args:
@@ -105,12 +108,14 @@ def load_snapshot(folder: Path, *, encoder_checksum: str, dim: int, search_threa
         encoder_checksum: Of the encoder it is to be searched with.
         dim: Of that encoder.
         search_threads: OpenMP threads of each search.
+        device: Where it is to be searched.
 
     Raises:
         WrongEncoderError: It was made by another encoder, or has another dim.
         SnapshotDamagedError: A file is missing, short or changed.
         SnapshotVersionError: It was written by another version of the format.
         BackendMissingError: It needs FAISS, which is not installed.
+        DeviceError: The device is not there, or has no room.
     """
     manifest = verify_snapshot(folder, encoder_checksum=encoder_checksum, dim=dim)
     rows = Rows(_load_array(folder / IDS), _load_array(folder / VECTORS))
@@ -124,7 +129,7 @@ def load_snapshot(folder: Path, *, encoder_checksum: str, dim: int, search_threa
     except (ValueError, RuntimeError) as error:
         raise SnapshotDamagedError(str(folder / CODES), str(error)) from error
     return Snapshot(
-        index=index,
+        index=place(index, device),
         encoder_checksum=encoder_checksum,
         applied_seq=manifest.applied_seq,
         known_seq=manifest.known_seq,
@@ -137,7 +142,7 @@ def verify_snapshot(folder: Path, *, encoder_checksum: str, dim: int) -> Manifes
     manifest = load_manifest(folder)
     if (manifest.encoder_checksum, manifest.dim) != (encoder_checksum, dim):
         raise WrongEncoderError(
-            str(folder),
+            f"snapshot {folder}",
             found=manifest.encoder_checksum,
             found_dim=manifest.dim,
             expected=encoder_checksum,

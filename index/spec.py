@@ -25,6 +25,16 @@ class IndexKind(StrEnum):
     """The nearest lists only, by 4-bit product codes; then the best candidates again, in float."""
 
 
+class Device(StrEnum):
+    """Where an index is searched. It is built on the CPU, and its files are the same."""
+
+    CPU = "cpu"
+    GPU = "gpu"
+    """All rows, or the nearest lists."""
+    GPU_CAGRA = "gpu-cagra"
+    """Along a graph of neighbours, which is built on the GPU at each load."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexSpec:
     """What to build. The last four fields belong to IVF_PQ.

@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 from app.schemas import Answer
+from index.spec import Device
 
 
 class Health(StrEnum):
@@ -41,7 +42,12 @@ class Limits(Answer):
 
 
 class InfoAnswer(Answer):
-    """What this server is."""
+    """What this server is.
+
+    Attributes:
+        providers: Execution providers that ONNX Runtime really uses, of the encoders in memory.
+        index_device: Where indexes are searched.
+    """
 
     version: str
     database: str
@@ -49,6 +55,7 @@ class InfoAnswer(Answer):
     unicode_data: str
     onnxruntime: str
     providers: list[str]
+    index_device: Device
     encoders: int
     collections: int
     limits: Limits

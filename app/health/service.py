@@ -72,14 +72,14 @@ class HealthService:
     async def info(self) -> InfoAnswer:
         """What this server is."""
         encoders, collections = await self._database.read_async(_counts)
-        providers = sorted({name for release in self._serving.releases for name in release.bundle.encoder.providers})
         return InfoAnswer(
             version=metadata.version("samesay"),
             database=self._database.engine.dialect.name,
             python=platform.python_version(),
             unicode_data=unicodedata.unidata_version,
             onnxruntime=_runtime_version(),
-            providers=providers,
+            providers=self.providers,
+            index_device=self._settings.index_device,
             encoders=encoders,
             collections=collections,
             limits=Limits(
@@ -97,6 +97,11 @@ class HealthService:
                 unfinished_jobs=self._settings.max_unfinished_jobs,
             ),
         )
+
+    @property
+    def providers(self) -> list[str]:
+        """Execution providers that ONNX Runtime really uses, of the encoders in memory."""
+        return sorted({name for release in self._serving.releases for name in release.bundle.encoder.providers})
 
     def metrics(self) -> bytes:
         """Everything measured, in Prometheus' text format."""

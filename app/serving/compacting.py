@@ -16,7 +16,7 @@ from app.serving.release import View
 from app.serving.release_key import ReleaseKey
 from app.serving.snapshots import Base, BuildError, load_base
 from app.serving.spool import BuildOrder, Spool, spooling
-from index.spec import IndexKind, choose_spec
+from index.spec import Device, IndexKind, choose_spec
 from model.contract.bundle import Bundle
 
 Rows = tuple[NDArray[np.int64], NDArray[np.float32], list[Entry]]
@@ -37,6 +37,7 @@ class Compactor:
         dim: Of its vectors.
         target_recall: index_recall@10 to tune for.
         is_stopping: When it comes true, a build that runs is given up.
+        device: Where the index is searched; it is built on the CPU.
     """
 
     def __init__(
@@ -47,8 +48,9 @@ class Compactor:
         dim: int,
         target_recall: float,
         is_stopping: Callable[[], bool] = lambda: False,
+        device: Device = Device.CPU,
     ) -> None:
-        self._snapshots, self._is_stopping = snapshots, is_stopping
+        self._snapshots, self._is_stopping, self._device = snapshots, is_stopping, device
         self._encoder_checksum, self._dim, self._target_recall = encoder_checksum, dim, target_recall
 
     def fold(self, view: View) -> Base:
@@ -85,11 +87,17 @@ class Compactor:
                 folder = build_snapshot(spool.folder)
             else:
                 folder = _build_apart(spool.folder, self._is_stopping)
-        return load_base(folder, encoder_checksum=self._encoder_checksum, dim=self._dim)
+        return load_base(folder, encoder_checksum=self._encoder_checksum, dim=self._dim, device=self._device)
 
 
 def compactor_of(
-    key: ReleaseKey, bundle: Bundle, data: Path, target_recall: float, is_stopping: Callable[[], bool]
+    key: ReleaseKey,
+    bundle: Bundle,
+    data: Path,
+    target_recall: float,
+    is_stopping: Callable[[], bool],
+    *,
+    device: Device,
 ) -> Compactor:
     """What writes the snapshots of a release."""
     return Compactor(
@@ -98,6 +106,7 @@ def compactor_of(
         dim=bundle.encoder.dim,
         target_recall=target_recall,
         is_stopping=is_stopping,
+        device=device,
     )
 
 

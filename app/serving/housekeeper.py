@@ -19,7 +19,7 @@ from app.serving.snapshots import Base, BuildError
 from index.errors import VectorIndexError
 from index.live import is_worth_compacting
 from index.snapshot import prune_snapshots
-from index.spec import IndexKind, choose_spec
+from index.spec import Device, IndexKind, choose_spec
 from model.contract.errors import SamesayError
 
 QUIET_S: Final = 2.0
@@ -58,15 +58,22 @@ class Housekeeper:
         data: Folder of the snapshots.
         order: Orders a compaction of a collection.
         is_shared: Whether other servers use the folder too.
+        device: Where indexes are searched.
         quiet_s: See QUIET_S.
     """
 
     def __init__(
-        self, data: Path, order: Callable[[str], object], *, is_shared: bool = False, quiet_s: float = QUIET_S
+        self,
+        data: Path,
+        order: Callable[[str], object],
+        *,
+        is_shared: bool = False,
+        device: Device = Device.CPU,
+        quiet_s: float = QUIET_S,
     ) -> None:
         self.data = data
         self._order = order
-        self._is_shared = is_shared
+        self._is_shared, self._device = is_shared, device
         self._quiet_s = quiet_s
         self._thread = ThreadPoolExecutor(1, "housekeeper", initializer=let_others_go_first)
         self._lock = threading.Lock()  # guards _upkeep and what is in it
@@ -163,7 +170,9 @@ class Housekeeper:
     ) -> Base:
         with self._building:
             started, view = time.monotonic(), release.view
-            compactor = compactor_of(release.key, release.bundle, self.data, release.target_recall, is_stopping)
+            compactor = compactor_of(
+                release.key, release.bundle, self.data, release.target_recall, is_stopping, device=self._device
+            )
             base = compactor.fold(view)
             release.rebase(base, view)
             give_back_free_memory()

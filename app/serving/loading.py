@@ -20,6 +20,7 @@ from app.serving.repository import ActiveRelease, ChangedRecords, count_all, fin
 from app.serving.snapshots import Base, BuildError, empty_base, load_base
 from index.errors import SnapshotError, VectorIndexError
 from index.snapshot import latest_snapshot, list_snapshots
+from index.spec import Device
 from model.contract.bundle import Bundle
 from model.contract.decision import DecisionParameters
 
@@ -35,18 +36,21 @@ class Loader:
         database: The truth.
         store: The encoders.
         data: Folder of the snapshots.
+        device: Where indexes are searched.
     """
 
-    def __init__(self, database: Database, store: EncoderStore, data: Path) -> None:
+    def __init__(self, database: Database, store: EncoderStore, data: Path, *, device: Device = Device.CPU) -> None:
         self._database = database
         self._store = store
         self._data = data
+        self._device = device
 
     def load(self, active: ActiveRelease, *, is_stopping: Callable[[], bool]) -> ServingRelease:
         """Load one release; what of the log its snapshot does not have is for the follower to apply.
 
         Raises:
             BundleError: The encoder cannot be used.
+            DeviceError: The device has no room for the index.
             NotReadyError: `is_stopping` came true.
         """
         key, started = active.key, time.monotonic()
@@ -64,6 +68,7 @@ class Loader:
             records=release.view.index.count,
             applied_seq=release.applied_seq,
             source=source,
+            providers=bundle.encoder.providers,
             seconds=round(time.monotonic() - started, 3),
         )
         return release
@@ -114,7 +119,7 @@ class Loader:
         """The newest snapshot that is sound and of this database's history."""
         for folder in list_snapshots(key.folder(self._data)):
             try:
-                base = load_base(folder, encoder_checksum=bundle.sha, dim=bundle.encoder.dim)
+                base = load_base(folder, encoder_checksum=bundle.sha, dim=bundle.encoder.dim, device=self._device)
             except (SnapshotError, OSError) as error:
                 _throw_away(key, folder, str(error))
                 continue
@@ -136,7 +141,7 @@ class Loader:
 
     def _from_database(self, active: ActiveRelease, bundle: Bundle, is_stopping: Callable[[], bool]) -> ServingRelease:
         """Encode every record, and leave a snapshot for the next time; without room on the disk, go without."""
-        compactor = compactor_of(active.key, bundle, self._data, active.target_recall, is_stopping)
+        compactor = compactor_of(active.key, bundle, self._data, active.target_recall, is_stopping, device=self._device)
         try:
             base = self._database.read(lambda session: _write_all(session, active, bundle, compactor, is_stopping))
         except (OSError, BuildError, VectorIndexError) as error:

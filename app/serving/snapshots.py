@@ -10,6 +10,7 @@ from index.backends.exact import ExactIndex
 from index.backends.rows import FrozenIndex, Rows
 from index.errors import SnapshotDamagedError
 from index.snapshot import load_snapshot
+from index.spec import Device
 
 
 class BuildError(Exception):
@@ -43,13 +44,14 @@ def empty_base(dim: int) -> Base:
     return Base(index=ExactIndex(rows), sidecar=None, applied_seq=0, known_seq=0, tag=0, folder=None)
 
 
-def load_base(folder: Path, *, encoder_checksum: str, dim: int) -> Base:
-    """Verify a snapshot and map it.
+def load_base(folder: Path, *, encoder_checksum: str, dim: int, device: Device = Device.CPU) -> Base:
+    """Verify a snapshot and map it; its index is searched on the device.
 
     Raises:
         SnapshotError: It is damaged, or of another encoder or version.
+        DeviceError: The device is not there, or has no room.
     """
-    snapshot = load_snapshot(folder, encoder_checksum=encoder_checksum, dim=dim)
+    snapshot = load_snapshot(folder, encoder_checksum=encoder_checksum, dim=dim, device=device)
     try:
         sidecar = Sidecar(folder, snapshot.index.rows.record_ids)
     except (OSError, ValueError) as error:

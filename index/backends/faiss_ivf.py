@@ -167,6 +167,14 @@ class IvfPqIndex(FaissIndex):
         codes.add(rows.vectors[codes.ntotal :])
         return IvfPqIndex(rows, codes, spec=self.spec, index_recall=math.nan, threads=self.threads)
 
+    def fill_lists(self) -> Any:
+        """A FAISS index of the same lists that hold the vectors themselves; row r was added as r-th."""
+        quantizer = self.faiss.clone_index(self._codes.quantizer)
+        lists = self.faiss.IndexIVFFlat(quantizer, self.dim, self.spec.nlist, self.faiss.METRIC_INNER_PRODUCT)
+        lists.train(self.rows.vectors[:1])  # the lists are learned already: this says so
+        lists.add(self.rows.vectors)
+        return lists
+
     def save_codes(self, path: Path) -> None:
         """Write the FAISS index, without the vectors."""
         self.faiss.write_index(self._codes, str(path))
@@ -246,6 +254,11 @@ def _more_lists(only: RowFilter) -> float:
         return 1.0
     if only.is_scattered:
         return float(max(1.0, RARE_SHARE / share) ** RARE_POWER)
+    return more_uneven_lists(share)
+
+
+def more_uneven_lists(share: float) -> float:
+    """By what to multiply them for a filter that leaves this share of the rows, more of some regions than of others."""
     return float(UNEVEN_LISTS * max(1.0, UNEVEN_SHARE / share) ** UNEVEN_POWER)
 
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from index.backends.exact import TIE, search_exact
 from index.backends.faiss_ivf import TUNED_K, IvfPqIndex
 from index.backends.rows import FrozenIndex, Rows
+from index.interface import IndexReader
 from index.spec import IndexSpec, choose_pq_m
-from index.types import Vectors
+from index.types import MISSING_ID, Vectors
 
 RERANKS: Final = (3, 4, 6, 8, 12, 16, 24, 40)
 """Candidates for each neighbour wanted that are tried, in this order."""
@@ -126,6 +127,14 @@ def code_rows(base: FrozenIndex, rows: Rows, before: FrozenIndex | None) -> Froz
 def measure_recall(index: IvfPqIndex, trial: Trial) -> float:
     """index_recall@10 of the index with its own nprobe and rerank."""
     return _recalls(index, trial, index.spec.nprobe, (index.spec.rerank,))[0]
+
+
+def measure_by_search(index: IndexReader, trial: Trial) -> float:
+    """index_recall@10 of any index over the trial's rows; the row that a query was made from is no answer to it."""
+    found = index.search(trial.queries, TUNED_K + 1)
+    own_ids = np.where(trial.own_rows >= 0, trial.rows.record_ids[trial.own_rows], MISSING_ID)
+    good = (found.scores >= trial.floors[:, None]) & (found.record_ids != own_ids[:, None])
+    return float(np.minimum(good.sum(axis=1), TUNED_K).mean() / TUNED_K)
 
 
 def make_trials(rows: Rows, queries: Vectors | None) -> tuple[Trial, Trial]:

@@ -50,7 +50,12 @@ def test_it_serves_without_torch_in_little_memory_and_drains_on_sigterm(data: Pa
         asking.join(20)
         assert server.process.wait(20) == 0
         assert answers in ([200], [])  # answered, or refused at the door: never broken off half-way
-        assert "Traceback" not in "".join(server.stderr)
+        log = "".join(server.stderr)
+        assert "Traceback" not in log
+        (ready,) = [line for line in log.splitlines() if "server_ready" in line]
+        assert "cpu" in ready
+        (loaded_line,) = [line for line in log.splitlines() if "release_loaded" in line]
+        assert "CPUExecutionProvider" in loaded_line
 
 
 @pytest.mark.parametrize("wanted", ["", "3"])
@@ -130,6 +135,8 @@ def test_a_bad_bundle_is_refused_with_its_reason(data: Path, tiny_bundle: Path, 
 def test_an_unusable_setting_or_folder_is_named(tmp_path: Path) -> None:
     refused = samesay("serve", "--data", str(tmp_path), SAMESAY_PORT="many")
     assert (refused.returncode, "SAMESAY_PORT" in refused.stderr) == (1, True)
+    refused = samesay("serve", "--data", str(tmp_path), SAMESAY_INDEX_DEVICE="cuda")
+    assert (refused.returncode, "SAMESAY_INDEX_DEVICE" in refused.stderr) == (1, True)
     file = tmp_path / "file"
     file.write_text("not a folder")
     refused = samesay("serve", "--port", "0", "--data", str(file / "data"))

@@ -296,3 +296,4 @@ def test_metrics_and_info(shared_service: Running, collection: str) -> None:
     info = client.get("/v1/info").json()
     assert info["limits"]["queries"] == 256
     assert info["providers"] == ["CPUExecutionProvider"]
+    assert info["index_device"] == "cpu"

@@ -1,0 +1,81 @@
+"""How a mask over record ids is asked of a server: as a list of ids where that is short, else by sifting answers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+from weakref import ref
+
+import numpy as np
+
+from index.backends.milvus import ids_below, ids_in
+from index.types import Allowed
+
+LISTED_IDS: Final = 2_000
+"""Ids that an expression may name for a single search: 4 us each, measured."""
+
+MOST_SIFTED: Final = 16
+"""Rows asked for each one wanted, at most: where the mask allows fewer than one record in so many, lists cost less."""
+
+IDS_AT_ONCE: Final = 50_000
+"""Ids in one expression (some 500 kB), where there is no better way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What to ask for, and what to keep of the answers.
+
+    Attributes:
+        where: Expressions; the answers to each are merged. None: nothing is allowed.
+        share: Of the rows found, about so many pass the mask; 1 where the expressions say it all.
+    """
+
+    where: tuple[str, ...]
+    share: float = 1.0
+
+
+EVERYTHING: Final = Asked(("",))
+
+
+def ask_for(allowed: Allowed) -> Asked:
+    """The cheapest way to ask for the records that a mask allows.
+
+    Args:
+        allowed: (any length,) bool; ids past its end are not allowed.
+    """
+    count = int(np.count_nonzero(allowed))
+    if count <= LISTED_IDS:
+        return ask_by_lists(allowed)
+    if len(allowed) - count <= LISTED_IDS:
+        return Asked((ids_below(len(allowed), np.flatnonzero(~allowed)),))
+    if count * MOST_SIFTED < len(allowed):
+        return ask_by_lists(allowed)
+    nothing_else = np.empty(0, np.int64)
+    return Asked((ids_below(len(allowed), nothing_else),), count / len(allowed))
+
+
+def ask_by_lists(allowed: Allowed) -> Asked:
+    """Name every id: always right, and dear where there are many."""
+    ids = np.flatnonzero(allowed)
+    parts = range(0, len(ids), IDS_AT_ONCE)
+    return Asked(tuple(ids_in(ids[start : start + IDS_AT_ONCE]) for start in parts))
+
+
+class AskedBefore:
+    """What was asked for the masks that callers keep: worked out once for the very same array."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[int, Callable[[Allowed], Asked]], tuple[ref[Allowed], Asked]] = {}
+
+    def of(self, allowed: Allowed, how: Callable[[Allowed], Asked] = ask_for) -> Asked:
+        """As `how` says, but kept as long as the mask is; threads may share this."""
+        key = (id(allowed), how)
+        before = self._kept.get(key)
+        if before is not None and before[0]() is allowed:
+            return before[1]
+        asked, kept = how(allowed), self._kept
+
+        def forget(_: object) -> None:
+            kept.pop(key, None)
+
+        kept[key] = (ref(allowed, forget), asked)
+        return asked
