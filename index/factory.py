@@ -12,7 +12,7 @@ from index.backends.faiss_cpu import FlatIndex
 from index.backends.faiss_gpu import clone_to_gpu
 from index.backends.faiss_ivf import IvfPqIndex, load_codes, train_codes
 from index.backends.rows import FrozenIndex, Rows
-from index.backends.tuning import MARGIN, make_trials, measure_recall, tune
+from index.backends.tuning import MARGIN, Trial, make_trials, measure_recall, tune
 from index.checks import check_vectors
 from index.spec import MIN_IVF_ROWS, Device, IndexKind, IndexSpec, choose_nlist
 from index.types import Vectors
@@ -58,9 +58,10 @@ def build(
     if queries is not None:
         queries = check_vectors(queries, rows.dim)
     spec = replace(spec, nlist=max(1, min(spec.nlist or choose_nlist(len(rows)), len(rows) // ROWS_PER_LIST)))
-    index = _take_over(trained_from, rows, spec, queries, build_threads)
+    trials = make_trials(rows, queries)
+    index = _take_over(trained_from, rows, spec, trials, build_threads)
     if index is None:
-        index = _train(rows, spec, queries, build_threads)
+        index = _train(rows, spec, trials, build_threads)
     index.threads = search_threads
     return index
 
@@ -103,7 +104,7 @@ def place(index: FrozenIndex, device: Device) -> FrozenIndex:
 
 
 def _take_over(
-    trained: FrozenIndex | None, rows: Rows, spec: IndexSpec, queries: Vectors | None, threads: int
+    trained: FrozenIndex | None, rows: Rows, spec: IndexSpec, trials: tuple[Trial, Trial], threads: int
 ) -> IvfPqIndex | None:
     """What the other index learned, applied to these rows; None where the spec asks for something else, or it fails."""
     if not isinstance(trained, IvfPqIndex) or trained.dim != rows.dim:
@@ -114,7 +115,7 @@ def _take_over(
     if codes is None:
         return None
     index = IvfPqIndex(rows, codes, spec=trained.spec, index_recall=np.nan, threads=threads)
-    tuning, measuring = make_trials(rows, queries)
+    tuning, measuring = trials
     index.index_recall = measure_recall(index, measuring)
     if index.index_recall < spec.target_recall:
         index.spec = tune(index, tuning, spec.target_recall)
@@ -123,10 +124,10 @@ def _take_over(
     return index if reached and index.spec.nprobe <= MOST_LISTS * trained.spec.nprobe else None
 
 
-def _train(rows: Rows, spec: IndexSpec, queries: Vectors | None, threads: int) -> IvfPqIndex:
+def _train(rows: Rows, spec: IndexSpec, trials: tuple[Trial, Trial], threads: int) -> IvfPqIndex:
     codes = train_codes(rows.vectors, spec.nlist, threads=threads)
     spec = replace(spec, nprobe=min(spec.nprobe, spec.nlist))
-    tuning, measuring = make_trials(rows, queries)
+    tuning, measuring = trials
     index = IvfPqIndex(rows, codes, spec=spec, index_recall=np.nan, threads=threads)
     if spec.nprobe == 0:
         index.spec = tune(index, tuning, spec.target_recall)

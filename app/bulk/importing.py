@@ -25,7 +25,7 @@ from app.job.repository import Progress
 from app.job.run import Handover, JobRun, Step
 from app.job.tables import JobState
 
-AT_ONCE: Final = 2000
+AT_ONCE: Final = 1000
 """Rows of one transaction: with more, other writers wait longer, and nothing is gained."""
 
 _Apply = Callable[[Session, Sequence[Parsed]], tuple[list[RowResult], int]]

@@ -184,18 +184,19 @@ class Follower:
 
     def _bring_up(self, active: ActiveRelease, *, in_doubt: bool) -> bool:
         release = self._releases.get(active.key.collection_id)
+        is_full = release is not None and self._housekeeper.is_full(release)
         if release is None or release.key != active.key or in_doubt or self._is_outdated(release):
             release = self._load(active, release)
             self._releases[active.key.collection_id] = release
             self._roster.put(release)
             self._visibility.advance(active.key.collection_id, release.applied_seq)
-        elif release.applied_seq < active.last_seq and apply_changes(self._database, release):
+        elif release.applied_seq < active.last_seq and not is_full and apply_changes(self._database, release):
             self._housekeeper.changed(release)
             self._visibility.advance(active.key.collection_id, release.applied_seq)
         release.target_recall = active.target_recall
         self._housekeeper.consider(release)
         behind = self.behind[active.key.collection_id] = max(0, active.last_seq - release.applied_seq)
-        return behind > 0
+        return behind > 0 and not is_full
 
     def _is_outdated(self, release: ServingRelease) -> bool:
         """Whether there is a snapshot to go on from: one that was rebuilt, or one of another server."""

@@ -35,20 +35,24 @@ ORDER_REST_S: Final = 1.0
 RETRY_S: Final = 60.0
 """What failed is tried again after so long."""
 
-LARGE_DELTA: Final = 100_000
-"""Changes are gathered up to here at most: they take two to three kilobytes of memory each."""
+LARGE_DELTA: Final = 75_000
+"""Changes from which a compaction waits for nothing."""
+
+MOST_CHANGES: Final = 200_000
+"""Changes that are taken into memory before the compaction that is due is done: they take two kilobytes each."""
 
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
 class _Upkeep:
-    """What is known of a release: moments of the monotonic clock."""
+    """What is known of a release: moments of the monotonic clock, and how the last compaction ended."""
 
     changed_at: float
     compacted_at: float
     took_s: float = 0.0
     rests_until: float = 0.0
+    has_failed: bool = False
 
 
 class Housekeeper:
@@ -96,6 +100,14 @@ class Housekeeper:
                 return
             upkeep.rests_until = time.monotonic() + ORDER_REST_S
         self._thread.submit(self._order_one, release.key.collection)
+
+    def is_full(self, release: ServingRelease) -> bool:
+        """Whether changes had better wait for the compaction that is due; never where it would fail."""
+        if release.view.n_changes < MOST_CHANGES or not _is_worth_it(release):
+            return False
+        with self._lock:
+            upkeep = self._upkeep.get(release.key.release_id)
+            return upkeep is not None and not upkeep.has_failed
 
     def compact(self, release: ServingRelease, is_stopping: Callable[[], bool]) -> Base:
         """Write the next snapshot and put it under the release, now; older ones are removed.
@@ -164,6 +176,7 @@ class Housekeeper:
                 upkeep.compacted_at = time.monotonic()
                 upkeep.took_s = upkeep.compacted_at - started
                 upkeep.rests_until = 0.0 if saved else upkeep.compacted_at + RETRY_S
+                upkeep.has_failed = not saved
 
     def _compact_and_save(
         self, release: ServingRelease, is_stopping: Callable[[], bool] = lambda: False, *, keep: int = 2

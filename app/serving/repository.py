@@ -1,5 +1,6 @@
 """What serving reads of the database: which releases are active, their records, and the change log."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,7 +13,7 @@ from app.db import table_of
 from app.group.tables import Group
 from app.record.tables import ChangeLogEntry, Record, Role
 from app.release.tables import Release
-from app.serving.entry import Entry
+from app.serving.entry import NO_METADATA, Entry
 from app.serving.release_key import ReleaseKey
 
 FETCHED: Final = 512
@@ -153,4 +154,6 @@ def _last_seq(session: Session, collection_id: int) -> int:
 
 def _to_entry(row: Row[int, str, str, str, str]) -> tuple[int, Entry]:
     record_id, key, text, group, metadata = row
-    return record_id, Entry(key, text, group, metadata.encode())
+    # what many records share is kept once: changes wait in memory until they are compacted
+    shared = group if group is None else sys.intern(group)
+    return record_id, Entry(key, text, shared, NO_METADATA if metadata == "{}" else metadata.encode())
