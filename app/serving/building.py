@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from app.serving.entry import Entry
+from app.serving.entry_file import Packed
 from app.serving.sidecar import write_sidecar
 from app.serving.snapshots import Base, empty_base, load_base
 from app.serving.spool import BuildOrder, SpooledRows
@@ -81,21 +81,24 @@ class _Merged:
             self.vectors[part][~of_spool] = rows.vectors[sources[~of_spool]]
             self.vectors[part][of_spool] = spooled.vectors[sources[of_spool] - self._n_base]
 
-    def entries(self) -> Iterator[list[Entry]]:
-        """The entry of each row, some at a time."""
+    def entries(self) -> Iterator[Packed]:
+        """The entries of the rows in order, some at a time."""
         for part in self._parts():
-            yield self._read(self._sources[part])
+            sources = self._sources[part]
+            of_spool = sources >= self._n_base
+            for run in np.split(sources, np.flatnonzero(of_spool[1:] != of_spool[:-1]) + 1):
+                yield self._packed(run)
 
     def _parts(self) -> Iterator[slice]:
         for start in range(0, len(self._sources), _AT_ONCE):
             yield slice(start, start + _AT_ONCE)
 
-    def _read(self, sources: NDArray[np.int64]) -> list[Entry]:
-        of_spool = sources >= self._n_base
-        sidecar = self._base.sidecar
-        base = iter(()) if sidecar is None else iter(sidecar.get(sources[~of_spool].tolist()))
-        spool = iter(self._spooled.entries.get((sources[of_spool] - self._n_base).tolist()))
-        return [next(spool) if is_new else next(base) for is_new in of_spool.tolist()]
+    def _packed(self, run: NDArray[np.int64]) -> Packed:
+        """Entries that all come from the base, or all from the spool."""
+        if run[0] >= self._n_base:
+            return self._spooled.entries.packed(run - self._n_base)
+        assert self._base.sidecar is not None  # it has rows
+        return self._base.sidecar.packed(run)
 
 
 def _end_with_the_server() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from io import BufferedWriter
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,18 @@ from app.serving.entry import NO_METADATA, Entry
 BYTES, OFFSETS = "entries.bin", "entries.npy"
 
 _FIELDS: Final = 4
+
+
+class Packed(NamedTuple):
+    """Entries as they stand in a file.
+
+    Attributes:
+        data: Their bytes, one after another.
+        lengths: (n, 4) int64, of the id, text, group and metadata of each.
+    """
+
+    data: bytes
+    lengths: NDArray[np.int64]
 
 
 class EntryWriter:
@@ -35,14 +47,16 @@ class EntryWriter:
 
     def append(self, entries: Iterable[Entry]) -> None:
         """Write some more."""
-        at, ends, parts = self._ends[-1], self._ends, []
+        parts: list[bytes] = []
         for entry in entries:
             metadata = b"" if entry.metadata == NO_METADATA else entry.metadata
-            for part in (entry.id.encode(), entry.text.encode(), (entry.group or "").encode(), metadata):
-                at += len(part)
-                ends.append(at)
-                parts.append(part)
-        self._file.write(b"".join(parts))
+            parts += (entry.id.encode(), entry.text.encode(), (entry.group or "").encode(), metadata)
+        self.append_packed(Packed(b"".join(parts), np.fromiter(map(len, parts), np.int64).reshape(-1, _FIELDS)))
+
+    def append_packed(self, packed: Packed) -> None:
+        """Write some more, which are in this form already."""
+        self._ends.frombytes((self._ends[-1] + np.cumsum(packed.lengths)).tobytes())
+        self._file.write(packed.data)
 
     def finish(self) -> None:
         """Write the offsets."""
@@ -65,8 +79,9 @@ class EntryFile:
     def __init__(self, folder: Path) -> None:
         offsets: NDArray[np.int64] = np.load(folder / OFFSETS, mmap_mode="r", allow_pickle=False)
         self._n = (len(offsets) - 1) // _FIELDS
+        self._starts = np.asarray(offsets)
         # a memoryview gives Python's own numbers, several times faster than an array does
-        self._offsets = np.asarray(offsets).data
+        self._offsets = self._starts.data
         self._bytes: mmap.mmap | bytes = _map(folder / BYTES)
 
     def __len__(self) -> int:
@@ -75,6 +90,16 @@ class EntryFile:
     def get(self, rows: Iterable[int]) -> list[Entry]:
         """The entries of some rows, each of which there is."""
         return [self._read(row) for row in rows]
+
+    def packed(self, rows: NDArray[np.int64]) -> Packed:
+        """The entries of (n,) rows, which are not empty, as they stand here: some ten times faster than `get`."""
+        places = self._starts[_FIELDS * rows[:, None] + np.arange(_FIELDS + 1)]
+        first, last = places[:, 0].tolist(), places[:, -1].tolist()
+        if len(rows) == rows[-1] - rows[0] + 1 and (rows[1:] > rows[:-1]).all():
+            data = self._bytes[first[0] : last[-1]]
+        else:
+            data = b"".join([self._bytes[start:end] for start, end in zip(first, last, strict=True)])
+        return Packed(data, np.diff(places))
 
     def _read(self, row: int) -> Entry:
         source, first = self._bytes, _FIELDS * row

@@ -1,16 +1,17 @@
 """What a snapshot holds beside the vectors: the entry of each row, and the rows of each group and metadata value."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from app.serving.entry import Entry
-from app.serving.entry_file import BYTES, OFFSETS, EntryFile, EntryWriter
+from app.serving.entry_file import BYTES, OFFSETS, EntryFile, EntryWriter, Packed
 from app.serving.postings import Postings, write_postings
-from app.serving.terms import Filter, group_term, terms_of
+from app.serving.terms import GROUPS, Filter, group_term, metadata_terms
 from index.types import Ids
 
 
@@ -40,6 +41,10 @@ class Sidecar:
     def get(self, rows: Iterable[int]) -> list[Entry]:
         """The entries of some rows, each of which there is."""
         return self._entries.get(rows)
+
+    def packed(self, rows: NDArray[np.int64]) -> Packed:
+        """The entries of some rows as they stand in the files."""
+        return self._entries.packed(rows)
 
     def find(self, record_ids: NDArray[np.int64]) -> list[Entry | None]:
         """The entries of some records, None where there is none."""
@@ -71,7 +76,7 @@ class Sidecar:
         return self._postings.groups()
 
 
-def write_sidecar(folder: Path, chunks: Iterable[Sequence[Entry]]) -> list[str]:
+def write_sidecar(folder: Path, chunks: Iterable[Packed]) -> list[str]:
     """Write the sidecar of a snapshot.
 
     Args:
@@ -87,9 +92,19 @@ def write_sidecar(folder: Path, chunks: Iterable[Sequence[Entry]]) -> list[str]:
     return [BYTES, OFFSETS, *names]
 
 
-def _terms_of_all(chunks: Iterable[Sequence[Entry]], entries: EntryWriter) -> Iterator[list[bytes]]:
+def _terms_of_all(chunks: Iterable[Packed], entries: EntryWriter) -> Iterator[list[bytes]]:
     """The terms of each entry, which is written on the way: one pass over all of them."""
     for chunk in chunks:
-        entries.append(chunk)
-        for entry in chunk:
-            yield terms_of(entry.group, entry.read_metadata())
+        entries.append_packed(chunk)
+        yield from _terms_of(chunk)
+
+
+def _terms_of(packed: Packed) -> Iterator[list[bytes]]:
+    """The terms of each entry, most of which have a group alone: they need not be made objects for that."""
+    data = packed.data
+    ends: NDArray[np.int64] = np.cumsum(packed.lengths).reshape(packed.lengths.shape)
+    for _, text, group, metadata in ends.tolist():
+        terms = [GROUPS.low + data[text:group]] if group > text else []
+        if metadata > group:
+            terms += metadata_terms(orjson.loads(data[group:metadata]))
+        yield terms

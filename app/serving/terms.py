@@ -70,7 +70,12 @@ def terms_of(group: str | None, metadata: Mapping[str, Any]) -> list[bytes]:
         group: Name of its group.
         metadata: Field to a `Value` or a list of strings.
     """
-    terms = [] if group is None else [group_term(group)]
+    return ([] if group is None else [group_term(group)]) + metadata_terms(metadata)
+
+
+def metadata_terms(metadata: Mapping[str, Any]) -> list[bytes]:
+    """The terms of a record's metadata, each once."""
+    terms: list[bytes] = []
     for field, value in metadata.items():
         if isinstance(value, list):
             terms += dict.fromkeys(value_term(field, item) for item in value)
