@@ -20,6 +20,7 @@ from app.health.service import HealthService
 from app.idempotency.attempts import Attempts
 from app.job.dispatcher import Dispatcher
 from app.job.processes import WorkerProcesses
+from app.job.repository import JobRepository
 from app.job.service import JobService
 from app.job.tables import JobType
 from app.observability import Metrics
@@ -104,6 +105,8 @@ def _require_device(settings: Settings) -> None:
 
 def _wire(settings: Settings, folder: DataFolder, database: Database) -> Container:
     folder.belong_to(get_secret(database, DATABASE_ID).hex())
+    if settings.database_url is None:  # then no worker of before can be at work
+        database.write(lambda session: JobRepository(session).release_all()).result()
     cursors = Cursors(get_secret(database, CURSOR_KEY))
     metrics = Metrics()
     store = EncoderStore(settings.data / "encoders")
@@ -112,7 +115,7 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
     orders, is_shared = Orders(database), settings.database_url is not None
     serving = Serving(
         database,
-        Loader(database, store, settings.data, device=settings.index_device),
+        Loader(database, store, settings.data, device=settings.index_device, is_shared=is_shared),
         Housekeeper(
             settings.data, partial(orders.order, JobType.COMPACTION), is_shared=is_shared, device=settings.index_device
         ),
@@ -130,9 +133,7 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
         max_queued=settings.max_queued_sentences,
         observe=metrics.batched,
     )
-    dispatcher = Dispatcher(
-        database, settings.jobs, worker_processes(settings), serving.visible_seq, is_alone=not is_shared
-    )
+    dispatcher = Dispatcher(database, settings.jobs, worker_processes(settings), serving.visible_seq)
     services = Services(
         encoders=encoders,
         collections=CollectionService(database, serving, cursors, attempts),
@@ -148,7 +149,7 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
             settings,
             {"database writer": database, "follower": serving, "micro-batcher": batcher, "dispatcher": dispatcher},
         ),
-        jobs=JobService(database, cursors),
+        jobs=JobService(database, cursors, settings.jobs),
         orders=orders,
         bulk=BulkService(database, attempts, settings.jobs, settings.max_unfinished_jobs, dispatcher.wake),
     )

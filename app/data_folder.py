@@ -67,6 +67,19 @@ class DataFolder:
         note.write_text(database_id + "\n")
 
 
+def check_folder(path: Path, database_id: str) -> None:
+    """Refuse a folder in which no server of this database has been: uploads and encoders lie in another.
+
+    Raises:
+        StartupError: It is another's, or nobody's.
+    """
+    note = path / "database"
+    if not note.exists() or note.read_text().strip() != database_id:
+        raise StartupError(
+            f"{path} is not the data folder of this database's servers: give theirs by --data, and start a server first"
+        )
+
+
 def make_folder(path: Path) -> None:
     """Make the folder where it is missing.
 

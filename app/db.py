@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
-from app.errors import ConflictError, OverloadedError, ServiceError, StorageError, StorageFullError
+from app.errors import ConflictError, ErasureError, OverloadedError, ServiceError, StorageError, StorageFullError
 
 T = TypeVar("T")
 
@@ -24,6 +24,9 @@ READERS: Final = 8
 
 MOST_READS: Final = 1024
 """Reads of requests that may wait or run."""
+
+CHANGED: Final = "samesay.changed"
+"""Set in `session.info` by a unit of work that followers want to hear of."""
 
 BigId = BigInteger().with_variant(Integer, "sqlite")
 """int64 key; SQLite counts up only columns called INTEGER."""
@@ -175,6 +178,10 @@ _NOT_FLUSHED: Final = (
     "look at the disk, then repeat the request"
 )
 _DAMAGED: Final = "the database file is damaged or is no SQLite file: `samesay restore` a backup into a new folder"
+_LOCKED: Final = (
+    "the records are deleted, but the database's pages still hold them, since a long read goes on: "
+    "repeat the request in a minute"
+)
 _RACE: Final = "another request changed the same thing at the same moment: nothing was stored; repeat the request"
 
 _Known = dict[Any, tuple[type[ServiceError], str]]
@@ -191,6 +198,7 @@ _SQLITE_ERRORS: Final[_Known] = {
     26: (StorageError, _DAMAGED),
 }
 _POSTGRES_ERRORS: Final[_Known] = {
+    "55P03": (ErasureError, _LOCKED),
     "23505": (ConflictError, _RACE),
     "23503": (ConflictError, _RACE),
     "40001": (OverloadedError, _BUSY),

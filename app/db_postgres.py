@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 
-from app.db import READERS, Database, dump_json, translated
+from app.db import CHANGED, READERS, Database, dump_json, translated
 from app.db_notify import Announcer, Listener
 from app.errors import NotReadyError, OverloadedError, StartupError
 
@@ -19,6 +19,7 @@ T = TypeVar("T")
 _WRITERS: Final = 8
 
 _CONNECT_TIMEOUT_S: Final = 5
+_LOCK_MS: Final = 5_000
 _UNANSWERED_MS: Final = 30_000
 """After so long without a sign of life a connection is given up; TCP alone would wait a quarter of an hour."""
 
@@ -65,7 +66,12 @@ class PostgresDatabase(Database):
     def scrub(self) -> None:
         # A plain VACUUM leaves the bytes in the pages. PostgreSQL's own log and backups are its administrator's.
         with translated(), self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.exec_driver_sql("VACUUM FULL records, record_labels, kept_answers")
+            # whoever waits for the tables' locks keeps all others from them: not for as long as an export reads
+            connection.exec_driver_sql(f"SET lock_timeout = {_LOCK_MS}")
+            try:
+                connection.exec_driver_sql("VACUUM FULL records, record_labels, kept_answers")
+            finally:
+                connection.exec_driver_sql("SET lock_timeout = DEFAULT")
 
     def listen(self, heard: Callable[[], None]) -> None:
         self._listeners.append(Listener(self.engine, heard))
@@ -83,7 +89,9 @@ class PostgresDatabase(Database):
     def _run(self, unit: Callable[[Session], T]) -> T:
         with translated(), Session(self.engine) as session, session.begin():
             done = unit(session)
-        self._announcer.announce()
+            has_changes = session.info.pop(CHANGED, False)
+        if has_changes:
+            self._announcer.announce()
         return done
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.db import READERS, Database, dump_json, translate, translated
+from app.db_turn import WriteTurn
 from app.errors import ErasureError, NotReadyError, OverloadedError, StorageError, StorageFullError, WorkerDeadError
 
 T = TypeVar("T")
@@ -83,6 +84,7 @@ class SqliteDatabase(Database):
     def __init__(self, path: Path, *, max_queued: int = 1024) -> None:
         super().__init__(sqlite_engine(path))
         self._writing = sqlite_engine(path, _WRITER_CACHE_KB)
+        self._turn = WriteTurn(path)
         self._queue: Queue[_Unit | None] = Queue(max_queued)
         self._closed = False
         self._door = threading.Lock()  # guards _closed against a write that slips in behind the final None
@@ -127,6 +129,7 @@ class SqliteDatabase(Database):
             self._queue.put(None)
             self._thread.join()
             self._writing.dispose()
+            self._turn.close()
             super().close()
 
     def _read_session(self) -> Session:
@@ -136,7 +139,8 @@ class SqliteDatabase(Database):
         while True:
             units, last = self._take()
             if units:
-                _commit_together(self._writing, units)
+                with self._turn:
+                    _commit_together(self._writing, units)
             if last:
                 return
 

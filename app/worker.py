@@ -12,15 +12,18 @@ import structlog
 
 from app import databases, migrating
 from app.bulk.duties import make_duties
+from app.data_folder import check_folder
 from app.db import Database
-from app.errors import UnavailableError
+from app.errors import ServiceError
 from app.job.names import worker_name
 from app.job.repository import JobRepository
 from app.job.worker import Worker
+from app.secrets_table import DATABASE_ID, get_secret
 from app.settings import Settings
 
 _LOOK_S: Final = 0.5
 _AWAY_S: Final = 1.0
+_RELEASE_S: Final = 3.0
 _IDLE_S: Final = 10.0
 """A server's worker without work ends after so long: it takes memory that searches can use."""
 
@@ -42,11 +45,13 @@ def work(settings: Settings, *, embedded: bool) -> None:
     database = databases.connect_database(settings)
     try:
         migrating.check(database.engine)
+        check_folder(settings.data, get_secret(database, DATABASE_ID).hex())
         name = worker_name(os.getpid(), token_hex(4))
         worker = Worker(database, make_duties(settings), name, settings.jobs, give_up=lambda: os._exit(1))
-        leave = threading.Thread(target=_leave, args=(database, name), daemon=True)
+        leaving = threading.Event()
+        threading.Thread(target=_leave, args=(leaving, database, name), daemon=True).start()
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: leave.start())
+            signal.signal(number, lambda *_: leaving.set())
         if embedded:
             os.nice(_NICENESS)
             threading.Thread(target=_end_with_the_server, daemon=True).start()
@@ -65,15 +70,18 @@ def _loop(worker: Worker, idle_s: float | None) -> None:
                 busy_at = time.monotonic()
             else:
                 time.sleep(_LOOK_S)
-        except UnavailableError as error:
+        except ServiceError as error:
             _log.warning("database_away", reason=error.detail)
             time.sleep(_AWAY_S)
 
 
-def _leave(database: Database, name: str) -> None:
-    """End at once, and let another worker take over at once: every step that is stored is stored whole."""
-    database.write(lambda session: JobRepository(session).release(name)).result()
-    os._exit(0)
+def _leave(leaving: threading.Event, database: Database, name: str) -> None:
+    """End when told to, and let another worker take over at once: every step that is stored is stored whole."""
+    leaving.wait()
+    try:
+        database.write(lambda session: JobRepository(session).release(name)).result(_RELEASE_S)
+    finally:
+        os._exit(0)  # without it the lease runs out by itself
 
 
 def _end_with_the_server() -> None:

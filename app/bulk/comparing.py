@@ -28,21 +28,28 @@ class Comparison:
         self._name, self._collection_id = name, collection_id
         self._seen = sqlite3.connect(folder / _FILE, check_same_thread=False, isolation_level=None)
         self._seen.execute("PRAGMA synchronous=OFF")
-        self._seen.execute("CREATE TABLE IF NOT EXISTS seen (id TEXT PRIMARY KEY, hash TEXT) WITHOUT ROWID")
+        self._seen.execute("CREATE TABLE IF NOT EXISTS seen (id TEXT, row INTEGER, hash TEXT, PRIMARY KEY (id, row))")
 
-    def compare(self, session: Session, rows: Sequence[Parsed]) -> tuple[list[RowResult], int]:
+    def compare(self, session: Session, rows: Sequence[Parsed], first: int) -> tuple[list[RowResult], int]:
         """What storing the rows would do.
+
+        Args:
+            session: Of the unit of work.
+            rows: In the order of the file.
+            first: Rows before them; what a step that was cut off has left of later ones does not count.
 
         Returns:
             As `store`.
         """
         seq = find_collection(session, self._name, self._collection_id, lock=False)
         ids = [row.record.id for row in rows if isinstance(row, RecordRow)]
-        hashes = RecordRepository(session, self._collection_id).find_hashes(ids) | self._find_seen(ids)
+        hashes = RecordRepository(session, self._collection_id).find_hashes(ids) | self._find_seen(ids, first)
         results = [self._compare(row, hashes) for row in rows]
-        fresh = [(row.record.id, hashes[row.record.id]) for row in rows if isinstance(row, RecordRow)]
+        fresh = {row.record.id: hashes[row.record.id] for row in rows if isinstance(row, RecordRow)}
         self._seen.execute("BEGIN")
-        self._seen.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?)", fresh)
+        self._seen.executemany(
+            "INSERT OR REPLACE INTO seen VALUES (?, ?, ?)", [(key, first, digest) for key, digest in fresh.items()]
+        )
         self._seen.execute("COMMIT")
         return results, seq
 
@@ -54,6 +61,10 @@ class Comparison:
             row, CREATED if before is None else UNCHANGED if before == hashes[row.record.id] else UPDATED
         )
 
-    def _find_seen(self, ids: Sequence[str]) -> dict[str, str]:
+    def _find_seen(self, ids: Sequence[str], first: int) -> dict[str, str]:
+        """The hash of each id when it came last before the row `first`."""
         marks = ",".join("?" * len(ids))
-        return dict(self._seen.execute(f"SELECT id, hash FROM seen WHERE id IN ({marks})", ids))
+        found = self._seen.execute(
+            f"SELECT id, hash FROM seen WHERE id IN ({marks}) AND row < ? ORDER BY row", [*ids, first]
+        )
+        return dict(found)

@@ -4,7 +4,7 @@ import hashlib
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import FileResponse
+from fastapi.responses import StreamingResponse
 
 from app.bulk.forms import CONTENT_TYPES
 from app.bulk.schemas import ExportRequest
@@ -95,7 +95,7 @@ async def start_export(
 @router.get(
     "/v1/jobs/{job}/results",
     operation_id="get_import_results",
-    response_class=FileResponse,
+    response_class=StreamingResponse,
     responses={
         200: {
             "description": "a line for each row: line, status, code, id, detail",
@@ -112,7 +112,7 @@ async def get_import_results(request: Request, job: JobKey) -> Response:
 @router.get(
     "/v1/jobs/{job}/file",
     operation_id="get_export_file",
-    response_class=FileResponse,
+    response_class=StreamingResponse,
     responses={
         200: {
             "description": "the export",
@@ -127,4 +127,5 @@ async def get_export_file(request: Request, job: JobKey) -> Response:
 
 
 def _file(found: FileOf) -> Response:
-    return FileResponse(found.path, media_type=found.media_type, filename=found.name)
+    headers = {"Content-Length": str(found.size), "Content-Disposition": f'attachment; filename="{found.name}"'}
+    return StreamingResponse(found.read(), media_type=found.media_type, headers=headers)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Final
 
 from sqlalchemy.orm import Session
@@ -62,7 +63,7 @@ class _Export:
 
     def run(self) -> dict[str, Any]:
         path = self._run.folder / self._form.name
-        part = path.with_name(path.name + _PART)
+        part = path.with_name(f"{path.name}.{token_hex(4)}{_PART}")  # one taken for dead may still write
         writer = self._form.writer(part, None if self._bundle is None else self._bundle.encoder.dim)
         n_groups = n_records = 0
         try:
@@ -75,6 +76,7 @@ class _Export:
                 self._run.report(Progress("writing", n_records, self._total))
         finally:
             writer.close()
+        self._run.check()
         _make_durable(part, path)
         return {
             "format": self._run.request["format"],

@@ -28,7 +28,8 @@ from app.job.tables import JobState
 AT_ONCE: Final = 1000
 """Rows of one transaction: with more, other writers wait longer, and nothing is gained."""
 
-_Apply = Callable[[Session, Sequence[Parsed]], tuple[list[RowResult], int]]
+_Apply = Callable[[Session, Sequence[Parsed], int], tuple[list[RowResult], int]]
+"""Does something with rows, of which so many came before, and says what became of each, and the last change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +95,7 @@ class _Import:
         columns = ColumnMap(read_renames(asked["columns"]))
         parser, apply = RowParser(columns, form), self._applier()
         if self._done.total is None:
-            self._run.report(Progress("counting"))
-            self._done = replace(self._done, total=count_rows(upload, form, packing, self._limits))
+            self._done = replace(self._done, total=count_rows(upload, form, packing, self._limits, self._tell_counted))
         raw = open_rows(
             upload,
             form,
@@ -111,18 +111,21 @@ class _Import:
         self._done = replace(self._done, ignored_columns=list(columns.ignored_columns))
         self._step([], apply, results, is_read=True)
 
+    def _tell_counted(self, lines: int) -> None:
+        self._run.report(Progress("counting", lines, unit="lines"))
+
     def _applier(self) -> _Apply:
         name, collection_id = self._run.collection, self._run.collection_id
         if self._is_dry:
             return Comparison(self._run.folder, name, collection_id).compare
-        return lambda session, rows: store(session, name, collection_id, rows)
+        return lambda session, rows, _: store(session, name, collection_id, rows)
 
     def _step(self, part: Sequence[Parsed], apply: _Apply, results: ResultsFile, *, is_read: bool = False) -> None:
         """Do what is to be done with some rows, and write down how far the import is, in one transaction."""
         before = self._done
 
         def step(session: Session) -> Step:
-            told, seq = apply(session, part)
+            told, seq = apply(session, part, before.rows)
             rows = before.rows + len(part)
             self._done = replace(
                 before,

@@ -1,5 +1,6 @@
 """Starting imports and exports, and handing out their files."""
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -16,13 +17,15 @@ from app.bulk.schemas import ExportRequest
 from app.bulk.uploads import Received, receive
 from app.collection.repository import CollectionRepository
 from app.db import Database
-from app.errors import ConflictError, NotFoundError, OverloadedError
+from app.errors import ConflictError, NotFoundError, OverloadedError, StorageError
 from app.idempotency.attempts import Attempt, Attempts, once
 from app.ids import IdSource
 from app.job.repository import JobRepository, new_job
 from app.job.schemas import JobAnswer
 from app.job.service import to_answer
 from app.job.tables import JobState, JobType
+
+_AT_ONCE: Final = 2**20
 
 DEFAULT_REJECTED: Final = 1000
 """Rejected rows up to which an import goes on, where the request does not say."""
@@ -45,11 +48,20 @@ class ImportOptions:
 
 @dataclass(frozen=True, slots=True)
 class FileOf:
-    """A file to hand out."""
+    """A file to hand out, up to `size`: it may be growing."""
 
     path: Path
     media_type: str
     name: str
+    size: int
+
+    async def read(self) -> AsyncIterator[bytes]:
+        """Its bytes, some at a time."""
+        left = self.size
+        with self.path.open("rb") as file:
+            while left and (piece := await asyncio.to_thread(file.read, min(left, _AT_ONCE))):
+                left -= len(piece)
+                yield piece
 
 
 class BulkService:
@@ -107,6 +119,8 @@ class BulkService:
         }
         try:
             started = await self._start(key, JobType.IMPORT, collection, request, attempt(received.digest))
+        except (asyncio.CancelledError, StorageError):
+            raise  # the row may be stored or not: what it would need stays, and is tidied away if nobody does
         except BaseException:
             _remove(received)
             raise
@@ -120,10 +134,10 @@ class BulkService:
 
     async def results(self, key: str) -> FileOf:
         """What became of each row of an import, as far as it is."""
-        job = await self._database.read_async(lambda session: to_answer(JobRepository(session).get(key)))
-        if job.type is not JobType.IMPORT:
+        kind, size = await self._database.read_async(lambda session: _results_of(session, key))
+        if kind != JobType.IMPORT:
             raise NotFoundError(f"job {key} is no import: it has no results for rows")
-        return _there(FileOf(self._jobs / key / RESULTS, "application/x-ndjson", f"{key}-results.ndjson"))
+        return _there(FileOf(self._jobs / key / RESULTS, "application/x-ndjson", f"{key}-results.ndjson", size))
 
     async def file(self, key: str) -> FileOf:
         """What an export has written.
@@ -137,7 +151,8 @@ class BulkService:
         if job.state is not JobState.SUCCEEDED or job.result is None:
             raise ConflictError(f"the export is {job.state}: its file is there once it has succeeded")
         form = EXPORT_FILES[job.result["format"]]
-        return _there(FileOf(self._jobs / key / form.name, form.media_type, f"{job.collection}{form.suffix}"))
+        name = f"{job.collection}{form.suffix}"
+        return _there(FileOf(self._jobs / key / form.name, form.media_type, name, job.result["bytes"]))
 
     async def _start(
         self, key: str, kind: JobType, collection: str, request: dict[str, Any], attempt: Attempt | None
@@ -158,10 +173,17 @@ class BulkService:
     def _check_room(self, session: Session, collection: str) -> int:
         """The id of the collection, if there is room for a job."""
         collection_id = CollectionRepository(session).get(collection).id
-        n_unfinished = len(JobRepository(session).list_unfinished())
+        n_unfinished = len(JobRepository(session).list_unfinished((JobType.IMPORT, JobType.EXPORT)))
         if n_unfinished >= self._max_unfinished:
-            raise OverloadedError(f"{n_unfinished} jobs wait or run already: repeat the request when some are over")
+            raise OverloadedError(
+                f"{n_unfinished} imports and exports wait or run already: repeat the request when some are over"
+            )
         return collection_id
+
+
+def _results_of(session: Session, key: str) -> tuple[str, int]:
+    job = JobRepository(session).get(key)
+    return job.type, job.checkpoint.get("results_size", 0)
 
 
 def _there(file: FileOf) -> FileOf:

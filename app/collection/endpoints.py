@@ -79,7 +79,7 @@ async def compact_collection(request: Request, collection: CollectionName) -> Re
     operation_id="rebuild_collection",
     status_code=202,
     response_model=JobAnswer,
-    responses=problems(404, 507),
+    responses=problems(404, 409, 507),
 )
 async def rebuild_collection(request: Request, collection: CollectionName) -> Response:
     """Encode every record anew and build the index from nothing; searches go on meanwhile."""

@@ -6,7 +6,7 @@ from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from app.collection.tables import Collection
-from app.db import table_of
+from app.db import CHANGED, table_of
 from app.errors import NotFoundError
 from app.group.tables import Group
 from app.record.tables import ChangeLogEntry, Record, RecordLabel
@@ -69,6 +69,7 @@ class CollectionRepository:
 
     def add(self, collection: Collection) -> None:
         """Store a new one."""
+        self._session.info[CHANGED] = True
         self._session.add(collection)
         self._session.flush()
 
@@ -84,6 +85,7 @@ class CollectionRepository:
         Returns:
             The first of them.
         """
+        self._session.info[CHANGED] = True
         taken = self._session.execute(_TAKE, {"collection_id": collection_id, "n": n}).scalar_one()
         return int(taken) - n + 1
 
@@ -96,6 +98,7 @@ class CollectionRepository:
 
     def delete(self, collection: Collection) -> None:
         """Delete it and all it holds."""
+        self._session.info[CHANGED] = True
         labels = select(Record.record_id).where(Record.collection_id == collection.id)
         self._session.execute(delete(RecordLabel).where(RecordLabel.record_id.in_(labels)))
         for table in (ChangeLogEntry, Record, Group, Release):

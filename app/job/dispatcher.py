@@ -3,7 +3,7 @@
 import shutil
 import threading
 import time
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 from sqlalchemy.orm import Session
 
+from app.collection.tables import Collection
 from app.db import Database
 from app.errors import UnavailableError
 from app.job.names import worker_name
@@ -24,6 +25,7 @@ WORKER_TYPES: Final = (JobType.IMPORT, JobType.EXPORT)
 
 _LOOK_S: Final = 0.5
 _AWAY_S: Final = 1.0
+_DIED_S: Final = 1.0
 _TIDY_S: Final = 600.0
 _YOUNG_S: Final = 24 * 3600.0
 
@@ -38,7 +40,6 @@ class Dispatcher:
         jobs: Folder of the jobs' files.
         processes: Starts workers; None where all workers are apart.
         visible: What searches of this server have reached.
-        is_alone: Whether no other server or worker can be at work on this database.
     """
 
     def __init__(
@@ -47,16 +48,14 @@ class Dispatcher:
         jobs: Path,
         processes: WorkerProcesses | None,
         visible: Callable[[int], int | None],
-        *,
-        is_alone: bool,
     ) -> None:
         self._database = database
         self._jobs = jobs
         self._processes = processes
         self._visible = visible
-        self._is_alone = is_alone
         self._first_seen: dict[int, int] = {}  # what searches had reached when a job's changes were all stored
         self._tidied_at: float | None = None
+        self._rests_until = 0.0
         self._wakened = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
@@ -87,8 +86,6 @@ class Dispatcher:
         while not self._stopping.is_set():
             self._wakened.clear()
             try:
-                if self._tidied_at is None:
-                    self._begin()
                 self._look()
                 self._tidy()
             except Exception as error:  # the database may be away for a while
@@ -96,26 +93,34 @@ class Dispatcher:
                 self._stopping.wait(_AWAY_S)
             self._wakened.wait(_LOOK_S)
 
-    def _begin(self) -> None:
-        if self._is_alone:
-            self._database.write(lambda session: JobRepository(session).release_all()).result()
-
     def _look(self) -> None:
         unfinished = self._database.read(_unfinished)
         for job in unfinished:
             if job.stage == INDEXING:
                 self._follow(job)
         if self._processes is not None:
-            for pid in self._processes.reap():
-                self._database.write(partial(_release_worker, pid=pid)).result()
-            running = sum(job.worker is not None and job.type in WORKER_TYPES for job in unfinished)
-            self._processes.provide(running + len(claimable(unfinished, WORKER_TYPES, datetime.now(UTC))))
+            self._provide(self._processes, unfinished)
+
+    def _provide(self, processes: WorkerProcesses, unfinished: list[Job]) -> None:
+        """See that there are workers for what ours run and what nobody runs."""
+        died = processes.reap()
+        for pid in died:
+            self._database.write(partial(_release_worker, pid=pid)).result()
+        now = time.monotonic()
+        if died:
+            self._rests_until = now + _DIED_S  # whatever killed it may kill the next one
+        if now < self._rests_until:
+            return
+        own = tuple(worker_name(pid, "") for pid in processes.pids)
+        busy = sum(job.worker is not None and job.worker.startswith(own) for job in unfinished) if own else 0
+        processes.provide(busy + len(claimable(unfinished, WORKER_TYPES, datetime.now(UTC))))
 
     def _follow(self, job: Job) -> None:
         """Show how much of what a job stored can be found, and end it once all can."""
         assert job.seq is not None
         visible = self._visible(job.collection_id)
         if visible is None:
+            self._database.write(lambda session: _end_if_gone(session, job.id)).result()
             return
         first = self._first_seen.setdefault(job.id, min(visible, job.seq))
         if visible >= job.seq:
@@ -131,16 +136,29 @@ class Dispatcher:
         if self._tidied_at is not None and now - self._tidied_at < _TIDY_S:
             return
         self._tidied_at = now
-        self._database.write(lambda session: JobRepository(session).forget_old()).result()
-        known = self._database.read(lambda session: JobRepository(session).list_keys())
-        remove_left_overs(self._jobs, known)
+        for key in self._database.write(lambda session: JobRepository(session).forget_old()).result():
+            shutil.rmtree(self._jobs / key, ignore_errors=True)
+        tidy_files(self._jobs, self._database.read(lambda session: JobRepository(session).list_keys()))
 
 
-def remove_left_overs(jobs: Path, known: Set[str]) -> None:
-    """Remove the folders of jobs that there are not; young ones may be uploads whose job is about to be."""
+def tidy_files(jobs: Path, known: Mapping[str, bool]) -> None:
+    """Remove what nobody needs: what finished jobs worked with, and the folders of jobs that there are not.
+
+    Args:
+        jobs: Folder of the jobs' files.
+        known: The jobs by their keys, and whether each is over.
+    """
     for folder in jobs.glob("*"):
-        if folder.name not in known and time.time() - folder.stat().st_mtime > _YOUNG_S:
-            shutil.rmtree(folder, ignore_errors=True)
+        if folder.name not in known:
+            if time.time() - _touched_at(folder) > _YOUNG_S:  # else it may be an upload whose job is about to be
+                shutil.rmtree(folder, ignore_errors=True)
+        elif known[folder.name]:
+            for left in (folder / "upload", folder / "seen.db", *folder.glob("*.part")):
+                left.unlink(missing_ok=True)
+
+
+def _touched_at(folder: Path) -> float:
+    return max(path.stat().st_mtime for path in (folder, *folder.glob("*")))
 
 
 def _release_worker(session: Session, pid: int) -> None:
@@ -156,9 +174,17 @@ def _unfinished(session: Session) -> list[Job]:
 def _end(session: Session, job_id: int) -> None:
     job = session.get(Job, job_id, with_for_update=True)
     if job is not None and job.state == JobState.RUNNING and job.stage == INDEXING:  # another server may be faster
-        total = job.total or job.done
+        job.done = job.total if job.total is not None else job.done
         JobRepository(session).finish(job_id, JobState.SUCCEEDED, result=job.result)
-        job.done = total
+
+
+def _end_if_gone(session: Session, job_id: int) -> None:
+    """End a job whose collection was deleted before its changes were searchable."""
+    job = session.get(Job, job_id, with_for_update=True)
+    if job is None or job.stage != INDEXING or session.get(Collection, job.collection_id) is not None:
+        return
+    error = {"code": "collection_gone", "detail": f"the collection {job.collection!r} was deleted"}
+    JobRepository(session).finish(job_id, JobState.FAILED, result=job.result, error=error)
 
 
 def _show(session: Session, job_id: int, progress: Progress) -> None:

@@ -65,10 +65,13 @@ async def cancel_job(request: Request, job: JobKey) -> Response:
             "description": "Server-Sent Events, each with the job's state and progress",
             "content": {"text/event-stream": {}},
         },
+        204: {"description": "The job is over, and Last-Event-ID was its last event"},
         **problems(404),
     },
 )
 async def follow_job(request: Request, job: JobKey, last_event_id: LastEvent = 0) -> Response:
     """Follow a job as Server-Sent Events, from the first event on or after Last-Event-ID, until the job is over."""
     stream = await services(request).jobs.events(job, last_event_id)
+    if stream is None:
+        return Response(status_code=204)  # tells an EventSource not to connect again
     return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"})

@@ -32,6 +32,11 @@ class WorkerProcesses:
         self._running = [process for process in self._running if process not in ended]
         return [process.pid for process in ended if process.returncode]
 
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of those that run."""
+        return [process.pid for process in self._running]
+
     def provide(self, wanted: int) -> None:
         """See that as many workers run as there are jobs for, up to the most."""
         for _ in range(min(wanted, self._most) - len(self._running)):

@@ -1,5 +1,6 @@
 """Jobs in the database: who may run them, how far they came, and what is told of them."""
 
+from collections.abc import Callable
 from collections.abc import Collection as AnyOf
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,8 @@ MOST_KEPT: Final = 200
 
 INDEXING: Final = "indexing"
 """Stage of a job whose changes are all stored and not all searchable yet; a server ends it."""
+
+_MOST_FORGOTTEN: Final = 10_000
 
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -107,10 +110,16 @@ class JobRepository:
         statement = select(Job).where(Job.state.in_(UNFINISHED), Job.type.in_(types)).order_by(Job.id)
         return list(self._session.scalars(statement))
 
-    def claim(self, worker: str, types: AnyOf[JobType]) -> Job | None:
-        """Take the oldest job that can be run now: a new one, or one whose worker is dead."""
+    def claim(self, worker: str, types: AnyOf[JobType], served: Callable[[int], bool] = lambda _: True) -> Job | None:
+        """Take the oldest job that can be run now: a new one, or one whose worker is dead.
+
+        Args:
+            worker: Who takes it.
+            types: Of jobs that it can run.
+            served: Whether it can run those of a collection.
+        """
         now = datetime.now(UTC)
-        for job_id in claimable(self.list_unfinished(), types, now):
+        for job_id in claimable(self.list_unfinished(), types, now, served):
             free = or_(Job.state == JobState.QUEUED, Job.lease_until <= now)
             running = func.coalesce(func.nullif(Job.state, JobState.QUEUED), JobState.RUNNING)
             taken = self._session.execute(
@@ -161,6 +170,7 @@ class JobRepository:
         """Leave the rest to the servers: the job is over when searches have reached the change `seq`."""
         job = self._session.get_one(Job, job_id, populate_existing=True)
         job.seq, job.result, job.worker, job.lease_until = seq, result, None, None
+        job.state = JobState.RUNNING  # cancelled at the last moment: there is nothing left to cancel
         _show(job, progress)
         self.tell(job)
 
@@ -180,7 +190,9 @@ class JobRepository:
         self.tell(job)
 
     def release(self, worker: str) -> None:
-        """Let what a worker runs be taken over at once."""
+        """Let what a worker runs be taken over at once, since it was told to end: the job is not at fault."""
+        spared = update(Job).where(Job.worker == worker).values(stalls=Job.stalls - 1)
+        self._session.execute(spared.execution_options(synchronize_session=False))
         self._release(Job.worker == worker)
 
     def release_like(self, prefix: str) -> None:
@@ -222,8 +234,14 @@ class JobRepository:
         forgotten: list[str] = []
         for kind in JobType:
             over = Job.state.not_in(UNFINISHED)
-            old = select(Job).where(Job.type == kind, over).order_by(Job.id.desc()).offset(MOST_KEPT)
-            for job in self._session.scalars(old.limit(MOST_KEPT)):
+            old = (
+                select(Job)
+                .where(Job.type == kind, over)
+                .order_by(Job.id.desc())
+                .offset(MOST_KEPT)
+                .limit(_MOST_FORGOTTEN)
+            )
+            for job in self._session.scalars(old).all():
                 forgotten.append(job.key)
                 self._session.execute(delete(_EVENTS).where(_EVENTS.c.job_id == job.id))
                 self._session.delete(job)
@@ -234,9 +252,9 @@ class JobRepository:
         statement = select(Job.key, Job.state).where(Job.collection_id == collection_id)
         return [(key, state) for key, state in self._session.execute(statement)]
 
-    def list_keys(self) -> set[str]:
-        """What clients know the jobs by."""
-        return set(self._session.scalars(select(Job.key)))
+    def list_keys(self) -> dict[str, bool]:
+        """What clients know the jobs by, and whether each is over."""
+        return {key: state not in UNFINISHED for key, state in self._session.execute(select(Job.key, Job.state))}
 
     def count_by_state(self) -> dict[tuple[str, str], int]:
         """How many jobs there are, by type and state."""
@@ -244,18 +262,20 @@ class JobRepository:
         return {(kind, state): n for kind, state, n in self._session.execute(statement)}
 
 
-def claimable(unfinished: list[Job], types: AnyOf[JobType], now: datetime) -> list[int]:
+def claimable(
+    unfinished: list[Job], types: AnyOf[JobType], now: datetime, served: Callable[[int], bool] = lambda _: True
+) -> list[int]:
     """Ids of the jobs that a worker may take now. Imports of one collection run one after another."""
     found: list[int] = []
-    importing: set[int] = set()
-    for job in unfinished:
-        if job.stage == INDEXING:
-            continue
+    active = [job for job in unfinished if job.stage != INDEXING]
+    # on PostgreSQL an older job may come into sight later than a younger one that runs already
+    importing = {job.collection_id for job in active if job.type == JobType.IMPORT and job.state != JobState.QUEUED}
+    for job in active:
         waits = job.type == JobType.IMPORT and job.collection_id in importing and job.state == JobState.QUEUED
         if job.type == JobType.IMPORT:
             importing.add(job.collection_id)
         is_free = job.state == JobState.QUEUED or (job.lease_until is not None and job.lease_until <= now)
-        if is_free and not waits and job.type in types:
+        if is_free and not waits and job.type in types and served(job.collection_id):
             found.append(job.id)
     return found
 

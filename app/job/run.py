@@ -10,6 +10,7 @@ from typing import Any, Final
 from sqlalchemy.orm import Session
 
 from app.db import Database
+from app.errors import UnavailableError
 from app.job.errors import JobCancelledError, JobLostError
 from app.job.repository import JobRepository, Progress
 from app.job.tables import Job, JobState, JobType
@@ -102,6 +103,8 @@ class JobRun:
             self.check()
         except (JobCancelledError, JobLostError):
             return True
+        except UnavailableError:
+            return False  # the database is away for a moment
         return False
 
     def _guarded(self, session: Session) -> JobRepository:

@@ -1,7 +1,10 @@
 """What clients do with jobs: look at them, follow them, cancel them."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -29,14 +32,16 @@ class JobService:
     Args:
         database: Where they are.
         cursors: Signs the pages of the list.
-        is_stopping: Whether the server is about to end, and streams with it.
+        jobs: Folder of the jobs' files.
     """
 
-    def __init__(self, database: Database, cursors: Cursors) -> None:
+    def __init__(self, database: Database, cursors: Cursors, jobs: Path) -> None:
         self._database = database
+        self._jobs = jobs
         self._cursors = cursors
         self._streams = 0
         self.is_stopping: Callable[[], bool] = lambda: False
+        """Whether the server is about to end, and streams with it; set by whoever runs it."""
 
     async def get(self, key: str) -> JobAnswer:
         """One job, or NotFoundError."""
@@ -77,16 +82,21 @@ class JobService:
                 repository.tell(job)
             return to_answer(job)
 
-        return await self._database.write_async(unit)
+        cancelled = await self._database.write_async(unit)
+        if cancelled.state is JobState.CANCELLED:  # no worker has seen it that could clean up
+            await asyncio.to_thread(shutil.rmtree, self._jobs / cancelled.id, ignore_errors=True)
+        return cancelled
 
-    async def events(self, key: str, after: int) -> AsyncIterator[bytes]:
-        """The job's events past a number as Server-Sent Events; ends with the job.
+    async def events(self, key: str, after: int) -> AsyncIterator[bytes] | None:
+        """The job's events past a number as Server-Sent Events, up to its end; None where it is over and all were told.
 
         Raises:
             NotFoundError: There is no such job.
             OverloadedError: Too many streams are open.
         """
-        job_id = await self._database.read_async(lambda session: JobRepository(session).get(key).id)
+        job_id, n_events, is_over = await self._database.read_async(lambda session: _told(session, key))
+        if is_over and after >= n_events:
+            return None
         if self._streams >= MOST_STREAMS:
             raise OverloadedError(f"{MOST_STREAMS} event streams are open: close one, or poll GET /v1/jobs/{key}")
         return self._stream(job_id, after)
@@ -97,8 +107,9 @@ class JobService:
         try:
             yield b"retry: 1000\n\n"
             while not self.is_stopping():
-                last = after
-                found = await self._database.read_async(lambda session: JobRepository(session).events(job_id, last))  # noqa: B023
+                found = await self._database.read_async(partial(_events, job_id=job_id, after=after))
+                if found is None:
+                    return  # the job is forgotten
                 for number, data in found:
                     after = number
                     yield b"id: %d\nevent: progress\ndata: %b\n\n" % (number, orjson.dumps(data))
@@ -111,6 +122,15 @@ class JobService:
                 await asyncio.sleep(_LOOK_S)
         finally:
             self._streams -= 1
+
+
+def _told(session: Session, key: str) -> tuple[int, int, bool]:
+    job = JobRepository(session).get(key)
+    return job.id, job.n_events, job.state not in UNFINISHED
+
+
+def _events(session: Session, job_id: int, after: int) -> list[tuple[int, dict[str, Any]]] | None:
+    return None if session.get(Job, job_id) is None else JobRepository(session).events(job_id, after)
 
 
 def to_answer(job: Job) -> JobAnswer:

@@ -1,8 +1,10 @@
 """A worker: takes jobs, runs them one after another, and lets everybody know that it lives."""
 
+import errno
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.db import Database
 from app.errors import ServiceError, UnavailableError
 from app.job.errors import JobCancelledError, JobFailedError, JobLostError
-from app.job.repository import INDEXING, LEASE, MOST_STALLS, JobRepository, Progress
+from app.job.repository import INDEXING, LEASE, MOST_STALLS, JobRepository, Progress, claimable
 from app.job.run import Handover, JobRun
 from app.job.tables import Job, JobState, JobType
 from model.contract.errors import SamesayError
@@ -24,6 +26,7 @@ _BEAT_S: Final = LEASE.total_seconds() / 5
 _PATIENCE: Final = 2
 """Beats that a cancelled job may go on for."""
 
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _RETRY_S: Final = 1.0
 _MOST_RETRIES: Final = 5
 
@@ -51,6 +54,7 @@ class Worker:
         duties: By type.
         name: Its own among all workers.
         jobs: Folder of the jobs' files.
+        served: Whether it can run the jobs of a collection.
         give_up: Ends this process; called where a job was cancelled and does not stop.
     """
 
@@ -61,16 +65,20 @@ class Worker:
         name: str,
         jobs: Path,
         *,
+        served: Callable[[int], bool] = lambda _: True,
         give_up: Callable[[], None] = lambda: None,
     ) -> None:
         self._database = database
         self._duties = duties
         self._name = name
         self._jobs = jobs
+        self._served = served
         self._give_up = give_up
 
     def run_next(self) -> bool:
         """Run one job to its end; false where there is none to run."""
+        if not self._database.read(self._has_any):
+            return False  # most looks find nothing: no reason to write
         job = self._database.write(self._claim).result()
         if job is None:
             return False
@@ -82,8 +90,12 @@ class Worker:
                 _log.warning("job_lost", job=job.key)
         return True
 
+    def _has_any(self, session: Session) -> bool:
+        unfinished = JobRepository(session).list_unfinished()
+        return bool(claimable(unfinished, tuple(self._duties), datetime.now(UTC), self._served))
+
     def _claim(self, session: Session) -> Job | None:
-        job = JobRepository(session).claim(self._name, tuple(self._duties))
+        job = JobRepository(session).claim(self._name, tuple(self._duties), self._served)
         if job is not None:
             session.expunge(job)  # with its values: the end of the transaction would take them away
         return job
@@ -109,6 +121,11 @@ class Worker:
             self._fail(job, run, error.code, error.detail)
         except SamesayError as error:
             self._fail(job, run, "failed", str(error))
+        except OSError as error:
+            _log.exception("job_failed", job=job.key)
+            code = "storage_full" if error.errno in _FULL else "storage_unavailable"
+            remedy = "look at the data folder's disk, its free space and its rights, then start it again"
+            self._fail(job, run, code, f"the job's files cannot be written ({error.strerror}): {remedy}")
         except Exception:
             _log.exception("job_failed", job=job.key)
             self._fail(job, run, "internal_error", "the worker failed on this job; its log has more under the job's id")
@@ -188,8 +205,10 @@ class _Heart:
                 continue
             cancelled += state is JobState.CANCELLING
             if cancelled >= _PATIENCE:
-                self._database.write(lambda session: JobRepository(session).release(self._worker)).result()
-                self._give_up()
+                try:
+                    self._database.write(lambda session: JobRepository(session).release(self._worker)).result()
+                finally:
+                    self._give_up()
 
     def _renew(self, session: Session) -> JobState | None:
         return JobRepository(session).renew(self._worker, self._job_id)

@@ -2,8 +2,10 @@
 
 import asyncio
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from sqlalchemy.orm import Session
 
@@ -12,10 +14,13 @@ from app.db import Database
 from app.errors import ErasureError
 from app.idempotency.attempts import forget_answers
 from app.job.repository import JobRepository
-from app.job.tables import UNFINISHED
+from app.job.tables import UNFINISHED, JobState, JobType
 from app.record.schemas import EraseAnswer
 from app.record.writer import RecordWriter
 from app.serving.serving import Serving
+
+_BUILT_S: Final = 20.0
+_LOOK_S: Final = 0.2
 
 
 class RecordEraser:
@@ -52,11 +57,24 @@ class RecordEraser:
 
         collection_id, seq, deleted = await self._database.write_async(unit)
         self._serving.wake()
-        await self._serving.purge(collection_id, seq)
+        await self._purge(collection_id, seq)
         await asyncio.to_thread(self._database.scrub)
         await self._remove_files(collection_id)
         erased = [key for key in wanted if key in deleted]
         return EraseAnswer(erased=erased, missing=[key for key in wanted if key not in deleted], seq=seq)
+
+    async def _purge(self, collection_id: int, seq: int) -> None:
+        """Have no copy in a snapshot; one that is being built meanwhile, here or by another server, may hold some."""
+        deadline = time.monotonic() + _BUILT_S
+        while True:
+            await self._serving.purge(collection_id, seq)
+            if not await self._database.read_async(lambda session: _is_building(session, collection_id)):
+                return
+            if time.monotonic() > deadline:
+                raise ErasureError(
+                    "the records are deleted, but an index is being built that may hold them: repeat the request soon"
+                )
+            await asyncio.sleep(_LOOK_S)
 
     async def _remove_files(self, collection_id: int) -> None:
         """Remove what imports and exports of the collection have left: results name records, exports hold them."""
@@ -70,3 +88,8 @@ class RecordEraser:
                 f"the records are deleted, but the files of job {busy[0]} may hold them: "
                 "repeat the request when it is over, or cancel it first"
             )
+
+
+def _is_building(session: Session, collection_id: int) -> bool:
+    jobs = JobRepository(session).list_unfinished((JobType.COMPACTION, JobType.REBUILD))
+    return any(job.collection_id == collection_id and job.state != JobState.QUEUED for job in jobs)

@@ -123,6 +123,11 @@ class RecordWriter:
         self._session.flush()
         self._log((record.seq, record.record_id, Change.UPSERT) for record in records)
 
+    def mark_change(self) -> None:
+        """Log a change of no record: from then on there is a sequence number that nothing before has."""
+        seq = CollectionRepository(self._session).take_sequence(self._collection_id, 1)
+        self._log([(seq, 0, Change.DELETE)])
+
     def _known(self, ids: Sequence[str]) -> dict[str, _Known]:
         found = self._session.execute(_KNOWN, {"collection_id": self._collection_id, "ids": ids})
         return {row[0]: _Known(*row[1:]) for row in found}

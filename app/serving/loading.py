@@ -4,6 +4,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from secrets import token_hex
 from typing import Final
 
 import numpy as np
@@ -18,8 +19,8 @@ from app.serving.release import ServingRelease
 from app.serving.release_key import ReleaseKey
 from app.serving.repository import ActiveRelease, ChangedRecords, count_all, find_tag, read_all, read_last
 from app.serving.snapshots import Base, BuildError, empty_base, load_base
-from index.errors import SnapshotError, VectorIndexError
-from index.snapshot import latest_snapshot, list_snapshots
+from index.errors import SnapshotDamagedError, SnapshotError, VectorIndexError
+from index.snapshot import LEFT_OVER, latest_snapshot, list_snapshots
 from index.spec import Device
 from model.contract.bundle import Bundle
 from model.contract.decision import DecisionParameters
@@ -37,13 +38,23 @@ class Loader:
         store: The encoders.
         data: Folder of the snapshots.
         device: Where indexes are searched.
+        is_shared: Whether other servers use the folder too.
     """
 
-    def __init__(self, database: Database, store: EncoderStore, data: Path, *, device: Device = Device.CPU) -> None:
+    def __init__(
+        self,
+        database: Database,
+        store: EncoderStore,
+        data: Path,
+        *,
+        device: Device = Device.CPU,
+        is_shared: bool = False,
+    ) -> None:
         self._database = database
         self._store = store
         self._data = data
         self._device = device
+        self._is_shared = is_shared
 
     def load(self, active: ActiveRelease, *, is_stopping: Callable[[], bool]) -> ServingRelease:
         """Load one release; what of the log its snapshot does not have is for the follower to apply.
@@ -87,8 +98,7 @@ class Loader:
             BundleError: The encoder cannot be used.
         """
         bundle, folder = self._store.get(active.key.encoder_sha), active.key.folder(self._data)
-        scratch = folder.with_name("rebuilt")
-        shutil.rmtree(scratch, ignore_errors=True)
+        scratch = folder / f"{LEFT_OVER}rebuilt-{token_hex(4)}"
         compactor = Compactor(
             scratch,
             encoder_checksum=bundle.sha,
@@ -100,15 +110,15 @@ class Loader:
             base = self._database.read(
                 lambda session: _write_all(session, active, bundle, compactor, is_stopping, tell)
             )
+            if base.folder is not None:
+                base.folder.rename(folder / base.folder.name)
+                for old in list_snapshots(folder)[1:]:
+                    shutil.rmtree(old, ignore_errors=True)
+            return base
         except NotReadyError as error:
             raise BuildError(str(error)) from None
-        if base.folder is not None:
-            for old in list_snapshots(folder):
-                shutil.rmtree(old)
-            folder.mkdir(parents=True, exist_ok=True)
-            base.folder.rename(folder / base.folder.name)
-        shutil.rmtree(scratch, ignore_errors=True)
-        return base
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
 
     def has_newer(self, release: ServingRelease) -> bool:
         """Whether another server has saved a newer snapshot than the one under the release."""
@@ -121,7 +131,10 @@ class Loader:
             try:
                 base = load_base(folder, encoder_checksum=bundle.sha, dim=bundle.encoder.dim, device=self._device)
             except (SnapshotError, OSError) as error:
-                _throw_away(key, folder, str(error))
+                if self._is_shared and not isinstance(error, SnapshotDamagedError):
+                    _log.warning("snapshot_not_used", collection=key.collection, folder=str(folder), reason=str(error))
+                else:  # where others use it too, only what is proven to be of no use to them either
+                    _throw_away(key, folder, str(error))
                 continue
             if doubt := self._doubt(key, base):
                 _throw_away(key, folder, doubt)

@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 
 from app.collection.repository import CollectionRepository
 from app.db import Database
+from app.errors import ConflictError
 from app.ids import IdSource
 from app.job.repository import JobRepository, new_job
 from app.job.schemas import JobAnswer
@@ -26,10 +27,11 @@ class Orders:
         """Set when there is a new one."""
 
     def order(self, kind: JobType, collection: str) -> JobAnswer:
-        """Order one; the job that is unfinished already, if there is one.
+        """Order one; the job that is unfinished already, if there is one. A rebuild is a compaction too.
 
         Raises:
             NotFoundError: There is no such collection.
+            ConflictError: It is to be rebuilt, and is being compacted.
             UnavailableError: The database cannot take it.
         """
         ordered = self._database.write(lambda session: self._order(session, kind, collection)).result()
@@ -45,9 +47,11 @@ class Orders:
     def _order(self, session: Session, kind: JobType, collection: str) -> JobAnswer:
         collection_id, _ = CollectionRepository(session).lock(collection)  # two orders at once become one
         repository = JobRepository(session)
-        for job in repository.list_unfinished((kind,)):
-            if job.collection_id == collection_id:
+        for job in repository.list_unfinished((JobType.COMPACTION, JobType.REBUILD)):
+            if job.collection_id == collection_id and (job.type == kind or kind is JobType.COMPACTION):
                 return to_answer(job)
+            if job.collection_id == collection_id:
+                raise ConflictError(f"the collection is being compacted (job {job.key}): rebuild it when that is over")
         job = new_job(IdSource().take(), kind, collection_id, collection, {})
         repository.add(job)
         return to_answer(job)

@@ -15,8 +15,9 @@ from app.job.names import worker_name
 from app.job.repository import Progress
 from app.job.run import JobRun
 from app.job.tables import JobType
-from app.job.worker import Duty, Worker
+from app.job.worker import Duty, Handler, Worker
 from app.priority import let_others_go_first
+from app.record.writer import RecordWriter
 from app.serving.housekeeper import Housekeeper
 from app.serving.loading import Loader
 from app.serving.orders import Orders
@@ -54,37 +55,47 @@ class Upkeep:
     ) -> None:
         self._database, self._orders = database, orders
         self._housekeeper, self._loader, self._roster, self._reload = housekeeper, loader, roster, reload
-        name = worker_name(os.getpid(), f"upkeep-{token_hex(4)}")
-        duties = {
-            JobType.COMPACTION: Duty(self._compact, lambda folder, state: None),
-            JobType.REBUILD: Duty(self._rebuild, lambda folder, state: None),
-        }
-        self._worker = Worker(database, duties, name, housekeeper.data / "jobs")
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
+        # a thread for each: a rebuild takes as long as hundreds of compactions
+        self._threads = [
+            self._thread(JobType.COMPACTION, self._compact),
+            self._thread(JobType.REBUILD, self._rebuild),
+        ]
 
     def start(self) -> None:
         """Begin."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """Give up what runs; it is done again by whoever comes next."""
         self._stopping.set()
         self._orders.wakened.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join()
 
     @property
     def is_alive(self) -> bool:
-        """Whether the thread runs."""
-        return self._thread.is_alive()
+        """Whether the threads run."""
+        return all(thread.is_alive() for thread in self._threads)
 
-    def _run(self) -> None:
+    def _thread(self, kind: JobType, run: Handler) -> threading.Thread:
+        worker = Worker(
+            self._database,
+            {kind: Duty(run, lambda folder, state: None)},
+            worker_name(os.getpid(), f"{kind}-{token_hex(4)}"),
+            self._housekeeper.data / "jobs",
+            served=lambda collection_id: self._roster.find_by_id(collection_id) is not None,
+        )
+        return threading.Thread(target=self._run, args=(worker,), name=kind, daemon=True)
+
+    def _run(self, worker: Worker) -> None:
         let_others_go_first()
         while not self._stopping.is_set():
             self._orders.wakened.clear()
             try:
-                while not self._stopping.is_set() and self._worker.run_next():
+                while not self._stopping.is_set() and worker.run_next():
                     pass
             except UnavailableError as error:
                 _log.warning("upkeep_waits", reason=error.detail)
@@ -109,6 +120,8 @@ class Upkeep:
         def tell(done: int, total: int) -> None:
             run.report(Progress("encoding", done, total))
 
+        # a change of nothing: what is rebuilt is newer than any snapshot before, for all servers that share the folder
+        self._database.write(lambda session: RecordWriter(session, run.collection_id).mark_change()).result()
         result = self._guarded(run, lambda: self._loader.rebuild(active, tell, self._is_to_stop(run)))
         self._reload(run.collection_id)
         return result

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from tests.conftest import add_encoder, postgres_settings
+from tests.fakes.imports import n_stored
 from tests.fakes.running import make_settings, wait_for
 from tests.fakes.spawned import Spawned, spawned
 
@@ -52,7 +53,7 @@ def job_of(client: httpx.Client, key: str) -> dict[str, Any]:
 def stored_rows(client: httpx.Client, key: str) -> int:
     """Rows done with so far; all of them once the job indexes."""
     job = job_of(client, key)
-    return len(rows()) if job["progress"]["stage"] == "indexing" else int(job["progress"]["done"])
+    return len(rows()) if job["progress"]["stage"] == "indexing" else n_stored(job)
 
 
 def goes_on(client: httpx.Client, key: str, before: int) -> float:

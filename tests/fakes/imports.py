@@ -29,6 +29,11 @@ def finished(service: Running, answer: httpx.Response, timeout_s: float = 60.0) 
     return job()
 
 
+def n_stored(job: dict[str, Any]) -> int:
+    """Rows that an import is done with while it stores them."""
+    return int(job["progress"]["done"]) if job["progress"]["stage"] == "storing" else 0
+
+
 def results_of(service: Running, job: dict[str, Any]) -> list[dict[str, Any]]:
     answer = service.client.get(f"/v1/jobs/{job['id']}/results")
     assert answer.status_code == 200, answer.text

@@ -10,7 +10,7 @@ import pytest
 
 from app.settings import Settings
 from tests.conftest import make_collection
-from tests.fakes.imports import finished, ndjson, records_of, results_of, upload
+from tests.fakes.imports import finished, n_stored, ndjson, records_of, results_of, upload
 from tests.fakes.running import Running, running, wait_for
 
 
@@ -218,7 +218,7 @@ def test_a_cancelled_import_says_what_it_stored_and_can_be_sent_again(service: R
     body = ndjson([{"id": f"r{n}", "text": f"sentence {n}"} for n in range(100_000)])
     started = upload(service, name, body)
     place = started.headers["Location"]
-    wait_for(lambda: service.client.get(place).json()["progress"]["done"] > 0)
+    wait_for(lambda: n_stored(service.client.get(place).json()) > 0)
     assert service.client.delete(place).status_code == 202
     job = finished(service, started)
     assert job["state"] == "cancelled"

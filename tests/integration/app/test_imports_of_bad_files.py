@@ -15,7 +15,7 @@ import pytest
 
 from app.settings import Settings
 from tests.conftest import add_encoder, make_collection
-from tests.fakes.imports import finished, ndjson, records_of, results_of, upload
+from tests.fakes.imports import finished, n_stored, ndjson, records_of, results_of, upload
 from tests.fakes.running import Running, make_settings, running, wait_for
 
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -157,7 +157,7 @@ def test_a_collection_that_goes_away_fails_its_import(service: Running) -> None:
     collection = make_collection(service)
     started = upload(service, collection, good(100_000))
     place = started.headers["Location"]
-    wait_for(lambda: service.client.get(place).json()["progress"]["done"] > 0)
+    wait_for(lambda: n_stored(service.client.get(place).json()) > 0)
     assert service.client.delete(f"/v1/collections/{collection}").status_code == 204
     job = finished(service, started)
     assert (job["state"], job["error"]["code"]) == ("failed", "collection_gone")
