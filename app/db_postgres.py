@@ -40,7 +40,12 @@ class PostgresDatabase(Database):
             json_deserializer=orjson.loads,
             pool_size=READERS + _WRITERS,
             pool_pre_ping=True,
-            connect_args={"connect_timeout": _CONNECT_TIMEOUT_S, "tcp_user_timeout": _UNANSWERED_MS},
+            connect_args={
+                "connect_timeout": _CONNECT_TIMEOUT_S,
+                "tcp_user_timeout": _UNANSWERED_MS,
+                # a plan that was made for an empty table, and kept, makes a large import take the square of its rows
+                "options": "-c plan_cache_mode=force_custom_plan",
+            },
         )
         super().__init__(engine)
         self._reading = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)

@@ -71,7 +71,7 @@ WHOLE_FILE: dict[str, tuple[Callable[[], bytes], str, dict[str, str], str]] = {
     "an XLSX bomb": (xlsx_bomb, XLSX, {}, "unpacked_too_large"),
     "no XLSX inside": (lambda: b"PK\x03\x04 and then nothing", XLSX, {}, "damaged_file"),
     "nested Parquet": (lambda: parquet(text=pa.array([{"a": 1}])), PARQUET, {}, "unreadable_column"),
-    "half a Parquet": (lambda: parquet(text=["a", "b"])[:-20], PARQUET, {}, "truncated_file"),
+    "half a Parquet": (lambda: parquet(text=["a", "b"])[:-20], PARQUET, {}, "damaged_file"),
     "a column missing": (lambda: b"phrase,group\nhello,g\n", "text/csv", {}, "missing_column"),
     "a header alone": (lambda: b"text\tgroup\n", "text/tab-separated-values", {}, "no_rows"),
     "the same column twice": (lambda: b"text,text\na,b\n", "text/csv", {}, "duplicate_column"),
@@ -134,7 +134,7 @@ def test_a_wrong_row_is_told_with_its_line_and_fails_no_other(service: Running, 
 
 def test_a_great_many_wrong_rows_are_all_told(service: Running) -> None:
     collection, n = make_collection(service), 200_000
-    body = gzip.compress(b'{"id": "x"}\n' * n + b'{"text": "the only good one"}\n')
+    body = gzip.compress(b'{"id": "x", "text": ""}\n' * n + b'{"text": "the only good one"}\n')
     headers = {"Content-Encoding": "gzip"}
     few = finished(service, upload(service, collection, body, headers=headers))
     assert (few["state"], few["error"]["code"]) == ("failed", "too_many_rejected")
