@@ -7,6 +7,8 @@ import json
 import os
 import random
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import pytest
 from tests.conftest import add_encoder, postgres_settings
 from tests.fakes.imports import n_stored
 from tests.fakes.running import make_settings, wait_for
-from tests.fakes.spawned import Spawned, spawned
+from tests.fakes.spawned import Spawned, command, samesay, spawned
 
 ROUNDS = int(os.environ.get("SAMESAY_CRASH_ROUNDS", "3"))
 SEED = int(os.environ.get("SAMESAY_CRASH_SEED", random.randrange(10**6)))
@@ -139,28 +141,40 @@ def test_another_worker_takes_a_dead_one_s_job_over(tmp_path: Path, tiny_bundle:
     add_encoder(settings, tiny_bundle)
     assert settings.database_url is not None
     environment = {"SAMESAY_DATABASE_URL": settings.database_url.get_secret_value(), "SAMESAY_WORKERS": "0"}
-    apart = [worker_apart(settings.data, environment) for _ in range(2)]
+    with (
+        spawned(settings.data, **environment) as server,
+        server.client() as client,
+        apart(settings.data, environment) as workers,
+    ):
+        key = start(server)
+        wait_for(lambda: stored_rows(client, key) > 0)
+        assert not children(server), "all workers are apart"
+        owner = owner_of(settings.database_url.get_secret_value(), key)
+        (dead,) = [worker for worker in workers if f":{worker.pid}:" in owner]
+        dead.kill()
+        assert goes_on(client, key, stored_rows(client, key)) < 30
+        check(client, key)
+        assert job_of(client, key)["attempts"] == 2
+
+
+def test_a_worker_refuses_a_folder_that_is_not_the_servers(tmp_path: Path, tiny_bundle: Path) -> None:
+    add_encoder(make_settings(tmp_path / "data"), tiny_bundle)
+    refused = samesay("worker", "--data", str(tmp_path / "data"))
+    assert (refused.returncode, "start a server first" in refused.stderr) == (1, True), refused.stderr
+
+
+@contextmanager
+def apart(data: Path, environment: dict[str, str]) -> Iterator[list[psutil.Popen]]:
+    """Two workers beside the server."""
+    workers = [
+        psutil.Popen(command("worker", "--data", str(data)), env={**os.environ, **environment}) for _ in range(2)
+    ]
     try:
-        with spawned(settings.data, **environment) as server, server.client() as client:
-            key = start(server)
-            wait_for(lambda: stored_rows(client, key) > 0)
-            assert not children(server), "all workers are apart"
-            owner = owner_of(settings.database_url.get_secret_value(), key)
-            (dead,) = [worker for worker in apart if f":{worker.pid}:" in owner]
-            dead.kill()
-            assert goes_on(client, key, stored_rows(client, key)) < 30
-            check(client, key)
-            assert job_of(client, key)["attempts"] == 2
+        yield workers
     finally:
-        for worker in apart:
+        for worker in workers:
             worker.kill()
             worker.wait(10)
-
-
-def worker_apart(data: Path, environment: dict[str, str]) -> psutil.Popen:
-    from tests.fakes.spawned import command
-
-    return psutil.Popen(command("worker", "--data", str(data)), env={**os.environ, **environment})
 
 
 def owner_of(url: str, key: str) -> str:
