@@ -89,6 +89,14 @@ class JobRun:
         if told:
             self.database.write(lambda session: self._guarded(session).save(self._id, None, timed, told=True)).result()
 
+    def reload(self) -> None:
+        """Take the checkpoint from the database, where a step may be stored whose end was not heard of."""
+
+        def unit(session: Session) -> dict[str, Any]:
+            return session.get_one(Job, self._id).checkpoint
+
+        self.checkpoint = self.database.read(unit)
+
     def check(self) -> None:
         """Raise as `commit` where the job is to stop."""
         self.database.write(self._guarded).result()

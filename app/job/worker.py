@@ -3,6 +3,7 @@
 import errno
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -145,6 +146,8 @@ class Worker:
                     raise
                 _log.warning("job_waits", job=run.key, reason=error.detail)
                 threading.Event().wait(_RETRY_S * retries)
+                with suppress(UnavailableError):
+                    run.reload()  # the step that failed may be stored all the same
 
     def _succeed(self, job: Job, done: dict[str, Any] | Handover) -> None:
         if isinstance(done, Handover):

@@ -4,10 +4,20 @@ import csv
 import gzip
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.orm import Session
 
+from app.bulk.columns import ColumnMap
+from app.bulk.comparing import Comparison
+from app.bulk.forms import Form
+from app.bulk.parsing import RowParser
+from app.bulk.rows import RawRow
+from app.collection.tables import Collection
+from app.db import Database
+from app.serving import follower
 from app.settings import Settings
 from tests.conftest import make_collection
 from tests.fakes.imports import finished, n_stored, ndjson, records_of, results_of, upload
@@ -210,12 +220,14 @@ def test_events_are_streamed_and_go_on_where_they_were_left(service: Running) ->
     assert all_of_them[0][1]["state"] == "queued"
     assert (all_of_them[-1][1]["state"], all_of_them[-1][1]["result"]) == ("succeeded", job["result"])
     assert events(**{"Last-Event-ID": "2"}) == all_of_them[2:]
+    last = {"Last-Event-ID": str(len(all_of_them))}
+    assert service.client.get(f"/v1/jobs/{job['id']}/events", headers=last).status_code == 204, "nothing more will come"
     assert service.client.get("/v1/jobs/nothing/events").status_code == 404
 
 
 def test_a_cancelled_import_says_what_it_stored_and_can_be_sent_again(service: Running) -> None:
     name = make_collection(service)
-    body = ndjson([{"id": f"r{n}", "text": f"sentence {n}"} for n in range(100_000)])
+    body = ndjson([{"id": f"r{n}", "text": f"sentence {n}"} for n in range(40_000)])
     started = upload(service, name, body)
     place = started.headers["Location"]
     wait_for(lambda: n_stored(service.client.get(place).json()) > 0)
@@ -223,12 +235,12 @@ def test_a_cancelled_import_says_what_it_stored_and_can_be_sent_again(service: R
     job = finished(service, started)
     assert job["state"] == "cancelled"
     stored = job["result"]["created"]
-    assert 0 < stored < 100_000
+    assert 0 < stored < 40_000
     assert service.client.get(f"/v1/collections/{name}").json()["records"] == stored
     assert service.client.delete(place).status_code == 409
     again = finished(service, upload(service, name, body))
     assert (again["state"], again["result"]["unchanged"], again["result"]["created"]) == (
-        "succeeded", stored, 100_000 - stored,
+        "succeeded", stored, 40_000 - stored,
     )  # fmt: skip
     assert not list(service.container.settings.jobs.glob("*/upload"))
 
@@ -246,3 +258,51 @@ def test_compaction_and_rebuild_are_jobs(service: Running) -> None:
     found = service.client.post(f"/v1/collections/{name}:search", json={"query": "sentence 7", "k": 1}).json()
     assert found["results"][0][0]["id"] == "7"
     assert service.client.post("/v1/collections/nowhere:compact").status_code == 404
+
+
+def test_results_can_be_read_while_the_import_goes_on(service: Running) -> None:
+    name = make_collection(service)
+    started = upload(service, name, ndjson([{"id": f"r{n}", "text": f"sentence {n}"} for n in range(20_000)]))
+    place, seen = started.headers["Location"], 0
+    while service.client.get(place).json()["progress"]["stage"] in ("queued", "counting", "storing"):
+        answer = service.client.get(f"{place}/results")
+        if answer.status_code == 404:
+            continue  # there are none yet
+        lines = [json.loads(line)["line"] for line in answer.text.splitlines()]
+        assert lines == list(range(1, len(lines) + 1))
+        seen = max(seen, len(lines))
+    assert seen > 0
+    assert len(results_of(service, finished(service, started))) == 20_000
+
+
+def test_a_collection_deleted_while_its_import_becomes_searchable_ends_the_job(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = make_collection(service)
+    wait_for(lambda: service.container.serving.find(name))
+    monkeypatch.setattr(follower, "apply_changes", lambda *_, **__: 0)
+    started = upload(service, name, ndjson([{"text": f"sentence {n}"} for n in range(10)]))
+    place = started.headers["Location"]
+    wait_for(lambda: service.client.get(place).json()["progress"]["stage"] == "indexing")
+    assert service.client.delete(place).status_code == 409, "all is stored"
+    assert service.client.delete(f"/v1/collections/{name}").status_code == 204
+    job = finished(service, started)
+    assert (job["state"], job["error"]["code"], job["result"]["created"]) == ("failed", "collection_gone", 10)
+
+
+def test_a_dry_run_that_is_repeated_from_its_checkpoint_counts_the_same(database: Database, tmp_path: Path) -> None:
+    def make(session: Session) -> int:
+        collection = Collection(name="faq", settings={})
+        session.add(collection)
+        session.flush()
+        return collection.id
+
+    collection_id = database.write(make).result()
+    parser = RowParser(ColumnMap(), Form.NDJSON)
+    rows = [parser.parse(RawRow(n, {"id": f"r{n % 4}", "text": f"text {n % 5}"})) for n in range(8)]
+    dry = Comparison(tmp_path, "faq", collection_id)
+    once = [database.read(lambda session, n=n: dry.compare(session, rows[n : n + 4], n))[0] for n in (0, 4)]
+    again = [database.read(lambda session, n=n: dry.compare(session, rows[n : n + 4], n))[0] for n in (0, 4)]
+    assert again == once
+    assert [row.code for row in once[0]] == ["created"] * 4
+    assert [row.code for row in once[1]] == ["updated", "updated", "updated", "updated"]

@@ -155,7 +155,7 @@ def test_two_imports_of_the_same_ids_at_once_leave_the_later_one(service: Runnin
 
 def test_a_collection_that_goes_away_fails_its_import(service: Running) -> None:
     collection = make_collection(service)
-    started = upload(service, collection, good(100_000))
+    started = upload(service, collection, good(40_000))
     place = started.headers["Location"]
     wait_for(lambda: n_stored(service.client.get(place).json()) > 0)
     assert service.client.delete(f"/v1/collections/{collection}").status_code == 204

@@ -1,5 +1,6 @@
 """Jobs on both databases: each is run once, by one worker at a time, from where the one before left off."""
 
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from sqlalchemy.orm import Session
 from app.collection.tables import Collection
 from app.db import Database
 from app.errors import ConflictError, StorageError
+from app.job.dispatcher import tidy_files
 from app.job.errors import JobCancelledError, JobFailedError, JobLostError
 from app.job.repository import INDEXING, MOST_EVENTS, MOST_STALLS, JobRepository, Progress, new_job
 from app.job.run import Handover, JobRun, Step
@@ -316,3 +318,62 @@ def test_old_events_and_old_jobs_are_forgotten(database: Database, monkeypatch: 
         database.write(lambda session, i=job_id: JobRepository(session).finish(i, JobState.SUCCEEDED)).result()
     assert database.write(lambda session: JobRepository(session).forget_old()).result() == ["a"]
     assert database.read(lambda session: JobRepository(session).list_keys()) == {"b": True, "c": True, "d": False}
+
+
+def test_a_job_cancelled_at_the_last_moment_is_ended_by_the_servers_all_the_same(
+    database: Database, tmp_path: Path
+) -> None:
+    add_job(database, "a")
+
+    def stored(run: JobRun) -> Handover:
+        database.write(lambda session: setattr(JobRepository(session).get("a"), "state", "cancelling")).result()
+        return Handover(7, {"rows": 3})
+
+    assert make_worker(database, tmp_path, stored).run_next()
+    assert (get_job(database, "a").state, get_job(database, "a").stage) == (JobState.RUNNING, INDEXING)
+
+
+def test_workers_that_are_told_to_end_do_not_count_as_dead(database: Database, tmp_path: Path) -> None:
+    add_job(database, "a")
+    for _ in range(MOST_STALLS + 3):
+        with pytest.raises(SystemExit):
+            make_worker(database, tmp_path, lambda run: count_up(run, 5, die_at=0)).run_next()
+        database.write(lambda session: JobRepository(session).release("w1")).result()
+    assert make_worker(database, tmp_path, lambda run: count_up(run, 5)).run_next()
+    assert get_job(database, "a").state == JobState.SUCCEEDED
+
+
+def test_a_disk_that_is_full_is_told_as_such(database: Database, tmp_path: Path) -> None:
+    add_job(database, "a")
+
+    def full(run: JobRun) -> dict[str, Any]:
+        raise OSError(28, "No space left on device")
+
+    assert make_worker(database, tmp_path, full).run_next()
+    error = get_job(database, "a").error
+    assert error is not None
+    assert (error["code"], "free space" in error["detail"]) == ("storage_full", True)
+
+
+def test_a_worker_takes_only_what_it_serves(database: Database, tmp_path: Path) -> None:
+    for key, collection_id in (("a", 1), ("b", 2)):
+        add_job(database, key, JobType.EXPORT, collection_id)
+    ran: list[str] = []
+    duty = Duty(lambda run: ran.append(run.key) or {}, lambda folder, state: None)
+    worker = Worker(database, {JobType.EXPORT: duty}, "w", tmp_path, served=lambda collection_id: collection_id == 2)
+    while worker.run_next():
+        pass
+    assert ran == ["b"]
+
+
+def test_what_finished_jobs_leave_is_tidied_away(tmp_path: Path) -> None:
+    for key in ("over", "running", "unknown", "old"):
+        (tmp_path / key).mkdir()
+        for name in ("upload", "results.ndjson", "export.ndjson.1.part"):
+            (tmp_path / key / name).write_text(key)
+    for path in (tmp_path / "old", *(tmp_path / "old").iterdir()):
+        os.utime(path, (0, 0))
+    tidy_files(tmp_path, {"over": True, "running": False})
+    assert [path.name for path in (tmp_path / "over").iterdir()] == ["results.ndjson"]
+    assert len(list((tmp_path / "running").iterdir())) == len(list((tmp_path / "unknown").iterdir())) == 3
+    assert not (tmp_path / "old").exists()
