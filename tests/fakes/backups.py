@@ -1,7 +1,7 @@
 """What `samesay backup` and `samesay restore` do, in this process; and backups as another version may write them."""
 
 import gzip
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +53,16 @@ def read_all(settings: Settings) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def rewrite(
-    file: Path, target: Path, change: Callable[[Contents], Contents], drop: tuple[str, str] | None = None
+    file: Path,
+    target: Path,
+    change: Callable[[Contents], Contents],
+    drop: tuple[str, str] | None = None,
+    leave_out: Collection[str] = (),
 ) -> None:
-    """A backup with other contents, whole in itself, perhaps without a column of a table."""
+    """A backup with other contents, whole in itself, perhaps without a column of a table, or without some tables."""
     with ArchiveReader(file) as source, ArchiveWriter(target) as archive:
-        contents = source.contents
+        kept = [table for table in source.contents.tables if table.name not in leave_out]
+        contents = source.contents.model_copy(update={"tables": kept})
         for table in contents.tables:
             at = [column.name for column in table.columns].index(drop[1]) if drop and table.name == drop[0] else None
             for part in table.parts:

@@ -194,7 +194,7 @@ def test_labels_are_imported_and_printed(service: Running, tmp_path: Path) -> No
     file = tmp_path / "labelled.tsv"
     file.write_text("text\tlabels\nI want my money back\tmoney|refund=0.8|angry=0.1|?late\nlog in\tnone\n")
     imported: subprocess.CompletedProcess[str] = samesay("import", name, str(file), "--url", service.url)
-    assert imported.stdout.startswith("2 records are searchable, 0 lines left out"), imported.stderr
+    assert imported.stdout.startswith("2 rows: 2 created, "), imported.stderr
     records = service.client.get(f"/v1/collections/{name}/records").json()["items"]
     assert [record["labels"] for record in records] == [["money", "refund"], []]
     decided = samesay("classify", name, "money back", "--url", service.url)
