@@ -1,6 +1,5 @@
 """Routes of imports and exports."""
 
-import hashlib
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
@@ -65,10 +64,7 @@ async def start_import(
     """Upload a file of records: the job that stores them. The same record again changes nothing."""
 
     def attempt(digest: str) -> Attempt | None:
-        if idempotency_key is None:
-            return None
-        wanted = f"{request.url.path}?{request.url.query}\n{digest}"
-        return Attempt(idempotency_key, hashlib.sha256(wanted.encode()).hexdigest())
+        return attempt_of(request, idempotency_key, f"{request.url.query}\n{digest}".encode())
 
     options = ImportOptions(columns=columns, dry_run=dry_run, max_rejected=max_rejected)
     started = await services(request).bulk.start_import(collection, request.headers, request.stream(), options, attempt)
