@@ -10,6 +10,7 @@ import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.access.caller import ADMIN_KEY, CALLER
 from app.errors import BodyTooLargeError, OverloadedError, ServiceError, UnauthorisedError
 from app.http_errors import REQUEST_ID, defect, problem_of
 from app.ids import IdSource
@@ -99,6 +100,7 @@ class ServiceMiddleware:
             raise UnauthorisedError("this server wants a key: send the header Authorization: Bearer KEY")
         if not hmac.compare_digest(given.strip(), self._key):
             raise UnauthorisedError("the key is wrong: send the one in SAMESAY_API_KEY of the server")
+        scope[CALLER] = ADMIN_KEY
 
 
 class _Room:
