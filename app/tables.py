@@ -10,7 +10,7 @@ from app.group.tables import Group
 from app.idempotency.tables import KeptAnswer
 from app.job.tables import Job, JobEvent
 from app.record.tables import ChangeLogEntry, Record, RecordLabel
-from app.release.tables import Release
+from app.release.tables import Release, ReleaseEvent
 
 __all__ = [
     "Base",
@@ -24,6 +24,7 @@ __all__ = [
     "Record",
     "RecordLabel",
     "Release",
+    "ReleaseEvent",
     "Secret",
 ]
 

@@ -61,6 +61,16 @@ class EncoderStore:
                 self._loaded[sha] = self._load(sha)
             return self._loaded[sha]
 
+    def forget(self, sha: str) -> None:
+        """Keep a bundle in memory no longer."""
+        with self._lock:
+            self._loaded.pop(sha, None)
+
+    def remove(self, sha: str) -> None:
+        """Remove a bundle from the disk."""
+        self.forget(sha)
+        shutil.rmtree(self._folder / sha, ignore_errors=True)
+
     def _load(self, sha: str) -> Bundle:
         bundle = load_bundle(self._folder / sha)
         if bundle.sha != sha:

@@ -10,7 +10,12 @@ from app.db import NOW, Base, UtcDateTime
 
 
 class Encoder(Base):
-    """A bundle that lies verified in DATA/encoders/SHA."""
+    """A bundle that lies verified in DATA/encoders/SHA.
+
+    Attributes:
+        job: The training that made it; null where a person added it.
+        removed_at: Its bundle was removed then, with the releases that used it; the row stays for their history.
+    """
 
     __tablename__ = "encoders"
 
@@ -18,4 +23,6 @@ class Encoder(Base):
     name: Mapped[str] = mapped_column(String(63), unique=True)
     dim: Mapped[int]
     manifest: Mapped[dict[str, Any]] = mapped_column(JSON)
+    job: Mapped[str | None] = mapped_column(String(32))
+    removed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, server_default=NOW)

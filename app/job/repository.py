@@ -1,8 +1,8 @@
 """Jobs in the database: who may run them, how far they came, and what is told of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from collections.abc import Collection as AnyOf
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -37,13 +37,14 @@ _EVENTS = table_of(JobEvent)
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job is: units done in a stage, of `total` where that is known."""
+    """How far a job is: units done in a stage, of `total` where that is known, and more figures if there are any."""
 
     stage: str
     done: int = 0
     total: int | None = None
     unit: str = "rows"
     per_second: float | None = None
+    note: Mapping[str, float] = field(default_factory=dict)
 
 
 def new_job(key: str, kind: JobType, collection_id: int, collection: str, request: dict[str, Any]) -> Job:
@@ -296,9 +297,10 @@ def progress_of(job: Job) -> dict[str, Any]:
         "unit": job.unit,
         "per_second": None if job.per_second is None else round(job.per_second, 1),
         "eta_s": eta_s,
+        "note": job.note or {},
     }
 
 
 def _show(job: Job, progress: Progress) -> None:
     job.stage, job.done, job.total, job.unit = progress.stage, progress.done, progress.total, progress.unit
-    job.per_second = progress.per_second
+    job.per_second, job.note = progress.per_second, dict(progress.note) or None

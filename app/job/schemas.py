@@ -16,6 +16,7 @@ class ProgressAnswer(Answer):
         total: Units of this stage; null while nobody knows.
         per_second: Units a second of late; null before there is anything to tell.
         eta_s: Seconds until this stage is done, at that speed.
+        note: More figures of this stage, such as a training's epoch, loss and metric.
     """
 
     stage: str
@@ -24,6 +25,7 @@ class ProgressAnswer(Answer):
     unit: str
     per_second: float | None
     eta_s: float | None
+    note: dict[str, float]
 
 
 class JobErrorAnswer(Answer):

@@ -17,6 +17,9 @@ class JobType(StrEnum):
     EXPORT = "export"
     COMPACTION = "compaction"
     REBUILD = "rebuild"
+    TRAINING = "training"
+    ADOPTION = "adoption"
+    PROMOTION = "promotion"
 
 
 class JobState(StrEnum):
@@ -46,6 +49,7 @@ class Job(Base):
         stage: What it is doing.
         done: Units done in this stage, of `total` where that is known.
         per_second: Units a second of late.
+        note: More figures of this stage, such as a training's loss.
         attempts: How often a worker began or took over.
         stalls: How often in a row without coming any further.
         n_events: Events so far.
@@ -70,6 +74,7 @@ class Job(Base):
     total: Mapped[int | None] = mapped_column(BigInteger)
     unit: Mapped[str] = mapped_column(String(16))
     per_second: Mapped[float | None]
+    note: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     attempts: Mapped[int] = mapped_column(default=0)

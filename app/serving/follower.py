@@ -2,20 +2,21 @@
 
 import threading
 import time
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import structlog
 
 from app.db import Database
-from app.errors import NotReadyError, UnavailableError
+from app.errors import UnavailableError
 from app.priority import let_others_go_first
-from app.serving.following import apply_changes
+from app.serving.holding import Holder
 from app.serving.housekeeper import Housekeeper
 from app.serving.loading import Loader
 from app.serving.release import ServingRelease
-from app.serving.repository import ActiveRelease, list_active
+from app.serving.repository import WantedRelease, list_wanted
 from app.serving.roster import Roster
 from app.serving.visibility import Visibility
 
@@ -23,7 +24,9 @@ _GATHER_S: Final = 0.01
 """So long changes that nobody waits for are gathered: a round costs as much as ten of them."""
 
 _RETRY_S: Final = 5.0
-_LOOK_S: Final = 1.0
+_WARM_ROUNDS: Final = 8
+"""Where writes never pause, warm releases are brought on every so many rounds all the same."""
+
 _AWAY_S: Final = 1.0
 
 _log = structlog.get_logger(__name__)
@@ -33,6 +36,7 @@ _log = structlog.get_logger(__name__)
 class _Failure:
     """Why a release cannot be loaded or brought up to date, and when to try again."""
 
+    wanted: WantedRelease
     reason: str
     retry_at: float
 
@@ -64,25 +68,26 @@ class Follower:
         observe_lag: Callable[[float], None],
     ) -> None:
         self._database = database
-        self._is_shared = is_shared
-        self._loader = loader
         self._housekeeper = housekeeper
-        self._roster = roster
-        self._visibility = visibility
         self._poll_s = poll_s
         self._observe_lag = observe_lag
         self._woken_at: float | None = None  # the first wake that is not followed yet
-        self.behind: dict[int, int] = {}
-        """Changes that were not searchable yet at the last look, by collection_id; replaced by the thread only."""
-        self._releases: dict[int, ServingRelease] = {}  # by collection_id; touched by the thread only, until it ends
-        self._failures: dict[int, _Failure] = {}
-        self._looked_at: dict[int, float] = {}  # when newer snapshots were looked for
-        self._reloads: set[int] = set()  # collections to load again; added to by any thread
+        self._failures: dict[int, _Failure] = {}  # by release_id
+        self._rounds = 0
         self._wakened = threading.Event()
         self._urgent = threading.Event()
         self._stopping = threading.Event()
         self._synced = threading.Event()
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
+        self._holder = Holder(
+            database,
+            loader,
+            housekeeper,
+            roster,
+            visibility,
+            is_shared=is_shared,
+            is_stopping=self._stopping.is_set,
+        )
 
     def start(self) -> None:
         """Begin."""
@@ -98,7 +103,7 @@ class Follower:
         self.wake()
         if self._thread.ident is not None:
             self._thread.join()
-        return list(self._releases.values())
+        return self._holder.held
 
     def wake(self, *, urgent: bool = True) -> None:
         """Say that something was committed, and whether anybody waits for it."""
@@ -108,10 +113,19 @@ class Follower:
             self._urgent.set()
         self._wakened.set()
 
-    def reload(self, collection_id: int) -> None:
-        """Load a collection's release again, from its newest snapshot."""
-        self._reloads.add(collection_id)
+    def reload(self, release_id: int) -> None:
+        """Load a release again, from its newest snapshot."""
+        self._holder.reload(release_id)
         self.wake()
+
+    def behind(self, release_id: int) -> int | None:
+        """Changes that a release lacked at the last look; None where it is not in memory."""
+        return self._holder.behind.get(release_id)
+
+    def failure(self, release_id: int) -> str | None:
+        """Why a release is not in memory or not up to date, if something is wrong with it."""
+        failure = self._failures.get(release_id)
+        return None if failure is None else failure.reason
 
     @property
     def is_alive(self) -> bool:
@@ -130,8 +144,9 @@ class Follower:
 
     @property
     def failing(self) -> dict[int, str]:
-        """Why collections are not in memory or not up to date, by collection_id."""
-        return {collection_id: failure.reason for collection_id, failure in self._failures.copy().items()}
+        """Why collections do not answer or are not up to date, by collection_id."""
+        failures = self._failures.copy().values()
+        return {found.wanted.key.collection_id: found.reason for found in failures if found.wanted.is_active}
 
     def _run(self) -> None:
         let_others_go_first()
@@ -154,86 +169,51 @@ class Follower:
                 self._urgent.wait(_GATHER_S)
 
     def _round(self) -> bool:
-        """Bring every collection one step further; True when there is more to do at once."""
-        active = self._database.read(list_active)
-        self._clear_up({release.key.collection_id for release in active})
+        """Bring every release one step further; True when there is more to do at once."""
+        folders = [] if self._synced.is_set() else self._housekeeper.list_folders()  # before the look at what is wanted
+        wanted = self._database.read(list_wanted)
+        self._clear_up(wanted, folders)
+        active = [release for release in wanted if release.is_active]
+        warm = [release for release in wanted if not release.is_active]
+        more = self._bring_up(active)
+        self._rounds += 1
+        if not more or self._rounds % _WARM_ROUNDS == 0:
+            more |= self._bring_up(warm)
+        if not self._stopping.is_set():
+            self._synced.set()
+        return more
+
+    def _bring_up(self, wanted: Sequence[WantedRelease]) -> bool:
         more = False
-        for release in active:
+        for release in wanted:
             if self._stopping.is_set():
                 return False
             more |= self._guarded(release)
-        self._synced.set()
         return more
 
-    def _guarded(self, active: ActiveRelease) -> bool:
-        """One collection's trouble is not the others'; what answers goes on answering."""
-        collection_id = active.key.collection_id
-        failure = self._failures.get(collection_id)
-        if failure is not None and time.monotonic() < failure.retry_at:
+    def _guarded(self, wanted: WantedRelease) -> bool:
+        """One release's trouble is not the others'; what answers goes on answering."""
+        release_id = wanted.key.release_id
+        failure = self._failures.get(release_id)
+        if failure is not None and time.monotonic() < failure.retry_at and failure.wanted.is_active == wanted.is_active:
             return False
         try:
-            more = self._bring_up(active, in_doubt=failure is not None)
+            more = self._holder.bring_up(wanted, in_doubt=failure is not None)
         except UnavailableError:
             raise  # the database is away, or we are to stop: nothing is wrong with the collection
         except Exception as error:
-            _log.exception("collection_failed", collection=active.key.collection)
-            self._failures[collection_id] = _Failure(str(error) or repr(error), time.monotonic() + _RETRY_S)
+            _log.exception("release_failed", collection=wanted.key.collection, release=wanted.key.number)
+            self._failures[release_id] = _Failure(wanted, str(error) or repr(error), time.monotonic() + _RETRY_S)
             return False
-        self._failures.pop(collection_id, None)
+        self._failures.pop(release_id, None)
         return more
 
-    def _bring_up(self, active: ActiveRelease, *, in_doubt: bool) -> bool:
-        release = self._releases.get(active.key.collection_id)
-        is_full = release is not None and self._housekeeper.is_full(release)
-        if release is None or release.key != active.key or in_doubt or self._is_outdated(release):
-            release = self._load(active, release)
-            self._releases[active.key.collection_id] = release
-            self._roster.put(release)
-            self._visibility.advance(active.key.collection_id, release.applied_seq)
-        elif release.applied_seq < active.last_seq and not is_full and apply_changes(self._database, release):
-            self._housekeeper.changed(release)
-            self._visibility.advance(active.key.collection_id, release.applied_seq)
-        release.target_recall = active.target_recall
-        self._housekeeper.consider(release)
-        behind = self.behind[active.key.collection_id] = max(0, active.last_seq - release.applied_seq)
-        return behind > 0 and not is_full
-
-    def _is_outdated(self, release: ServingRelease) -> bool:
-        """Whether there is a snapshot to go on from: one that was rebuilt, or one of another server."""
-        collection_id, now = release.key.collection_id, time.monotonic()
-        if collection_id in self._reloads:
-            self._reloads.discard(collection_id)
-            return True
-        if not self._is_shared or now - self._looked_at.get(collection_id, 0.0) < _LOOK_S:
-            return False
-        self._looked_at[collection_id] = now
-        return self._loader.has_newer(release)
-
-    def _load(self, active: ActiveRelease, before: ServingRelease | None) -> ServingRelease:
-        """Load a release and bring it up to date before it answers: nothing acknowledged is missing after a restart."""
-        release = self._loader.load(active, is_stopping=self._stopping.is_set)
-        same_encoder = before is not None and before.key.encoder_sha == active.key.encoder_sha
-        donor = before.view if before is not None and same_encoder else None
-        last_seq = max(active.last_seq, 0 if before is None else before.applied_seq)
-        while release.applied_seq < last_seq and apply_changes(self._database, release, donor=donor):
-            if self._stopping.is_set():
-                raise NotReadyError("the server is stopping")
-        self._housekeeper.changed(release)
-        return release
-
-    def _clear_up(self, active: Set[int]) -> None:
-        """Forget what belongs to collections that are gone."""
-        self._roster.keep_only(active)
-        for collection_id in self._releases.keys() - active:
-            release = self._releases.pop(collection_id)
-            self._visibility.drop(collection_id)
-            self.behind.pop(collection_id, None)
-            self._housekeeper.remove(release)
-            _log.info("collection_dropped", collection=release.key.collection)
-        for collection_id in self._failures.keys() - active:
-            del self._failures[collection_id]
-        if not self._synced.is_set():
-            self._housekeeper.remove_all_but(active)
+    def _clear_up(self, wanted: Sequence[WantedRelease], folders: Sequence[Path]) -> None:
+        """Forget what is not wanted any more, and at the start remove what is left of it."""
+        self._holder.drop_all_but(wanted)
+        for release_id in self._failures.keys() - {release.key.release_id for release in wanted}:
+            del self._failures[release_id]
+        self._housekeeper.remove_all_but([release.key for release in wanted], folders)
 
 
 def _unexpected(error: Exception) -> bool:

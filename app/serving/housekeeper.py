@@ -3,7 +3,7 @@
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from app.memory import give_back_free_memory
 from app.priority import let_others_go_first
 from app.serving.compacting import compactor_of
 from app.serving.release import ServingRelease
+from app.serving.release_key import ReleaseKey
 from app.serving.snapshots import Base, BuildError
 from index.errors import VectorIndexError
 from index.live import is_worth_compacting
@@ -92,7 +93,7 @@ class Housekeeper:
 
     def consider(self, release: ServingRelease) -> None:
         """Order a compaction, if it is worth it and the time has come."""
-        if not _is_worth_it(release):
+        if not is_worth_it(release):
             return
         with self._lock:
             upkeep = self._upkeep.get(release.key.release_id)
@@ -103,7 +104,7 @@ class Housekeeper:
 
     def is_full(self, release: ServingRelease) -> bool:
         """Whether changes had better wait for the compaction that is due; never where it would fail."""
-        if release.view.n_changes < MOST_CHANGES or not _is_worth_it(release):
+        if release.view.n_changes < MOST_CHANGES or not is_worth_it(release):
             return False
         with self._lock:
             upkeep = self._upkeep.get(release.key.release_id)
@@ -125,24 +126,32 @@ class Housekeeper:
         finally:
             self._compacted(release, started, saved=saved)
 
-    def purge(self, release: ServingRelease) -> "Future[bool]":
-        """Save what is live now and remove every other snapshot of the collection, other releases' too.
+    def purge(self, releases: Sequence[ServingRelease]) -> "Future[bool]":
+        """Save what is live now of all that is in memory of a collection, and remove every other snapshot of it.
 
         Returns:
             Resolves when it is done; false where the disk refused.
         """
-        return self._thread.submit(self._purge, release)
+        return self._thread.submit(self._purge, releases)
 
-    def remove(self, release: ServingRelease) -> None:
-        """Remove all that is saved of a deleted collection, after what is just being saved of it."""
+    def remove(self, release: ServingRelease, *, with_collection: bool) -> None:
+        """Remove all that is saved of a release or of its whole collection, after what is just being saved of it."""
         with self._lock:
             self._upkeep.pop(release.key.release_id, None)
-        self._remove_later(self.data / "collections" / str(release.key.collection_id))
+        own = release.key.folder(self.data).parent
+        self._remove_later(own.parent.parent if with_collection else own)
 
-    def remove_all_but(self, collection_ids: Set[int]) -> None:
-        """Remove what is saved of other collections: they were deleted while no server followed."""
-        for folder in (self.data / "collections").glob("*"):
-            if folder.name.isdecimal() and int(folder.name) not in collection_ids:
+    def list_folders(self) -> list[Path]:
+        """The folders of collections and of releases."""
+        collections = self.data / "collections"
+        return [folder for pattern in ("*", "*/releases/*") for folder in collections.glob(pattern) if _is_ours(folder)]
+
+    def remove_all_but(self, wanted: Iterable[ReleaseKey], folders: Iterable[Path]) -> None:
+        """Remove those of the folders that no wanted release needs: it went while no server followed."""
+        needed = {key.folder(self.data).parent for key in wanted}
+        needed |= {folder.parent.parent for folder in needed}
+        for folder in folders:
+            if folder not in needed:
                 self._remove_later(folder)
 
     def save(self, releases: Iterable[ServingRelease]) -> None:
@@ -209,12 +218,12 @@ class Housekeeper:
             return False
         return True
 
-    def _purge(self, release: ServingRelease) -> bool:
-        if not self._try_to_save(release, keep=1):
+    def _purge(self, releases: Sequence[ServingRelease]) -> bool:
+        if not all(self._try_to_save(release, keep=1) for release in releases):
             return False
-        own = release.key.folder(self.data).parent
-        for folder in own.parent.iterdir():
-            if folder != own:
+        held = {release.key.folder(self.data).parent for release in releases}
+        for folder in next(iter(held)).parent.iterdir():
+            if folder not in held:
                 shutil.rmtree(folder)
         return True
 
@@ -222,7 +231,11 @@ class Housekeeper:
         self._thread.submit(shutil.rmtree, folder, ignore_errors=True)
 
 
-def _is_worth_it(release: ServingRelease) -> bool:
+def _is_ours(folder: Path) -> bool:
+    return folder.name.isdecimal()
+
+
+def is_worth_it(release: ServingRelease) -> bool:
     """Whether a new snapshot would make searches faster, or is to be tuned for another target."""
     view = release.view
     base = view.index.base

@@ -17,7 +17,7 @@ from app.errors import NotReadyError
 from app.serving.compacting import Compactor, Rows, compactor_of
 from app.serving.release import ServingRelease
 from app.serving.release_key import ReleaseKey
-from app.serving.repository import ActiveRelease, ChangedRecords, count_all, find_tag, read_all, read_last
+from app.serving.repository import WantedRelease, ChangedRecords, count_all, find_tag, read_all, read_last
 from app.serving.snapshots import Base, BuildError, empty_base, load_base
 from index.errors import SnapshotDamagedError, SnapshotError, VectorIndexError
 from index.snapshot import LEFT_OVER, latest_snapshot, list_snapshots
@@ -56,7 +56,7 @@ class Loader:
         self._device = device
         self._is_shared = is_shared
 
-    def load(self, active: ActiveRelease, *, is_stopping: Callable[[], bool]) -> ServingRelease:
+    def load(self, active: WantedRelease, *, is_stopping: Callable[[], bool]) -> ServingRelease:
         """Load one release; what of the log its snapshot does not have is for the follower to apply.
 
         Raises:
@@ -84,7 +84,7 @@ class Loader:
         )
         return release
 
-    def rebuild(self, active: ActiveRelease, tell: Callable[[int, int], None], is_stopping: Callable[[], bool]) -> Base:
+    def rebuild(self, active: WantedRelease, tell: Callable[[int, int], None], is_stopping: Callable[[], bool]) -> Base:
         """Encode every record anew and put a snapshot of that in the place of all others; no release is touched.
 
         Args:
@@ -120,6 +120,10 @@ class Loader:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
+    def forget(self, encoder_sha: str) -> None:
+        """Keep an encoder in memory no longer."""
+        self._store.forget(encoder_sha)
+
     def has_newer(self, release: ServingRelease) -> bool:
         """Whether another server has saved a newer snapshot than the one under the release."""
         newest = latest_snapshot(release.key.folder(self._data))
@@ -152,7 +156,7 @@ class Loader:
             return f"its change {seq} is another than the database's: was a backup restored?"
         return None
 
-    def _from_database(self, active: ActiveRelease, bundle: Bundle, is_stopping: Callable[[], bool]) -> ServingRelease:
+    def _from_database(self, active: WantedRelease, bundle: Bundle, is_stopping: Callable[[], bool]) -> ServingRelease:
         """Encode every record, and leave a snapshot for the next time; without room on the disk, go without."""
         compactor = compactor_of(active.key, bundle, self._data, active.target_recall, is_stopping, device=self._device)
         try:
@@ -167,14 +171,14 @@ class Loader:
         return _release(active, bundle, base)
 
 
-def _release(active: ActiveRelease, bundle: Bundle, base: Base) -> ServingRelease:
+def _release(active: WantedRelease, bundle: Bundle, base: Base) -> ServingRelease:
     parameters = DecisionParameters.model_validate(active.decision)
     return ServingRelease(active.key, bundle, parameters, base, active.target_recall)
 
 
 def _write_all(
     session: Session,
-    active: ActiveRelease,
+    active: WantedRelease,
     bundle: Bundle,
     compactor: Compactor,
     is_stopping: Callable[[], bool],
@@ -187,7 +191,7 @@ def _write_all(
 
 
 def _apply_all(
-    session: Session, active: ActiveRelease, release: ServingRelease, is_stopping: Callable[[], bool]
+    session: Session, active: WantedRelease, release: ServingRelease, is_stopping: Callable[[], bool]
 ) -> None:
     last_seq, tag = read_last(session, active.key.collection_id)
     for record_ids, vectors, entries in _encoded(session, active, release.bundle, is_stopping):
@@ -197,7 +201,7 @@ def _apply_all(
 
 def _encoded(
     session: Session,
-    active: ActiveRelease,
+    active: WantedRelease,
     bundle: Bundle,
     is_stopping: Callable[[], bool],
     tell: Callable[[int, int], None] = lambda done, total: None,

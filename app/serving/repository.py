@@ -1,11 +1,11 @@
-"""What serving reads of the database: which releases are active, their records, and the change log."""
+"""What serving reads of the database: which releases it shall hold, their records, and the change log."""
 
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Row, Text, and_, bindparam, cast, func, select
+from sqlalchemy import Row, Text, and_, bindparam, cast, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.collection.tables import DEFAULT_TARGET_RECALL, Collection
@@ -23,16 +23,14 @@ _COLLECTIONS, _RELEASES, _GROUPS = table_of(Collection), table_of(Release), tabl
 _RECORDS, _CHANGES = table_of(Record), table_of(ChangeLogEntry)
 
 # built once: see RecordWriter
-_IS_ACTIVE: Final = and_(
-    _RELEASES.c.collection_id == _COLLECTIONS.c.id, _RELEASES.c.number == _COLLECTIONS.c.active_release
-)
-_ACTIVE: Final = (
+_IS_ACTIVE: Final = _RELEASES.c.number == _COLLECTIONS.c.active_release
+_WANTED: Final = (
     select(
         _COLLECTIONS.c.id, _COLLECTIONS.c.name, _RELEASES.c.id, _RELEASES.c.number, _RELEASES.c.encoder_sha,
-        _RELEASES.c.decision, _COLLECTIONS.c.settings, _COLLECTIONS.c.last_seq,
+        _RELEASES.c.decision, _COLLECTIONS.c.settings, _COLLECTIONS.c.last_seq, _IS_ACTIVE,
     )
-    .join(_RELEASES, _IS_ACTIVE)
-    .order_by(_COLLECTIONS.c.id)
+    .join(_RELEASES, and_(_RELEASES.c.collection_id == _COLLECTIONS.c.id, or_(_IS_ACTIVE, _RELEASES.c.is_warm)))
+    .order_by(_COLLECTIONS.c.id, _RELEASES.c.id)
 )  # fmt: skip
 _CHANGES_AFTER: Final = (
     select(_CHANGES.c.seq, _CHANGES.c.record_id, _CHANGES.c.tag)
@@ -50,13 +48,21 @@ _ENTRIES_OF: Final = _ENTRIES.where(_RECORDS.c.record_id.in_(bindparam("ids", ex
 
 
 @dataclass(frozen=True, slots=True)
-class ActiveRelease:
-    """A release that shall serve, with its thresholds, its collection's settings and that one's last change."""
+class WantedRelease:
+    """A release that shall be in memory.
+
+    Attributes:
+        decision: Its thresholds.
+        settings: Of its collection.
+        last_seq: The collection's last change.
+        is_active: Whether it answers; others are kept up to date, to answer within a moment.
+    """
 
     key: ReleaseKey
     decision: dict[str, Any]
     settings: dict[str, Any]
     last_seq: int
+    is_active: bool
 
     @property
     def target_recall(self) -> float:
@@ -88,14 +94,14 @@ class LogTrimmedError(Exception):
     """The change log no longer reaches back to the sequence number: only a rebuild helps."""
 
 
-def list_active(session: Session) -> list[ActiveRelease]:
-    """The active release of every collection."""
+def list_wanted(session: Session) -> list[WantedRelease]:
+    """The active release of every collection, and those that are kept warm beside it."""
     return [
-        ActiveRelease(
+        WantedRelease(
             ReleaseKey(collection_id=row[0], collection=row[1], release_id=row[2], number=row[3], encoder_sha=row[4]),
             *row[5:],
         )
-        for row in session.execute(_ACTIVE)
+        for row in session.execute(_WANTED)
     ]
 
 

@@ -22,6 +22,8 @@ from index.state import IndexStats
 LOAD_WAIT_S: Final = 5.0
 """How long a search waits for a collection that is being loaded."""
 
+_SWAP_LOOK_S: Final = 0.005
+
 
 @dataclass(frozen=True, slots=True)
 class ServingStatus:
@@ -157,9 +159,32 @@ class Serving:
             await asyncio.sleep(0.02)
         raise NotReadyError(f"collection {collection!r} is being loaded: try again in a few seconds")
 
+    def find_warm(self, collection_id: int, number: int) -> ServingRelease | None:
+        """A release that does not answer but could, by its number."""
+        return self._roster.find_warm(collection_id, number)
+
+    def behind(self, release_id: int) -> int | None:
+        """Changes that a release of this server lacked at the last look; None where it is not in memory."""
+        return self._follower.behind(release_id)
+
+    def failure(self, release_id: int) -> str | None:
+        """Why a release is not in memory or not up to date, if something is wrong with it."""
+        return self._follower.failure(release_id)
+
+    async def wait_answering(self, collection_id: int, number: int) -> bool:
+        """Wait until a release answers; false when it takes too long."""
+        deadline = time.monotonic() + self._wait_visible_s
+        while time.monotonic() < deadline:
+            release = self._roster.find_by_id(collection_id)
+            if release is not None and release.key.number == number:
+                return True
+            await asyncio.sleep(_SWAP_LOOK_S)
+        return False
+
     def lag(self, collection_id: int) -> int:
         """Changes that searches of a collection did not find yet when the follower looked last."""
-        return self._follower.behind.get(collection_id, 0)
+        release = self._roster.find_by_id(collection_id)
+        return 0 if release is None else self._follower.behind(release.key.release_id) or 0
 
     def status(self, collection_id: int) -> ServingStatus | None:
         """What is in memory of a collection."""
@@ -182,7 +207,8 @@ class Serving:
         release = self._roster.find_by_id(collection_id) if await self.wait_visible(collection_id, seq) else None
         if release is None:
             raise ErasureError("the records are deleted, but the index has not caught up: repeat the request soon")
-        if not await asyncio.wrap_future(self._housekeeper.purge(release)):
+        held = self._roster.of_collection(collection_id)
+        if not await asyncio.wrap_future(self._housekeeper.purge(held)):
             raise ErasureError(
                 "the records are deleted, but older snapshots hold them still, since no new one could be written: "
                 "look at the server's log and at the disk's free space, then repeat the request"

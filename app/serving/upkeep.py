@@ -18,10 +18,11 @@ from app.job.tables import JobType
 from app.job.worker import Duty, Handler, Worker
 from app.priority import let_others_go_first
 from app.record.writer import RecordWriter
-from app.serving.housekeeper import Housekeeper
+from app.serving.housekeeper import Housekeeper, is_worth_it
 from app.serving.loading import Loader
 from app.serving.orders import Orders
-from app.serving.repository import list_active
+from app.serving.release import ServingRelease
+from app.serving.repository import list_wanted
 from app.serving.roster import Roster
 from app.serving.snapshots import Base, BuildError
 from index.errors import VectorIndexError
@@ -41,7 +42,7 @@ class Upkeep:
         housekeeper: Compacts.
         loader: Rebuilds.
         roster: The releases in memory.
-        reload: Has a collection's release loaded again from its newest snapshot.
+        reload: Has a release loaded again from its newest snapshot.
     """
 
     def __init__(
@@ -109,11 +110,18 @@ class Upkeep:
         release = self._roster.find_by_id(run.collection_id)
         if release is None:
             raise _not_served(run)
+        for warm in self._roster.of_collection(run.collection_id)[1:]:
+            if is_worth_it(warm):
+                self._build(run, warm)
+        return self._build(run, release)
+
+    def _build(self, run: JobRun, release: ServingRelease) -> dict[str, Any]:
         run.report(Progress("building", 0, release.view.index.count))
         return self._guarded(run, lambda: self._housekeeper.compact(release, self._is_to_stop(run)))
 
     def _rebuild(self, run: JobRun) -> dict[str, Any]:
-        active = {found.key.collection_id: found for found in self._database.read(list_active)}.get(run.collection_id)
+        wanted = self._database.read(list_wanted)
+        active = next((r for r in wanted if r.is_active and r.key.collection_id == run.collection_id), None)
         if active is None:
             raise _not_served(run)
 
@@ -123,7 +131,7 @@ class Upkeep:
         # a change of nothing: what is rebuilt is newer than any snapshot before, for all servers that share the folder
         self._database.write(lambda session: RecordWriter(session, run.collection_id).mark_change()).result()
         result = self._guarded(run, lambda: self._loader.rebuild(active, tell, self._is_to_stop(run)))
-        self._reload(run.collection_id)
+        self._reload(active.key.release_id)
         return result
 
     def _guarded(self, run: JobRun, build: Callable[[], Base]) -> dict[str, Any]:

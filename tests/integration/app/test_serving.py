@@ -22,7 +22,7 @@ from app.errors import StorageError
 from app.record.schemas import RecordDraft
 from app.record.tables import ChangeLogEntry
 from app.record.writer import RecordWriter
-from app.serving import follower
+from app.serving import follower, holding
 from app.serving.following import apply_changes
 from app.serving.housekeeper import Housekeeper
 from app.settings import Settings
@@ -149,10 +149,10 @@ def test_what_answers_goes_on_answering_while_it_cannot_be_brought_up_to_date(
     with running(sqlite) as service:
         name = fill(service)
         place, before, broken = f"/v1/collections/{name}", ids(service, name), threading.Event()
-        apply_changes, broken_is_set = follower.apply_changes, broken.is_set
+        apply_changes, broken_is_set = holding.apply_changes, broken.is_set
         broken.set()
         monkeypatch.setattr(
-            follower,
+            holding,
             "apply_changes",
             lambda *rest: 1 // 0 if broken_is_set() else apply_changes(*rest),
         )
@@ -171,7 +171,7 @@ def test_a_database_that_is_away_for_a_moment_makes_nothing_load_again(
     monkeypatch.setattr(follower, "_AWAY_S", 0.05)
     with running(sqlite) as service:
         name = fill(service)
-        apply_changes, away = follower.apply_changes, threading.Event()
+        apply_changes, away = holding.apply_changes, threading.Event()
         away.set()
 
         def flaky(*rest: Any) -> int:
@@ -179,7 +179,7 @@ def test_a_database_that_is_away_for_a_moment_makes_nothing_load_again(
                 raise StorageError("the database cannot be reached")
             return apply_changes(*rest)
 
-        monkeypatch.setattr(follower, "apply_changes", flaky)
+        monkeypatch.setattr(holding, "apply_changes", flaky)
         with capture_logs() as logs:
             service.client.put(f"/v1/collections/{name}/records/new", json={"text": "sentence 7"})
             wait_for(lambda: "follower_round_failed" in [event["event"] for event in logs])
@@ -215,7 +215,7 @@ def test_a_restart_is_not_ready_before_it_has_caught_up(sqlite: Settings, monkey
         for number in range(5, 10):
             service.client.put(f"/v1/collections/{name}/records/r{number}?wait=visible", json={"text": "other"})
         monkeypatch.setattr(service.container.serving._housekeeper, "save", lambda _: None)  # as after a crash
-    monkeypatch.setattr(follower, "apply_changes", lambda *rest, **options: apply_changes(*rest, limit=1, **options))
+    monkeypatch.setattr(holding, "apply_changes", lambda *rest, **options: apply_changes(*rest, limit=1, **options))
     with capture_logs() as logs, running(sqlite) as service:
         assert len(ids(service, name)) == 30
     assert sources(logs) == ["snapshot"]
@@ -294,7 +294,7 @@ def test_a_delete_sets_those_free_who_wait_for_visibility(sqlite: Settings, monk
     with running(sqlite) as service, ThreadPoolExecutor(1) as pool:
         name = fill(service)
         place = f"/v1/collections/{name}"
-        monkeypatch.setattr(follower, "apply_changes", lambda *_, **__: 0)  # never
+        monkeypatch.setattr(holding, "apply_changes", lambda *_, **__: 0)  # never
         waiting = pool.submit(service.client.put, f"{place}/records/new?wait=visible", json={"text": "a"})
         wait_for(lambda: service.client.get(place).json()["last_seq"] == 31)
         time.sleep(0.1)

@@ -1,0 +1,164 @@
+"""The releases that one server holds in memory, and how each comes one step further. For the follower's thread."""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import structlog
+
+from app.db import Database
+from app.errors import NotReadyError
+from app.serving.following import CHANGES_AT_ONCE, apply_changes
+from app.serving.housekeeper import Housekeeper
+from app.serving.loading import Loader
+from app.serving.release import ServingRelease, View
+from app.serving.repository import WantedRelease
+from app.serving.roster import Roster
+from app.serving.visibility import Visibility
+
+_WARM_AT_ONCE: Final = 128
+"""Changes applied to a warm release before those that answer are looked after again: a few milliseconds' worth."""
+
+_LOOK_S: Final = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Holder:
+    """Loads releases, applies changes to them, and lets the right one of each collection answer.
+
+    Args:
+        database: The truth.
+        loader: Brings a release into memory.
+        housekeeper: Compacts, saves, and removes what is left of releases that are gone.
+        roster: Told which releases answer, and which are warm.
+        visibility: Told which changes can be found.
+        is_shared: Whether other servers save snapshots in the same folder.
+        is_stopping: When it comes true, what takes long is given up.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        loader: Loader,
+        housekeeper: Housekeeper,
+        roster: Roster,
+        visibility: Visibility,
+        *,
+        is_shared: bool,
+        is_stopping: Callable[[], bool],
+    ) -> None:
+        self._database, self._loader, self._housekeeper = database, loader, housekeeper
+        self._roster, self._visibility = roster, visibility
+        self._is_shared, self._is_stopping = is_shared, is_stopping
+        self._held: dict[int, ServingRelease] = {}  # by release_id
+        self._looked_at: dict[int, float] = {}  # by release_id: when newer snapshots were looked for
+        self._reloads: set[int] = set()  # collections to load again; added to by any thread
+        self.behind: dict[int, int] = {}
+        """Changes that are not in a release yet, by release_id, as of the last look; read by any thread."""
+
+    @property
+    def held(self) -> list[ServingRelease]:
+        """What is in memory."""
+        return list(self._held.values())
+
+    def reload(self, release_id: int) -> None:
+        """Load a release again, from its newest snapshot, at the next step."""
+        self._reloads.add(release_id)
+
+    def bring_up(self, wanted: WantedRelease, *, in_doubt: bool) -> bool:
+        """Bring a release one step further; true when there is more to do at once.
+
+        Args:
+            wanted: Which one.
+            in_doubt: Load it anew, since something went wrong with what is in memory.
+        """
+        answering = self._roster.find_by_id(wanted.key.collection_id)
+        release = self._held.get(wanted.key.release_id)
+        is_full = release is not None and self._housekeeper.is_full(release)
+        if release is None or in_doubt or self._is_outdated(release):
+            release = self._load(wanted)
+        elif release.applied_seq < wanted.last_seq and not is_full:
+            self._apply(release, CHANGES_AT_ONCE if wanted.is_active else _WARM_AT_ONCE)
+        if wanted.is_active and release is not answering:
+            self._let_answer(release, wanted, answering)
+        elif not wanted.is_active:
+            self._keep_warm(release, answering)
+        if wanted.is_active:
+            self._visibility.advance(wanted.key.collection_id, release.applied_seq)
+        release.target_recall = wanted.target_recall
+        self._housekeeper.consider(release)
+        behind = self.behind[wanted.key.release_id] = max(0, wanted.last_seq - release.applied_seq)
+        return behind > 0 and not is_full
+
+    def drop_all_but(self, wanted: Iterable[WantedRelease]) -> None:
+        """Forget releases that are not wanted any more, and remove what is saved of them."""
+        keys = [release.key for release in wanted]
+        release_ids, collection_ids = {key.release_id for key in keys}, {key.collection_id for key in keys}
+        shas = {key.encoder_sha for key in keys}
+        self._roster.keep_only(collection_ids)
+        for release_id in self._held.keys() - release_ids:
+            release = self._held.pop(release_id)
+            self.behind.pop(release_id, None)
+            self._looked_at.pop(release_id, None)
+            self._drop(release, with_collection=release.key.collection_id not in collection_ids)
+            if release.key.encoder_sha not in shas:
+                self._loader.forget(release.key.encoder_sha)
+
+    def _drop(self, release: ServingRelease, *, with_collection: bool) -> None:
+        self._roster.drop(release)
+        if with_collection:
+            self._visibility.drop(release.key.collection_id)
+        self._housekeeper.remove(release, with_collection=with_collection)
+        _log.info("release_dropped", collection=release.key.collection, release=release.key.number)
+
+    def _load(self, wanted: WantedRelease) -> ServingRelease:
+        release = self._loader.load(wanted, is_stopping=self._is_stopping)
+        self._held[wanted.key.release_id] = release
+        self._housekeeper.changed(release)
+        return release
+
+    def _apply(self, release: ServingRelease, limit: int) -> None:
+        if apply_changes(self._database, release, limit):
+            self._housekeeper.changed(release)
+
+    def _let_answer(self, release: ServingRelease, wanted: WantedRelease, answering: ServingRelease | None) -> None:
+        """Replace one reference, once nothing acknowledged is missing in what answers then."""
+        last_seq = max(wanted.last_seq, 0 if answering is None else answering.applied_seq)
+        donor = _donor(release, answering)
+        while release.applied_seq < last_seq and apply_changes(self._database, release, donor=donor):
+            if self._is_stopping():
+                raise NotReadyError("the server is stopping")
+        self._housekeeper.changed(release)
+        self._roster.put(release)
+        if answering is not None and answering.key.release_id != release.key.release_id:
+            self._keep_warm(answering, release)
+        _log.info(
+            "release_answers",
+            collection=release.key.collection,
+            release=release.key.number,
+            before=None if answering is None else answering.key.number,
+            applied_seq=release.applied_seq,
+        )
+
+    def _keep_warm(self, release: ServingRelease, answering: ServingRelease | None) -> None:
+        """Have it at hand, unless it still answers: what shall take over from it is not loaded yet."""
+        if release is not answering and release.key.release_id in self._held:
+            self._roster.keep_warm(release)
+
+    def _is_outdated(self, release: ServingRelease) -> bool:
+        """Whether there is a snapshot to go on from: one that was rebuilt, or one of another server."""
+        release_id, now = release.key.release_id, time.monotonic()
+        if release_id in self._reloads:
+            self._reloads.discard(release_id)
+            return True
+        if not self._is_shared or now - self._looked_at.get(release_id, 0.0) < _LOOK_S:
+            return False
+        self._looked_at[release_id] = now
+        return self._loader.has_newer(release)
+
+
+def _donor(release: ServingRelease, answering: ServingRelease | None) -> View | None:
+    """What has vectors of the same encoder, and is further."""
+    same_encoder = answering is not None and answering.key.encoder_sha == release.key.encoder_sha
+    return answering.view if answering is not None and same_encoder else None
