@@ -4,6 +4,7 @@ import os
 import sys
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from app.bulk.service import BulkService
 from app.collection.service import CollectionService
@@ -18,14 +19,16 @@ from app.errors import NoDeviceError
 from app.group.service import GroupService
 from app.health.service import HealthService
 from app.idempotency.attempts import Attempts
-from app.job.dispatcher import Dispatcher
+from app.job.dispatcher import Dispatcher, Pool
+from app.job.kinds import Kind
 from app.job.processes import WorkerProcesses
 from app.job.repository import JobRepository
 from app.job.service import JobService
-from app.job.tables import JobType
+from app.job.tables import TYPES_OF, JobType
 from app.observability import Metrics
 from app.record.erasing import RecordEraser
 from app.record.service import RecordService
+from app.release.activating import Activator
 from app.release.service import ReleaseService
 from app.search.lookup import Found, Lookup, LookupRunner
 from app.search.service import SearchService
@@ -36,9 +39,13 @@ from app.serving.loading import Loader
 from app.serving.orders import Orders
 from app.serving.serving import Serving
 from app.settings import Settings
+from app.training.service import TrainingService
 from index.backends.faiss_gpu import require_gpu
 from index.errors import VectorIndexError
 from model.contract.runtime import check_runtimes
+
+_MOST_TRAINERS: Final = 1
+"""Trainings of a server at the same time: each takes every core."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,14 +140,16 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
         max_queued=settings.max_queued_sentences,
         observe=metrics.batched,
     )
-    dispatcher = Dispatcher(database, settings.jobs, worker_processes(settings), serving.visible_seq)
+    activator = Activator(database, serving, keep=settings.keep_releases)
+    dispatcher = Dispatcher(database, settings.jobs, worker_pools(settings), serving.visible_seq, activator.advance)
     services = Services(
         encoders=encoders,
         collections=CollectionService(database, serving, cursors, attempts),
         groups=GroupService(database, serving, cursors),
         records=RecordService(database, serving, cursors, attempts),
         eraser=RecordEraser(database, serving, settings.jobs),
-        releases=ReleaseService(database),
+        releases=ReleaseService(database, serving, cursors, keep=settings.keep_releases),
+        trainings=TrainingService(database, attempts, settings.max_unfinished_jobs, dispatcher.wake),
         search=SearchService(serving, batcher, encoders, store, metrics),
         health=HealthService(
             database,
@@ -165,15 +174,17 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
     )
 
 
-def worker_processes(settings: Settings) -> WorkerProcesses | None:
-    """What starts the workers of a server; None where all of them are apart."""
+def worker_pools(settings: Settings) -> list[Pool]:
+    """What starts the workers of a server, for each kind of jobs; nothing where all of them are apart."""
     if settings.workers == 0:
-        return None
+        return []
     given = {"DATA": str(settings.data.absolute()), "LOG_LEVEL": settings.log_level}
     if settings.database_url is not None:
         given["DATABASE_URL"] = settings.database_url.get_secret_value()
-    limits = ("max_unpacked_bytes", "max_queued_writes")
+    limits = ("max_unpacked_bytes", "max_queued_writes", "keep_releases")
     given |= {name.upper(): str(getattr(settings, name)) for name in limits}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SAMESAY_")}
     environment |= {f"SAMESAY_{name}": value for name, value in given.items()}
-    return WorkerProcesses([sys.executable, "-m", "app", "worker", "--embedded"], environment, settings.workers)
+    most = {Kind.FILES: settings.workers, Kind.RELEASES: _MOST_TRAINERS}
+    command = [sys.executable, "-m", "app", "worker", "--embedded", "--only"]
+    return [Pool(WorkerProcesses([*command, kind], environment, most[kind]), types) for kind, types in TYPES_OF.items()]

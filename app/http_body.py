@@ -23,6 +23,11 @@ async def read_body(request: Request, schema: type[M]) -> M:
     return parse_body(await request.body(), schema)
 
 
+async def read_optional_body(request: Request, schema: type[M]) -> M:
+    """`read_body`, where no body at all means the defaults."""
+    return parse_body(await request.body() or b"{}", schema)
+
+
 def parse_body(body: bytes, schema: type[M]) -> M:
     """`read_body` on bytes."""
     try:

@@ -22,6 +22,7 @@ from app.record.endpoints import put_record
 from app.record.endpoints import router as records
 from app.release.endpoints import router as releases
 from app.search import endpoints as search_endpoints
+from app.training.endpoints import router as trainings
 
 
 def create_app(container: Container) -> FastAPI:
@@ -67,6 +68,7 @@ def bare_app(lifespan: Any = None) -> FastAPI:
         records,
         groups,
         releases,
+        trainings,
         bulk,
         jobs,
         collections,

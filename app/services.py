@@ -16,6 +16,7 @@ from app.record.service import RecordService
 from app.release.service import ReleaseService
 from app.search.service import SearchService
 from app.serving.orders import Orders
+from app.training.service import TrainingService
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,7 @@ class Services:
     records: RecordService
     eraser: RecordEraser
     releases: ReleaseService
+    trainings: TrainingService
     search: SearchService
     health: HealthService
     jobs: JobService

@@ -29,9 +29,11 @@ class Settings(BaseSettings):
         poll_s: How often the follower looks for changes that other processes made.
         wait_visible_s: How long a write with wait=visible waits at most.
         drain_s: How long a stopping server lets running requests finish.
-        workers: Worker processes that the server starts for imports and exports; 0 where all are apart.
+        workers: Worker processes that the server starts for imports and exports, beside one for trainings; 0 where all
+            workers are apart.
         max_upload_bytes: Largest file to import, as it is sent.
         max_unpacked_bytes: Largest file to import, once it is unpacked.
+        keep_releases: Encoders of so many releases of a collection are kept beside the active and the previous one.
         max_unfinished_jobs: Jobs that may wait or run; more are refused with 503.
     """
 
@@ -55,6 +57,7 @@ class Settings(BaseSettings):
     workers: int = Field(default=2, ge=0, le=64)
     max_upload_bytes: int = Field(default=4 * 1024**3, ge=1024)
     max_unpacked_bytes: int = Field(default=16 * 1024**3, ge=1024)
+    keep_releases: int = Field(default=5, ge=0, le=1000)
     max_unfinished_jobs: int = Field(default=100, ge=1)
 
     @property

@@ -1,4 +1,4 @@
-"""The worker process: `samesay worker` apart, or a child of the server. Runs imports and exports."""
+"""The worker process: `samesay worker` apart, or a child of the server. Runs what takes minutes."""
 
 import os
 import signal
@@ -11,15 +11,16 @@ from typing import Final
 import structlog
 
 from app import databases, migrating
-from app.bulk.duties import make_duties
 from app.data_folder import check_folder
 from app.db import Database
 from app.errors import ServiceError
+from app.job.kinds import Kind
 from app.job.names import worker_name
 from app.job.repository import JobRepository
 from app.job.worker import Worker
 from app.secrets_table import DATABASE_ID, get_secret
 from app.settings import Settings
+from app.worker_duties import duties_of
 
 _LOOK_S: Final = 0.5
 _AWAY_S: Final = 1.0
@@ -32,12 +33,13 @@ _NICENESS: Final = 5
 _log = structlog.get_logger(__name__)
 
 
-def work(settings: Settings, *, embedded: bool) -> None:
+def work(settings: Settings, *, embedded: bool, only: Kind | None = None) -> None:
     """Run jobs until SIGTERM.
 
     Args:
         settings: As the server's.
         embedded: A server started us: end with it, and when there is nothing to do.
+        only: Run jobs of this kind only.
 
     Raises:
         StartupError: The database cannot be used.
@@ -47,7 +49,7 @@ def work(settings: Settings, *, embedded: bool) -> None:
         migrating.check(database.engine)
         check_folder(settings.data, get_secret(database, DATABASE_ID).hex())
         name = worker_name(os.getpid(), token_hex(4))
-        worker = Worker(database, make_duties(settings), name, settings.jobs, give_up=lambda: os._exit(1))
+        worker = Worker(database, duties_of(settings, only), name, settings.jobs, give_up=lambda: os._exit(1))
         leaving = threading.Event()
         threading.Thread(target=_leave, args=(leaving, database, name), daemon=True).start()
         for number in (signal.SIGTERM, signal.SIGINT):

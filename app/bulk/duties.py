@@ -10,7 +10,7 @@ from app.job.worker import Duty
 from app.settings import Settings
 
 
-def make_duties(settings: Settings) -> Mapping[JobType, Duty]:
+def bulk_duties(settings: Settings) -> Mapping[JobType, Duty]:
     """The duties of a worker over these settings."""
     limits = Limits(most_unpacked_bytes=settings.max_unpacked_bytes)
     encoders = EncoderStore(settings.data / "encoders")

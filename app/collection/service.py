@@ -13,7 +13,7 @@ from app.errors import NameTakenError
 from app.idempotency.attempts import Attempt, Attempts, once
 from app.preconditions import Precondition
 from app.release.repository import ReleaseRepository
-from app.release.service import FIRST, first_release
+from app.release.transitions import FIRST, first_release
 from app.schemas import Page
 from app.serving.serving import Serving, ServingStatus
 

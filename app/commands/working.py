@@ -1,14 +1,18 @@
-"""`samesay worker`: imports and exports in a process of their own."""
+"""`samesay worker`: imports, exports and trainings in a process of their own."""
 
 from typing import Annotated
 
 import typer
 
 from app.commands.shared import DataOption, load_settings, plain_errors
+from app.job.kinds import Kind
 
 
 def worker(
     data: DataOption = None,
+    only: Annotated[
+        Kind | None, typer.Option(help="Run these jobs only: files (imports, exports) or releases (trainings).")
+    ] = None,
     embedded: Annotated[bool, typer.Option("--embedded", hidden=True, help="Started by a server.")] = False,
 ) -> None:
     """Run the jobs of servers that share a PostgreSQL database and a data folder; start as many as you like.
@@ -22,4 +26,4 @@ def worker(
         from app.worker import work
 
         configure_logging(settings.log_level)
-        work(settings, embedded=embedded)
+        work(settings, embedded=embedded, only=only)

@@ -43,6 +43,10 @@ class EncoderStore:
         sync_path(self._folder)
         return target
 
+    def path(self, sha: str) -> Path:
+        """Where a bundle lies, if it is there."""
+        return self._folder / sha
+
     def find_loaded(self, sha: str) -> Bundle | None:
         """The bundle if it is in memory already."""
         return self._loaded.get(sha)

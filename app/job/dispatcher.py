@@ -3,7 +3,8 @@
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -17,11 +18,8 @@ from app.db import Database
 from app.errors import UnavailableError
 from app.job.names import worker_name
 from app.job.processes import WorkerProcesses
-from app.job.repository import INDEXING, JobRepository, Progress, claimable
+from app.job.repository import CATCHING_UP, INDEXING, JobRepository, Progress, claimable
 from app.job.tables import Job, JobState, JobType
-
-WORKER_TYPES: Final = (JobType.IMPORT, JobType.EXPORT)
-"""What workers do; the rest is the servers' own."""
 
 _LOOK_S: Final = 0.5
 _AWAY_S: Final = 1.0
@@ -32,30 +30,41 @@ _YOUNG_S: Final = 24 * 3600.0
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Workers of a server, and the types of jobs they run."""
+
+    processes: WorkerProcesses
+    types: tuple[JobType, ...]
+
+
 class Dispatcher:
     """A thread that looks after the jobs.
 
     Args:
         database: The truth.
         jobs: Folder of the jobs' files.
-        processes: Starts workers; None where all workers are apart.
+        pools: The workers of this server; none where all are apart.
         visible: What searches of this server have reached.
+        activate: Brings a job to its end whose release is to catch up and answer.
     """
 
     def __init__(
         self,
         database: Database,
         jobs: Path,
-        processes: WorkerProcesses | None,
+        pools: Sequence[Pool],
         visible: Callable[[int], int | None],
+        activate: Callable[[Job], None],
     ) -> None:
         self._database = database
         self._jobs = jobs
-        self._processes = processes
+        self._pools = pools
         self._visible = visible
+        self._activate = activate
+        self._rests_until = dict.fromkeys(range(len(pools)), 0.0)
         self._first_seen: dict[int, int] = {}  # what searches had reached when a job's changes were all stored
         self._tidied_at: float | None = None
-        self._rests_until = 0.0
         self._wakened = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
@@ -70,8 +79,8 @@ class Dispatcher:
         self._wakened.set()
         if self._thread.ident is not None:
             self._thread.join()
-        if self._processes is not None:
-            self._processes.stop()
+        for pool in self._pools:
+            pool.processes.stop()
 
     def wake(self) -> None:
         """Say that there is a new job."""
@@ -98,22 +107,25 @@ class Dispatcher:
         for job in unfinished:
             if job.stage == INDEXING:
                 self._follow(job)
-        if self._processes is not None:
-            self._provide(self._processes, unfinished)
+            elif job.stage == CATCHING_UP:
+                self._activate(job)
+        for number, pool in enumerate(self._pools):
+            self._provide(number, pool, unfinished)
 
-    def _provide(self, processes: WorkerProcesses, unfinished: list[Job]) -> None:
+    def _provide(self, number: int, pool: Pool, unfinished: list[Job]) -> None:
         """See that there are workers for what ours run and what nobody runs."""
+        processes = pool.processes
         died = processes.reap()
         for pid in died:
             self._database.write(partial(_release_worker, pid=pid)).result()
         now = time.monotonic()
         if died:
-            self._rests_until = now + _DIED_S  # whatever killed it may kill the next one
-        if now < self._rests_until:
+            self._rests_until[number] = now + _DIED_S  # whatever killed it may kill the next one
+        if now < self._rests_until[number]:
             return
         own = tuple(worker_name(pid, "") for pid in processes.pids)
         busy = sum(job.worker is not None and job.worker.startswith(own) for job in unfinished) if own else 0
-        processes.provide(busy + len(claimable(unfinished, WORKER_TYPES, datetime.now(UTC))))
+        processes.provide(busy + len(claimable(unfinished, pool.types, datetime.now(UTC))))
 
     def _follow(self, job: Job) -> None:
         """Show how much of what a job stored can be found, and end it once all can."""

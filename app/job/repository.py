@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 
 from app.db import table_of
 from app.errors import NotFoundError
-from app.job.tables import UNFINISHED, Job, JobEvent, JobState, JobType
+from app.job.kinds import Kind
+from app.job.tables import TYPES_OF, UNFINISHED, Job, JobEvent, JobState, JobType
 
 LEASE: Final = timedelta(seconds=10)
 """So long after its last sign of life a worker counts as dead."""
@@ -27,6 +28,14 @@ MOST_KEPT: Final = 200
 
 INDEXING: Final = "indexing"
 """Stage of a job whose changes are all stored and not all searchable yet; a server ends it."""
+
+CATCHING_UP: Final = "catching_up"
+"""Stage of a job whose release is built and not up to date in memory yet; a server ends it."""
+
+HANDED_OVER: Final = (INDEXING, CATCHING_UP)
+
+SERIAL: Final = ((JobType.IMPORT,), TYPES_OF[Kind.RELEASES])
+"""Jobs of the same of these sets run one after another in each collection."""
 
 _MOST_FORGOTTEN: Final = 10_000
 
@@ -266,19 +275,30 @@ class JobRepository:
 def claimable(
     unfinished: list[Job], types: AnyOf[JobType], now: datetime, served: Callable[[int], bool] = lambda _: True
 ) -> list[int]:
-    """Ids of the jobs that a worker may take now. Imports of one collection run one after another."""
+    """Ids of the jobs that a worker may take now; some wait for others of their collection, see SERIAL."""
     found: list[int] = []
-    active = [job for job in unfinished if job.stage != INDEXING]
     # on PostgreSQL an older job may come into sight later than a younger one that runs already
-    importing = {job.collection_id for job in active if job.type == JobType.IMPORT and job.state != JobState.QUEUED}
-    for job in active:
-        waits = job.type == JobType.IMPORT and job.collection_id in importing and job.state == JobState.QUEUED
-        if job.type == JobType.IMPORT:
-            importing.add(job.collection_id)
+    busy = {_turn(job) for job in unfinished if job.state != JobState.QUEUED and not _has_left(job)}
+    for job in unfinished:
+        if job.stage in HANDED_OVER:
+            continue
+        turn = _turn(job)
+        waits = turn is not None and turn in busy and job.state == JobState.QUEUED
+        busy.add(turn)
         is_free = job.state == JobState.QUEUED or (job.lease_until is not None and job.lease_until <= now)
         if is_free and not waits and job.type in types and served(job.collection_id):
             found.append(job.id)
     return found
+
+
+def _turn(job: Job) -> tuple[int, tuple[JobType, ...]] | None:
+    """What only one job has at a time; None for those that wait for nobody."""
+    return next(((job.collection_id, types) for types in SERIAL if job.type in types), None)
+
+
+def _has_left(job: Job) -> bool:
+    """Whether its worker has nothing more to do; a release still takes its turn until it answers."""
+    return job.stage == INDEXING
 
 
 def event_of(job: Job) -> dict[str, Any]:

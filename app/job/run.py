@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.db import Database
 from app.errors import UnavailableError
 from app.job.errors import JobCancelledError, JobLostError
-from app.job.repository import JobRepository, Progress
+from app.job.repository import INDEXING, JobRepository, Progress
 from app.job.tables import Job, JobState, JobType
 
 TELL_S: Final = 0.5
@@ -32,10 +32,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """All is stored; a server ends the job when searches have reached the change `seq`."""
+    """All is stored; a server ends the job when searches have reached the change `seq`, or the release answers."""
 
     seq: int
     result: dict[str, Any]
+    stage: str = INDEXING
 
 
 class JobRun:

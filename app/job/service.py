@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.cursors import Cursors
 from app.db import Database
 from app.errors import ConflictError, OverloadedError
-from app.job.repository import INDEXING, JobRepository, progress_of
+from app.job.repository import HANDED_OVER, JobRepository, progress_of
 from app.job.schemas import JobAnswer, JobErrorAnswer, ProgressAnswer
 from app.job.tables import UNFINISHED, Job, JobState, JobType
 from app.schemas import Page
@@ -73,7 +73,7 @@ class JobService:
         def unit(session: Session) -> JobAnswer:
             repository = JobRepository(session)
             job = repository.get_locked(key)
-            if job.state not in UNFINISHED or job.stage == INDEXING:
+            if job.state not in UNFINISHED or job.stage in HANDED_OVER:
                 raise ConflictError(f"the job is {_what(job)}: there is nothing left to cancel")
             if job.state == JobState.QUEUED:
                 repository.finish(job.id, JobState.CANCELLED)

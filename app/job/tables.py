@@ -8,6 +8,7 @@ from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import NOW, Base, BigId, UtcDateTime
+from app.job.kinds import Kind
 
 
 class JobType(StrEnum):
@@ -20,6 +21,13 @@ class JobType(StrEnum):
     TRAINING = "training"
     ADOPTION = "adoption"
     PROMOTION = "promotion"
+
+
+TYPES_OF: Final = {
+    Kind.FILES: (JobType.IMPORT, JobType.EXPORT),
+    Kind.RELEASES: (JobType.TRAINING, JobType.ADOPTION, JobType.PROMOTION),
+}
+"""What workers run, by kind; the rest is the servers' own."""
 
 
 class JobState(StrEnum):

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from app.db import Database
 from app.errors import ServiceError, UnavailableError
 from app.job.errors import JobCancelledError, JobFailedError, JobLostError
-from app.job.repository import INDEXING, LEASE, MOST_STALLS, JobRepository, Progress, claimable
+from app.job.repository import LEASE, MOST_STALLS, JobRepository, Progress, claimable
 from app.job.run import Handover, JobRun
 from app.job.tables import Job, JobState, JobType
 from model.contract.errors import SamesayError
@@ -151,7 +151,7 @@ class Worker:
 
     def _succeed(self, job: Job, done: dict[str, Any] | Handover) -> None:
         if isinstance(done, Handover):
-            progress = Progress(INDEXING, unit="changes")
+            progress = Progress(done.stage, unit="changes")
             self._end(job, lambda jobs: jobs.hand_over(job.id, done.seq, progress, done.result), JobState.SUCCEEDED)
         else:
             self._finish(job, JobState.SUCCEEDED, done)

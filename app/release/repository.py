@@ -1,10 +1,13 @@
 """Releases in the database."""
 
-from sqlalchemy import select
+from datetime import UTC, datetime
+
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app.encoder.tables import Encoder
 from app.errors import NotFoundError
-from app.release.tables import Release
+from app.release.tables import Release, ReleaseAction, ReleaseEvent, ReleaseState
 
 
 class ReleaseRepository:
@@ -17,10 +20,14 @@ class ReleaseRepository:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def get(self, collection_id: int, number: int) -> Release:
-        """One release, or raise NotFoundError."""
+    def find(self, collection_id: int, number: int) -> Release | None:
+        """One release."""
         statement = select(Release).where(Release.collection_id == collection_id, Release.number == number)
-        found = self._session.scalars(statement).first()
+        return self._session.scalars(statement).first()
+
+    def get(self, collection_id: int, number: int) -> Release:
+        """`find`, or raise NotFoundError."""
+        found = self.find(collection_id, number)
         if found is None:
             raise NotFoundError(f"the collection has no release {number}: GET .../releases lists them")
         return found
@@ -30,7 +37,42 @@ class ReleaseRepository:
         statement = select(Release).where(Release.collection_id == collection_id).order_by(Release.number)
         return list(self._session.scalars(statement))
 
+    def next_number(self, collection_id: int) -> int:
+        """The number of the next release of a collection, which must be locked."""
+        statement = select(func.max(Release.number)).where(Release.collection_id == collection_id)
+        return (self._session.scalars(statement).one() or 0) + 1
+
     def add(self, release: Release) -> None:
         """Store a new one."""
         self._session.add(release)
         self._session.flush()
+
+    def tell(self, release: Release, action: ReleaseAction, who: str, why: str) -> None:
+        """Write down what happened to a release."""
+        self._session.add(
+            ReleaseEvent(
+                collection_id=release.collection_id,
+                number=release.number,
+                action=action,
+                who=who[:128],
+                why=why,
+                at=datetime.now(UTC),
+            )
+        )
+        self._session.flush()
+
+    def events(self, collection_id: int, before: int, limit: int) -> list[ReleaseEvent]:
+        """Up to `limit` events of a collection, newest first, of ids below `before`; 0 from the newest on."""
+        statement = select(ReleaseEvent).where(ReleaseEvent.collection_id == collection_id)
+        if before:
+            statement = statement.where(ReleaseEvent.id < before)
+        return list(self._session.scalars(statement.order_by(ReleaseEvent.id.desc()).limit(limit)))
+
+    def is_encoder_used(self, sha: str) -> bool:
+        """Whether any release can still come to serve with an encoder."""
+        used = select(Release.id).where(Release.encoder_sha == sha, Release.state != ReleaseState.PRUNED).limit(1)
+        return self._session.scalars(used).first() is not None
+
+    def removed_encoders(self) -> list[str]:
+        """The encoders whose bundles are to be removed, or were."""
+        return list(self._session.scalars(select(Encoder.sha).where(Encoder.removed_at.is_not(None))))

@@ -1,17 +1,22 @@
-"""Reading releases, and making the first one."""
+"""Looking at the releases of collections, and choosing which one answers."""
 
-from datetime import UTC, datetime
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
+
+from sqlalchemy.orm import Session
 
 from app.collection.repository import CollectionRepository
+from app.cursors import Cursors
 from app.db import Database
-from app.encoder.tables import Encoder
+from app.errors import NotFoundError
 from app.release.repository import ReleaseRepository
-from app.release.schemas import ReleaseAnswer
-from app.release.tables import Release, ReleaseState
+from app.release.schemas import EventAnswer, ReleaseAnswer, SwitchedAnswer
+from app.release.tables import Release, ReleaseAction, ReleaseEvent, ReleaseState
+from app.release.transitions import Releases
+from app.schemas import Page
+from app.serving.serving import Serving
 
-FIRST: Final = 1
-"""Number of the release that a collection is created with."""
+_LISTING: Final = "release-events"
 
 
 class ReleaseService:
@@ -19,50 +24,117 @@ class ReleaseService:
 
     Args:
         database: Where they are.
+        serving: Which of them are in memory.
+        cursors: Signs the pages of events.
+        keep: See Releases.
     """
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, serving: Serving, cursors: Cursors, *, keep: int) -> None:
+        self._database, self._serving, self._cursors, self._keep = database, serving, cursors, keep
 
     async def list_all(self, collection: str) -> list[ReleaseAnswer]:
         """Every release of a collection, oldest first."""
-        return await self._database.read_async(
-            lambda session: [
-                _to_answer(release)
-                for release in ReleaseRepository(session).list_all(CollectionRepository(session).get(collection).id)
-            ]
-        )
+
+        def unit(session: Session) -> list[ReleaseAnswer]:
+            collection_id = CollectionRepository(session).get(collection).id
+            return [self._to_answer(release) for release in ReleaseRepository(session).list_all(collection_id)]
+
+        return await self._database.read_async(unit)
 
     async def get(self, collection: str, number: int) -> ReleaseAnswer:
         """One release, or NotFoundError."""
-        return await self._database.read_async(
-            lambda session: _to_answer(
-                ReleaseRepository(session).get(CollectionRepository(session).get(collection).id, number)
+        return await self._database.read_async(lambda session: self._to_answer(_get(session, collection, number)))
+
+    async def report(self, collection: str, number: int) -> dict[str, Any]:
+        """How a release was made and judged; it names records by their ids.
+
+        Raises:
+            NotFoundError: There is none, as of the release that a collection was created with.
+        """
+
+        def unit(session: Session) -> dict[str, Any]:
+            release = _get(session, collection, number)
+            if release.report is None:
+                raise NotFoundError(f"release {number} has no report: it was not trained or added through the gate")
+            return release.report
+
+        return await self._database.read_async(unit)
+
+    async def events(self, collection: str, cursor: str | None, limit: int) -> Page[EventAnswer]:
+        """One page of what happened to the releases of a collection, newest first."""
+        before = self._cursors.read(_LISTING, cursor)
+
+        def unit(session: Session) -> Page[EventAnswer]:
+            collection_id = CollectionRepository(session).get(collection).id
+            found = ReleaseRepository(session).events(collection_id, before, limit + 1)
+            more = len(found) > limit
+            return Page[EventAnswer](
+                items=[_to_event(event) for event in found[:limit]],
+                next_cursor=self._cursors.sign(_LISTING, found[limit - 1].id) if more else None,
             )
+
+        return await self._database.read_async(unit)
+
+    async def is_warm(self, collection: str, number: int) -> bool:
+        """Whether a release can answer within a moment."""
+        return await self._database.read_async(lambda session: _get(session, collection, number).is_warm)
+
+    async def promote(self, collection: str, number: int, who: str, why: str) -> SwitchedAnswer:
+        """Let a warm release answer; answered when this server does so.
+
+        Raises:
+            ConflictError: It answers already, or is not warm.
+        """
+
+        def change(releases: Releases) -> Release:
+            release = releases.get(number)
+            releases.promote(release, who, why)
+            return release
+
+        return await self._switch(collection, change)
+
+    async def roll_back(self, collection: str, number: int, who: str, why: str) -> SwitchedAnswer:
+        """Let the release answer again that was active before this one; answered when this server does so.
+
+        Raises:
+            ConflictError: This one is not active, or the one before is not warm.
+        """
+        return await self._switch(collection, lambda releases: releases.roll_back(number, who, why))
+
+    async def _switch(self, collection: str, change: Callable[[Releases], Release]) -> SwitchedAnswer:
+        def unit(session: Session) -> tuple[int, int, ReleaseAnswer]:
+            releases = Releases(session, collection, keep=self._keep)
+            before = releases.collection.active_release
+            return releases.collection.id, before, self._to_answer(change(releases))
+
+        collection_id, before, release = await self._database.write_async(unit)
+        self._serving.wake()
+        answers = await self._serving.wait_answering(collection_id, release.number)
+        return SwitchedAnswer(release=release, before=before, answers=answers)
+
+    def _to_answer(self, release: Release) -> ReleaseAnswer:
+        return ReleaseAnswer(
+            number=release.number,
+            encoder=release.encoder_sha,
+            state=ReleaseState(release.state),
+            warm=release.is_warm,
+            behind=self._serving.behind(release.id),
+            previous=release.previous,
+            job=release.job,
+            score=release.decision["score"],
+            threshold=release.decision["threshold"],
+            margin=release.decision["margin"],
+            head_weight=release.decision["head_weight"],
+            created_at=release.created_at,
+            activated_at=release.activated_at,
         )
 
 
-def first_release(collection_id: int, encoder: Encoder) -> Release:
-    """Release 1 of a new collection: serving at once, with the thresholds that the bundle carries."""
-    return Release(
-        collection_id=collection_id,
-        number=FIRST,
-        encoder_sha=encoder.sha,
-        state=ReleaseState.ACTIVE,
-        decision=dict(encoder.manifest["decision"]),
-        activated_at=datetime.now(UTC),
-    )
+def _get(session: Session, collection: str, number: int) -> Release:
+    return ReleaseRepository(session).get(CollectionRepository(session).get(collection).id, number)
 
 
-def _to_answer(release: Release) -> ReleaseAnswer:
-    return ReleaseAnswer(
-        number=release.number,
-        encoder=release.encoder_sha,
-        state=ReleaseState(release.state),
-        score=release.decision["score"],
-        threshold=release.decision["threshold"],
-        margin=release.decision["margin"],
-        head_weight=release.decision["head_weight"],
-        created_at=release.created_at,
-        activated_at=release.activated_at,
+def _to_event(event: ReleaseEvent) -> EventAnswer:
+    return EventAnswer(
+        release=event.number, action=ReleaseAction(event.action), who=event.who, why=event.why, at=event.at
     )

@@ -17,7 +17,7 @@ from app.errors import NotReadyError
 from app.serving.compacting import Compactor, Rows, compactor_of
 from app.serving.release import ServingRelease
 from app.serving.release_key import ReleaseKey
-from app.serving.repository import WantedRelease, ChangedRecords, count_all, find_tag, read_all, read_last
+from app.serving.repository import ChangedRecords, WantedRelease, count_all, find_tag, read_all, read_last
 from app.serving.snapshots import Base, BuildError, empty_base, load_base
 from index.errors import SnapshotDamagedError, SnapshotError, VectorIndexError
 from index.snapshot import LEFT_OVER, latest_snapshot, list_snapshots
@@ -99,24 +99,13 @@ class Loader:
         """
         bundle, folder = self._store.get(active.key.encoder_sha), active.key.folder(self._data)
         scratch = folder / f"{LEFT_OVER}rebuilt-{token_hex(4)}"
-        compactor = Compactor(
-            scratch,
-            encoder_checksum=bundle.sha,
-            dim=bundle.encoder.dim,
-            target_recall=active.target_recall,
-            is_stopping=is_stopping,
-        )
         try:
-            base = self._database.read(
-                lambda session: _write_all(session, active, bundle, compactor, is_stopping, tell)
-            )
+            base = encode_all(self._database, active, bundle, scratch, tell, is_stopping)
             if base.folder is not None:
                 base.folder.rename(folder / base.folder.name)
                 for old in list_snapshots(folder)[1:]:
                     shutil.rmtree(old, ignore_errors=True)
             return base
-        except NotReadyError as error:
-            raise BuildError(str(error)) from None
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -169,6 +158,41 @@ class Loader:
             self._database.read(lambda session: _apply_all(session, active, release, is_stopping))
             return release
         return _release(active, bundle, base)
+
+
+def encode_all(
+    database: Database,
+    release: WantedRelease,
+    bundle: Bundle,
+    snapshots: Path,
+    tell: Callable[[int, int], None],
+    is_stopping: Callable[[], bool],
+) -> Base:
+    """Encode every record of a release's collection, and write a snapshot of that.
+
+    Args:
+        database: The truth.
+        release: Says of which collection, and what recall its index is tuned for.
+        bundle: What to encode with, which may be another than the release's.
+        snapshots: Folder to write it to.
+        tell: Hears how many records of how many are encoded.
+        is_stopping: When it comes true, it is given up.
+
+    Raises:
+        OSError: The disk refused.
+        BuildError: It could not be built, or `is_stopping` came true.
+    """
+    compactor = Compactor(
+        snapshots,
+        encoder_checksum=bundle.sha,
+        dim=bundle.encoder.dim,
+        target_recall=release.target_recall,
+        is_stopping=is_stopping,
+    )
+    try:
+        return database.read(lambda session: _write_all(session, release, bundle, compactor, is_stopping, tell))
+    except NotReadyError as error:
+        raise BuildError(str(error)) from None
 
 
 def _release(active: WantedRelease, bundle: Bundle, base: Base) -> ServingRelease:

@@ -16,4 +16,9 @@ class ReleaseKey:
 
     def folder(self, data: Path) -> Path:
         """Where its snapshots lie."""
-        return data / "collections" / str(self.collection_id) / "releases" / str(self.release_id) / "snapshots"
+        return releases_folder(data, self.collection_id) / str(self.release_id) / "snapshots"
+
+
+def releases_folder(data: Path, collection_id: int) -> Path:
+    """Where the folders of a collection's releases lie, called by their ids."""
+    return data / "collections" / str(collection_id) / "releases"

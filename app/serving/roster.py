@@ -1,4 +1,4 @@
-"""Which releases are in memory: looked up by any thread, changed by the follower and by whoever deletes a collection."""
+"""Which releases are in memory: for any thread; changed by the follower and by whoever deletes a collection."""
 
 import threading
 from collections.abc import Set

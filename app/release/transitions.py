@@ -1,0 +1,163 @@
+"""How releases come and go, in the transaction of who calls: which one answers, which are warm, which stay."""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy.orm import Session
+
+from app.collection.repository import CollectionRepository
+from app.collection.tables import Collection
+from app.db import CHANGED
+from app.encoder.tables import Encoder
+from app.errors import ConflictError
+from app.release.repository import ReleaseRepository
+from app.release.tables import Release, ReleaseAction, ReleaseState
+
+SAMESAY: Final = "samesay"
+"""Who does what nobody ordered."""
+
+FIRST: Final = 1
+"""Number of the release that a collection is created with."""
+
+
+def first_release(collection_id: int, encoder: Encoder) -> Release:
+    """Release 1 of a new collection: serving at once, with the thresholds that the bundle carries."""
+    return Release(
+        collection_id=collection_id,
+        number=FIRST,
+        encoder_sha=encoder.sha,
+        state=ReleaseState.ACTIVE,
+        decision=dict(encoder.manifest["decision"]),
+        activated_at=datetime.now(UTC),
+    )
+
+
+class Releases:
+    """The releases of one collection, whose row is locked until the transaction ends.
+
+    Args:
+        session: Of the unit of work.
+        collection: Name of the collection.
+        keep: Encoders of so many releases are kept that are neither active nor warm.
+
+    Raises:
+        NotFoundError: There is no such collection.
+    """
+
+    def __init__(self, session: Session, collection: str, *, keep: int) -> None:
+        self._session, self._keep = session, keep
+        self._repository = ReleaseRepository(session)
+        self.collection: Collection = CollectionRepository(session).get_locked(collection)
+
+    def get(self, number: int) -> Release:
+        """One of them, or NotFoundError."""
+        return self._repository.get(self.collection.id, number)
+
+    @property
+    def active(self) -> Release:
+        """The one that answers."""
+        return self.get(self.collection.active_release)
+
+    def add(
+        self, encoder: Encoder, *, is_accepted: bool, job: str, report: dict[str, Any], who: str, why: str
+    ) -> Release:
+        """A new one: a candidate, warm from now on in place of other candidates, or one that is refused."""
+        release = Release(
+            collection_id=self.collection.id,
+            number=self._repository.next_number(self.collection.id),
+            encoder_sha=encoder.sha,
+            state=ReleaseState.CANDIDATE if is_accepted else ReleaseState.REFUSED,
+            decision=dict(encoder.manifest["decision"]),
+            is_warm=is_accepted,
+            job=job,
+            report=report,
+        )
+        self._repository.add(release)
+        self._repository.tell(release, ReleaseAction.CREATED if is_accepted else ReleaseAction.REFUSED, who, why)
+        if is_accepted:
+            self._cool(ReleaseState.CANDIDATE, but=release)
+        self._prune()
+        self._session.info[CHANGED] = True
+        return release
+
+    def warm(self, release: Release) -> None:
+        """Have servers keep it in memory."""
+        release.is_warm = True
+        self._session.flush()
+        self._session.info[CHANGED] = True
+
+    def promote(self, release: Release, who: str, why: str) -> None:
+        """Let a release answer; the one before stays warm.
+
+        Raises:
+            ConflictError: It answers already, or is not warm.
+        """
+        before = self.active
+        if release.number == before.number:
+            raise ConflictError(f"release {release.number} is active already")
+        if not release.is_warm:
+            raise ConflictError(f"release {release.number} is not kept warm: no server has its index in memory")
+        release.previous = before.number
+        self._activate(release, before, ReleaseAction.PROMOTED, who, why)
+
+    def roll_back(self, number: int, who: str, why: str) -> Release:
+        """Let the release answer again that was active before this one.
+
+        Returns:
+            That one.
+
+        Raises:
+            ConflictError: This one is not active, or there is none before it that is kept warm.
+        """
+        release = self.get(number)
+        if number != self.collection.active_release:
+            raise ConflictError(
+                f"release {number} is not active, {self.collection.active_release} is: nothing was rolled back"
+            )
+        if release.previous is None:
+            raise ConflictError(f"release {number} took over from no other: there is nothing to roll back to")
+        before = self.get(release.previous)
+        if not before.is_warm:
+            raise ConflictError(
+                f"release {before.number}, which was active before, is not kept warm any more: "
+                f"POST .../releases/{before.number}:promote builds its index and lets it answer"
+            )
+        self._activate(before, release, ReleaseAction.ROLLED_BACK, who, why)
+        return before
+
+    def _activate(self, release: Release, before: Release, action: ReleaseAction, who: str, why: str) -> None:
+        before.state, before.is_warm = ReleaseState.RETIRED, True
+        release.state, release.is_warm, release.shadow = ReleaseState.ACTIVE, True, None
+        release.activated_at = datetime.now(UTC)
+        self.collection.active_release = release.number
+        self._repository.tell(release, action, who, why)
+        self._cool(ReleaseState.RETIRED, but=before)
+        self._prune()
+        CollectionRepository(self._session).bump(self.collection)
+        self._session.info[CHANGED] = True
+
+    def _cool(self, state: ReleaseState, *, but: Release) -> None:
+        """Keep one release of a state warm, and no other."""
+        for release in self._repository.list_all(self.collection.id):
+            if release.state == state and release.is_warm and release.number != but.number:
+                release.is_warm, release.shadow = False, None
+                self._repository.tell(
+                    release, ReleaseAction.COOLED, SAMESAY, f"release {but.number} is kept warm in its place"
+                )
+
+    def _prune(self) -> None:
+        """Part from the oldest encoders that nobody needs at hand."""
+        idle = [
+            release
+            for release in self._repository.list_all(self.collection.id)
+            if not release.is_warm and release.state not in (ReleaseState.ACTIVE, ReleaseState.PRUNED)
+        ]
+        for release in idle[: max(0, len(idle) - self._keep)]:
+            release.state = ReleaseState.PRUNED
+            self._repository.tell(
+                release, ReleaseAction.PRUNED, SAMESAY, f"of releases that are not at hand the newest {self._keep} stay"
+            )
+            encoder = self._session.get_one(Encoder, release.encoder_sha)
+            if encoder.job is not None and not self._repository.is_encoder_used(encoder.sha):
+                encoder.removed_at = datetime.now(UTC)
+        self._session.flush()

@@ -1,0 +1,1 @@
+"""From the records of a collection to a release that is trained, judged, indexed and ready to answer."""

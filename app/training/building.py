@@ -1,0 +1,72 @@
+"""The index of a release that does not answer yet: built by the worker, in the job's own folder, then moved."""
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+from app.db import Database
+from app.job.errors import JobFailedError
+from app.job.repository import Progress
+from app.job.run import JobRun
+from app.release.tables import Release
+from app.serving.loading import encode_all
+from app.serving.release_key import releases_folder
+from app.serving.repository import WantedRelease, list_wanted
+from app.serving.snapshots import Base, BuildError
+from app.training.errors import collection_gone
+from index.errors import VectorIndexError
+from model.contract.bundle import Bundle, sync_path
+
+_SNAPSHOTS: Final = "snapshots"
+
+
+class Builder:
+    """Builds indexes for releases.
+
+    Args:
+        database: The truth.
+        data: The data folder.
+    """
+
+    def __init__(self, database: Database, data: Path) -> None:
+        self._database, self._data = database, data
+
+    def active(self, collection_id: int) -> WantedRelease:
+        """The release of a collection that answers, or JobFailedError."""
+        for release in self._database.read(list_wanted):
+            if release.is_active and release.key.collection_id == collection_id:
+                return release
+        raise collection_gone(f"number {collection_id}")
+
+    def build(self, run: JobRun, bundle: Bundle, folder: Path) -> Base:
+        """Encode every record of the job's collection and write a snapshot of that.
+
+        Raises:
+            JobFailedError: It could not be built.
+            JobCancelledError, JobLostError: The job is to stop.
+        """
+        snapshots = folder / _SNAPSHOTS
+        shutil.rmtree(snapshots, ignore_errors=True)
+        snapshots.mkdir()
+
+        def tell(done: int, total: int) -> None:
+            run.report(Progress("encoding", done, total))
+
+        try:
+            return encode_all(self._database, self.active(run.collection_id), bundle, snapshots, tell, run.is_cancelled)
+        except (BuildError, VectorIndexError) as error:
+            run.check()
+            raise JobFailedError("not_built", f"{error}; nothing was changed") from None
+
+    def is_built(self, folder: Path) -> bool:
+        """Whether `build` has left something that was not moved."""
+        return any((folder / _SNAPSHOTS).glob("*"))
+
+    def move(self, folder: Path, release: Release) -> None:
+        """Put what was built where servers look for the release's index; without records there is none."""
+        target = releases_folder(self._data, release.collection_id) / str(release.id) / _SNAPSHOTS
+        if self.is_built(folder):
+            shutil.rmtree(target, ignore_errors=True)  # of one that was pruned, or never came to be
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (folder / _SNAPSHOTS).rename(target)
+            sync_path(target.parent)

@@ -1,0 +1,230 @@
+"""The job that makes a release: freeze, check, train, judge, build, register; each step once, whatever dies between."""
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from sqlalchemy.orm import Session
+
+from app.encoder.store import EncoderStore
+from app.job.errors import JobFailedError
+from app.job.repository import CATCHING_UP, Progress
+from app.job.run import Handover, JobRun, Step
+from app.job.tables import JobState, JobType
+from app.training.building import Builder
+from app.training.children import run_trainer
+from app.training.freezing import freeze
+from app.training.registering import Candidate, register, rewarm
+from app.training.report import make_report
+from model.contract.bundle import Bundle, load_bundle
+
+KEPT_OUT: Final = 0.1
+"""Share of the records, by the hash of their text, that no training learns from: every release is judged by them."""
+
+_ROWS, _CHECK, _RULES, _VERDICT = "rows.ndjson", "check.json", "rules.json", "verdict.json"
+_RUN: Final = "run"
+_STEPS: Final = "steps"
+
+
+class ReleaseJob:
+    """One attempt at a job that makes a release.
+
+    Args:
+        run: The job.
+        store: The encoders.
+        builder: Builds indexes.
+        keep: Encoders of so many releases are kept that are not at hand.
+    """
+
+    def __init__(self, run: JobRun, store: EncoderStore, builder: Builder, *, keep: int) -> None:
+        self._run, self._store, self._builder, self._keep = run, store, builder, keep
+        self._folder = run.folder
+        self._rows, self._verdict = run.folder / _ROWS, run.folder / _VERDICT
+
+    def run(self) -> dict[str, Any] | Handover:
+        """Make the release, from the step on that is not done yet.
+
+        Raises:
+            JobFailedError: No release comes of it; with the code gate_refused, one that is kept but does not answer.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if self._run.type is JobType.PROMOTION:
+            self._step("build", self._build)
+            return self._end(self._step("register", self._rewarm))
+        self._step("freeze", lambda: freeze(self._run, self._rows))
+        self._step("check", self._check)
+        if self._run.type is JobType.TRAINING:
+            self._step("train", self._train)
+        verdict = self._step("judge", self._judge)
+        if verdict["passed"]:
+            self._step("build", self._build)
+        result = self._step("register", lambda: self._register(is_accepted=verdict["passed"]))
+        if not verdict["passed"]:
+            self._run.checkpoint["counts"] = result
+            raise JobFailedError("gate_refused", _refusal(result["release"], verdict["reasons"]))
+        return self._end(result)
+
+    def _end(self, result: dict[str, Any]) -> dict[str, Any] | Handover:
+        """Leave the rest to the servers, or all to whoever promotes it."""
+        if self._run.request["promote"] == "manual":
+            return result
+        return Handover(result["seq"], result, CATCHING_UP)
+
+    def _step(self, name: str, do: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Do a step, unless an attempt before has done it; what it came to is stored."""
+        done: dict[str, Any] = self._run.checkpoint.get(_STEPS, {})
+        if name in done:
+            outcome: dict[str, Any] = done[name]
+            return outcome
+        started = time.monotonic()
+        outcome = do()
+        if name not in self._run.checkpoint.get(_STEPS, {}):  # a step that stores something has stored this with it
+            outcome = {**outcome, "seconds": round(time.monotonic() - started, 2)}
+            self._run.commit(lambda session: Step(self._with(name, outcome), Progress(name)))
+        return outcome
+
+    def _with(self, name: str, outcome: dict[str, Any]) -> dict[str, Any]:
+        """The checkpoint with one step more."""
+        return {**self._run.checkpoint, _STEPS: {**self._run.checkpoint.get(_STEPS, {}), name: outcome}}
+
+    def _check(self) -> dict[str, Any]:
+        active = self._store.path(self._builder.active(self._run.collection_id).key.encoder_sha)
+        out = self._folder / _CHECK
+        run_trainer(
+            self._run,
+            "checking",
+            ["check", self._rows, "--encoder", active, "--keep-out", str(KEPT_OUT), "--out", out, "--progress", "json"],
+        )
+        fatal = _read(out).get("fatal")
+        if fatal and self._run.type is JobType.TRAINING:
+            raise JobFailedError(fatal["code"], fatal["detail"])
+        return {}
+
+    def _train(self) -> dict[str, Any]:
+        out, request = self._folder / _RUN, self._run.request
+        settings = [part for item in request["settings"].items() for part in ("--set", _setting(*item))]
+        resume = ["--resume"] if (out / "config.json").exists() else []
+        options = ["--recipe", request["recipe"], "--seed", str(request["seed"]), "--keep-out", str(KEPT_OUT)]
+        run_trainer(
+            self._run,
+            "training",
+            ["train", self._rows, "--out", out, *options, *settings, *resume, "--progress", "json"],
+        )
+        bundle = load_bundle(out / "bundle")
+        if bundle.sha == self._builder.active(self._run.collection_id).key.encoder_sha:
+            raise JobFailedError(
+                "unchanged", "the training came to the very encoder that serves: neither records nor settings changed"
+            )
+        return {"encoder": bundle.sha, "metrics": dict(bundle.manifest.metrics)}
+
+    def _judge(self) -> dict[str, Any]:
+        active = self._builder.active(self._run.collection_id)
+        rules = self._folder / _RULES
+        rules.write_bytes(orjson.dumps(self._run.request["gate"]))
+        bundles: list[str | Path] = [
+            "--candidate",
+            self._candidate,
+            "--active",
+            self._store.path(active.key.encoder_sha),
+        ]
+        options: list[str | Path] = [
+            "--keep-out",
+            str(KEPT_OUT),
+            "--rules",
+            rules,
+            "--out",
+            self._verdict,
+            "--progress",
+            "json",
+        ]
+        run_trainer(self._run, "judging", ["judge", self._rows, *bundles, *options])
+        verdict = _read(self._verdict)
+        return {"passed": verdict["passed"], "reasons": verdict["reasons"], "against": active.key.number}
+
+    def _build(self) -> dict[str, Any]:
+        base = self._builder.build(self._run, self._bundle(), self._folder)
+        return {"records": len(base.index), "seq": base.applied_seq, "index_recall": float(base.index.index_recall)}
+
+    def _register(self, *, is_accepted: bool) -> dict[str, Any]:
+        bundle = self._bundle()
+        self._store.copy(bundle)
+        steps = self._run.checkpoint[_STEPS]
+        report = make_report(self._run, steps, _read(self._folder / _CHECK), _read(self._verdict))
+        if is_accepted and steps["build"]["records"] and not self._builder.is_built(self._folder):
+            self._build()  # another attempt had moved it before it died
+        why = _why(self._run.request["why"], steps["judge"]["reasons"])
+        candidate = Candidate(bundle, report, is_accepted, why)
+        outcome: dict[str, Any] = {}
+
+        def unit(session: Session) -> Step:
+            release = register(session, self._run, candidate, keep=self._keep)
+            if is_accepted:
+                self._builder.move(self._folder, release)
+            outcome.update(_result(release.number, release.state, steps))
+            return Step(self._with("register", outcome), Progress("register"))
+
+        self._run.commit(unit)
+        return outcome
+
+    def _rewarm(self) -> dict[str, Any]:
+        steps = self._run.checkpoint[_STEPS]
+        if steps["build"]["records"] and not self._builder.is_built(self._folder):
+            self._build()
+        outcome: dict[str, Any] = {}
+
+        def unit(session: Session) -> Step:
+            release = rewarm(session, self._run, keep=self._keep)
+            self._builder.move(self._folder, release)
+            outcome.update(_result(release.number, release.state, steps))
+            return Step(self._with("register", outcome), Progress("register"))
+
+        self._run.commit(unit)
+        return outcome
+
+    def _bundle(self) -> Bundle:
+        return load_bundle(self._candidate)
+
+    @property
+    def _candidate(self) -> Path:
+        if self._run.type is JobType.TRAINING:
+            return self._folder / _RUN / "bundle"
+        return self._store.path(self._run.request["encoder"])
+
+
+def clean_up(folder: Path, state: JobState) -> None:
+    """Leave nothing of the records: what is worth keeping is the release's own by now."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _result(number: int, state: str, steps: dict[str, Any]) -> dict[str, Any]:
+    """What the job's caller gets."""
+    frozen, judged, built = (steps.get(name, {}) for name in ("freeze", "judge", "build"))
+    return {
+        "release": number,
+        "state": state,
+        "seq": built.get("seq", frozen.get("seq", 0)),
+        **{name: frozen[name] for name in ("rows", "groups", "out_of_scope") if name in frozen},
+        **({"gate": {"passed": judged["passed"], "reasons": judged["reasons"]}} if judged else {}),
+        "seconds": {name: step["seconds"] for name, step in steps.items()},
+    }
+
+
+def _refusal(number: int, reasons: list[str]) -> str:
+    return f"release {number} is kept but does not answer: {' '.join(reasons)}"
+
+
+def _why(given: str, reasons: list[str]) -> str:
+    return " ".join(filter(None, (given, *reasons)))
+
+
+def _setting(name: str, value: str | bool | float | None) -> str:
+    shown = str(value).lower() if isinstance(value, bool) else "none" if value is None else str(value)
+    return f"{name}={shown}"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = orjson.loads(path.read_bytes())
+    return content

@@ -1,0 +1,56 @@
+"""What clients send about trainings."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from app.schemas import Line, Strict, check_json
+
+
+class Promote(StrEnum):
+    """What happens to a release that passed the gate."""
+
+    AUTO = "auto"
+    MANUAL = "manual"
+
+
+class WhenBusy(StrEnum):
+    """What happens to a request while another release of the collection is being made."""
+
+    QUEUE = "queue"
+    REFUSE = "refuse"
+
+
+Setting = Annotated[str, StringConstraints(pattern="^[a-z][a-z0-9_]{0,62}$")]
+Value = Annotated[str, StringConstraints(max_length=200)] | bool | int | float | None
+Rules = Annotated[dict[str, Any], AfterValidator(check_json)]
+
+
+class JudgedRequest(Strict):
+    """What every release passes on its way to answering."""
+
+    gate: Rules = Field(default={}, description="rules of the gate that differ from the defaults: docs/gate.md")
+    promote: Annotated[Promote, Field(strict=False)] = Field(
+        default=Promote.AUTO, description="auto: it answers once it has passed; manual: it waits to be promoted"
+    )
+    when_busy: Annotated[WhenBusy, Field(strict=False)] = Field(
+        default=WhenBusy.QUEUE, description="queue: begin after the one that runs; refuse: 409"
+    )
+    why: Line = Field(default="", description="kept with the release's events")
+
+
+class TrainingRequest(JudgedRequest):
+    """How to retrain."""
+
+    recipe: Annotated[str, StringConstraints(pattern="^[a-z0-9][a-z0-9_-]{0,62}$")] = "default"
+    settings: dict[Setting, Value] = Field(
+        default={}, max_length=200, description="settings of the trainer: `samesay settings` lists them"
+    )
+    seed: int = Field(default=0, ge=0, lt=2**31)
+
+
+class AdoptionRequest(JudgedRequest):
+    """A registered encoder, trained elsewhere, that shall become a release."""
+
+    encoder: str = Field(min_length=1, max_length=256, description="its name or sha256")

@@ -1,0 +1,123 @@
+"""Starting what makes releases: trainings, adoptions of encoders, and promotions that need an index first."""
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.collection.repository import CollectionRepository
+from app.collection.tables import Collection
+from app.db import Database
+from app.encoder.service import named_encoder
+from app.errors import ConflictError, OverloadedError
+from app.idempotency.attempts import Attempt, Attempts, once
+from app.ids import IdSource
+from app.job.kinds import Kind
+from app.job.repository import JobRepository, new_job
+from app.job.schemas import JobAnswer
+from app.job.service import to_answer
+from app.job.tables import TYPES_OF, JobType
+from app.release.repository import ReleaseRepository
+from app.release.tables import ReleaseState
+from app.training.schemas import AdoptionRequest, JudgedRequest, TrainingRequest, WhenBusy
+
+
+class TrainingService:
+    """Orders of releases.
+
+    Args:
+        database: Where jobs are.
+        attempts: Those that run.
+        max_unfinished: Jobs of these kinds that may wait or run.
+        wake: Says that there is a new job.
+    """
+
+    def __init__(self, database: Database, attempts: Attempts, max_unfinished: int, wake: Callable[[], None]) -> None:
+        self._database = database
+        self._attempts = attempts
+        self._max_unfinished = max_unfinished
+        self._wake = wake
+
+    async def start_training(
+        self, collection: str, wanted: TrainingRequest, who: str, attempt: Attempt | None
+    ) -> JobAnswer:
+        """Queue a training."""
+        request = _request(wanted, who)
+        return await self._start(JobType.TRAINING, collection, lambda session, _: request, wanted, attempt)
+
+    async def start_adoption(
+        self, collection: str, wanted: AdoptionRequest, who: str, attempt: Attempt | None
+    ) -> JobAnswer:
+        """Queue the judging of an encoder that was trained elsewhere.
+
+        Raises:
+            InvalidValueError: There is no such encoder.
+            ConflictError: It serves already.
+        """
+
+        def request(session: Session, collection_: Collection) -> dict[str, Any]:
+            encoder = named_encoder(session, wanted.encoder)
+            active = ReleaseRepository(session).get(collection_.id, collection_.active_release)
+            if encoder.sha == active.encoder_sha:
+                raise ConflictError(f"release {active.number}, which is active, has this encoder already")
+            return {**_request(wanted, who), "encoder": encoder.sha}
+
+        return await self._start(JobType.ADOPTION, collection, request, wanted, attempt)
+
+    async def start_promotion(self, collection: str, number: int, who: str, why: str) -> JobAnswer:
+        """Queue the building of a release's index, after which it answers.
+
+        Raises:
+            ConflictError: It is active, or its encoder was removed.
+        """
+
+        def request(session: Session, collection_: Collection) -> dict[str, Any]:
+            release = ReleaseRepository(session).get(collection_.id, number)
+            if release.number == collection_.active_release:
+                raise ConflictError(f"release {number} is active already")
+            if release.state == ReleaseState.PRUNED:
+                raise ConflictError(f"release {number} was pruned, and its encoder removed: train a new one")
+            return {"release": number, "encoder": release.encoder_sha, "promote": "auto", "who": who, "why": why}
+
+        return await self._start(JobType.PROMOTION, collection, request, None, None)
+
+    async def _start(
+        self,
+        kind: JobType,
+        collection: str,
+        request: Callable[[Session, Collection], dict[str, Any]],
+        wanted: JudgedRequest | None,
+        attempt: Attempt | None,
+    ) -> JobAnswer:
+        def start(session: Session) -> JobAnswer:
+            found = CollectionRepository(session).get_locked(collection)  # two requests at once do not pass each other
+            self._check_room(session, found, refuses=wanted is not None and wanted.when_busy is WhenBusy.REFUSE)
+            return order(session, kind, found, request(session, found))
+
+        with self._attempts.running(attempt):
+            started = await self._database.write_async(
+                lambda session: once(session, attempt, JobAnswer, lambda: start(session))
+            )
+        self._wake()
+        return started
+
+    def _check_room(self, session: Session, collection: Collection, *, refuses: bool) -> None:
+        unfinished = JobRepository(session).list_unfinished(TYPES_OF[Kind.RELEASES])
+        busy = [job.key for job in unfinished if job.collection_id == collection.id]
+        if refuses and busy:
+            raise ConflictError(
+                f"a release of the collection is being made already (job {busy[0]}): wait for it, or cancel it"
+            )
+        if len(unfinished) >= self._max_unfinished:
+            raise OverloadedError(f"{len(unfinished)} trainings wait or run already: repeat it when some are over")
+
+
+def order(session: Session, kind: JobType, collection: Collection, request: dict[str, Any]) -> JobAnswer:
+    """Queue a job in the transaction of who calls."""
+    job = new_job(IdSource().take(), kind, collection.id, collection.name, request)
+    JobRepository(session).add(job)
+    return to_answer(job)
+
+
+def _request(wanted: JudgedRequest, who: str) -> dict[str, Any]:
+    return {**wanted.model_dump(mode="json", exclude={"when_busy"}), "who": who}
