@@ -140,8 +140,15 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
         max_queued=settings.max_queued_sentences,
         observe=metrics.batched,
     )
-    activator = Activator(database, serving, keep=settings.keep_releases)
-    dispatcher = Dispatcher(database, settings.jobs, worker_pools(settings), serving.visible_seq, activator.advance)
+    activator = Activator(database, serving, encoders.remove_unneeded, keep=settings.keep_releases)
+    dispatcher = Dispatcher(
+        database,
+        settings.jobs,
+        worker_pools(settings),
+        serving.visible_seq,
+        activator.advance,
+        encoders.remove_unneeded,
+    )
     services = Services(
         encoders=encoders,
         collections=CollectionService(database, serving, cursors, attempts),

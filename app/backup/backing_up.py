@@ -72,7 +72,7 @@ def _write_tables(session: Session, archive: ArchiveWriter, tell: Tell) -> Conte
         tables=[_write_table(session, table, archive, tell) for table in Base.metadata.sorted_tables],
         encoders=[
             EncoderEntry(sha=encoder.sha, name=encoder.name, files=[MANIFEST_FILE, *encoder.manifest["files"]])
-            for encoder in session.scalars(select(Encoder).order_by(Encoder.sha))
+            for encoder in session.scalars(select(Encoder).where(Encoder.removed_at.is_(None)).order_by(Encoder.sha))
         ],
     )
 

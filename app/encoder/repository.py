@@ -18,7 +18,7 @@ class EncoderRepository:
         self._session = session
 
     def find(self, name_or_sha: str) -> Encoder | None:
-        """The encoder of this name or sha256."""
+        """The encoder of this name or sha256, even where its bundle was removed."""
         return self._session.scalars(
             select(Encoder).where(or_(Encoder.name == name_or_sha, Encoder.sha == name_or_sha))
         ).first()
@@ -26,13 +26,23 @@ class EncoderRepository:
     def get(self, name_or_sha: str) -> Encoder:
         """`find`, or raise NotFoundError."""
         found = self.find(name_or_sha)
-        if found is None:
+        if found is None or found.removed_at is not None:
             raise NotFoundError(f"there is no encoder {name_or_sha!r}: GET /v1/encoders lists them")
         return found
 
     def list_all(self) -> list[Encoder]:
-        """Every encoder, by name."""
-        return list(self._session.scalars(select(Encoder).order_by(Encoder.name)))
+        """Every encoder whose bundle is there, by name."""
+        statement = select(Encoder).where(Encoder.removed_at.is_(None)).order_by(Encoder.name)
+        return list(self._session.scalars(statement))
+
+    def list_removed(self) -> list[str]:
+        """The sha256 of those whose bundles are to be removed, or were."""
+        return list(self._session.scalars(select(Encoder.sha).where(Encoder.removed_at.is_not(None))))
+
+    def lock_removed(self) -> list[str]:
+        """`list_removed`, keeping everybody from registering them again until the transaction ends."""
+        statement = select(Encoder).where(Encoder.removed_at.is_not(None)).with_for_update()
+        return [encoder.sha for encoder in self._session.scalars(statement)]
 
     def add(self, encoder: Encoder) -> None:
         """Store a new one."""

@@ -37,7 +37,22 @@ class EncoderService:
         bundle = load_bundle(path)
         self._database.read(lambda session: _find_same(session, bundle, name))
         self._store.copy(bundle)
-        return self._database.write(lambda session: _register(session, bundle, name)).result()
+        added = self._database.write(lambda session: _register(session, bundle, name)).result()
+        self._store.copy(bundle)  # it may have been removed just before it was wanted again
+        return added
+
+    def remove_unneeded(self) -> None:
+        """Remove the bundles of encoders that went with the last release that used them."""
+
+        def unit(session: Session) -> None:
+            for sha in EncoderRepository(session).lock_removed():
+                self._store.remove(sha)
+
+        if self._database.read(lambda session: self._is_any_left(session)):
+            self._database.write(unit).result()
+
+    def _is_any_left(self, session: Session) -> bool:
+        return any(self._store.path(sha).exists() for sha in EncoderRepository(session).list_removed())
 
     def list_now(self) -> list[EncoderAnswer]:
         """Every encoder, by name."""
@@ -64,7 +79,7 @@ def named_encoder(session: Session, name_or_sha: str) -> Encoder:
     """
     repository = EncoderRepository(session)
     found = repository.find(name_or_sha)
-    if found is not None:
+    if found is not None and found.removed_at is None:
         return found
     names = [encoder.name for encoder in repository.list_all()]
     known = f"registered are {', '.join(names[:20])}" if names else f"none is registered: {HOW_TO_ADD}"
@@ -108,4 +123,5 @@ def _register(session: Session, bundle: Bundle, name: str) -> EncoderAnswer:
         manifest = bundle.manifest
         encoder = Encoder(sha=bundle.sha, name=name, dim=manifest.dim, manifest=manifest.model_dump(mode="json"))
         EncoderRepository(session).add(encoder)
+    encoder.removed_at = None  # its bundle was just copied again
     return to_answer(encoder)

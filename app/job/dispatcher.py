@@ -47,6 +47,7 @@ class Dispatcher:
         pools: The workers of this server; none where all are apart.
         visible: What searches of this server have reached.
         activate: Brings a job to its end whose release is to catch up and answer.
+        tidy: Removes what other features do not need any more; called now and then.
     """
 
     def __init__(
@@ -56,12 +57,13 @@ class Dispatcher:
         pools: Sequence[Pool],
         visible: Callable[[int], int | None],
         activate: Callable[[Job], None],
+        tidy: Callable[[], None],
     ) -> None:
         self._database = database
         self._jobs = jobs
         self._pools = pools
         self._visible = visible
-        self._activate = activate
+        self._activate, self._tidy_more = activate, tidy
         self._rests_until = dict.fromkeys(range(len(pools)), 0.0)
         self._first_seen: dict[int, int] = {}  # what searches had reached when a job's changes were all stored
         self._tidied_at: float | None = None
@@ -151,6 +153,7 @@ class Dispatcher:
         for key in self._database.write(lambda session: JobRepository(session).forget_old()).result():
             shutil.rmtree(self._jobs / key, ignore_errors=True)
         tidy_files(self._jobs, self._database.read(lambda session: JobRepository(session).list_keys()))
+        self._tidy_more()
 
 
 def tidy_files(jobs: Path, known: Mapping[str, bool]) -> None:

@@ -1,5 +1,6 @@
 """The end of a job that made a release: once a server has it up to date in memory, it answers."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -26,11 +27,12 @@ class Activator:
     Args:
         database: The truth.
         serving: What is in memory.
+        tidy: Removes what is not needed any more.
         keep: See Releases.
     """
 
-    def __init__(self, database: Database, serving: Serving, *, keep: int) -> None:
-        self._database, self._serving, self._keep = database, serving, keep
+    def __init__(self, database: Database, serving: Serving, tidy: Callable[[], None], *, keep: int) -> None:
+        self._database, self._serving, self._tidy, self._keep = database, serving, tidy, keep
 
     def advance(self, job: Job) -> None:
         """Bring a job of the stage CATCHING_UP to its end, or show how far it is."""
@@ -50,6 +52,7 @@ class Activator:
             return
         self._database.write(lambda session: self._activate(session, job)).result()
         self._serving.wake()
+        self._tidy()
 
     def _activate(self, session: Session, job: Job) -> None:
         found = session.get(Job, job.id, with_for_update=True)

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.encoder.tables import Encoder
 from app.errors import NotFoundError
 from app.release.tables import Release, ReleaseAction, ReleaseEvent, ReleaseState
 
@@ -72,7 +71,3 @@ class ReleaseRepository:
         """Whether any release can still come to serve with an encoder."""
         used = select(Release.id).where(Release.encoder_sha == sha, Release.state != ReleaseState.PRUNED).limit(1)
         return self._session.scalars(used).first() is not None
-
-    def removed_encoders(self) -> list[str]:
-        """The encoders whose bundles are to be removed, or were."""
-        return list(self._session.scalars(select(Encoder.sha).where(Encoder.removed_at.is_not(None))))

@@ -121,9 +121,14 @@ class SearchService:
 
     async def _release(self, collection: str, wanted: int | None) -> ServingRelease:
         release = self._serving.find(collection) or await self._serving.get(collection)
-        if wanted is not None and wanted != release.key.number:
-            raise NotFoundError(f"release {wanted} of collection {collection!r} is not active: {release.key.number} is")
-        return release
+        if wanted is None or wanted == release.key.number:
+            return release
+        warm = self._serving.find_warm(release.key.collection_id, wanted)
+        if warm is None:
+            raise NotFoundError(
+                f"release {wanted} of collection {collection!r} is not in memory: {release.key.number} is active"
+            )
+        return warm
 
     async def _look_up(
         self, release: ServingRelease, sentences: list[str], k: int, receive: Receive, wanted: Filter | None = None

@@ -167,6 +167,7 @@ class ReleaseJob:
             return Step(self._with("register", outcome), Progress("register"))
 
         self._run.commit(unit)
+        self._store.copy(bundle)  # it may have been removed just before it was wanted again
         return outcome
 
     def _rewarm(self) -> dict[str, Any]:
