@@ -17,6 +17,8 @@ from app.commands import (
     exporting,
     importing,
     jobs,
+    releases,
+    retraining,
     serving,
     training,
     working,
@@ -39,6 +41,8 @@ app.command("export")(exporting.export)
 app.add_typer(jobs.app, name="jobs")
 app.command("search")(asking.search)
 app.command("classify")(asking.classify)
+app.command("retrain")(retraining.retrain)
+app.add_typer(releases.app, name="releases")
 app.command("train", context_settings=training.PASS_EVERYTHING)(training.train)
 app.command("evaluate", context_settings=training.PASS_EVERYTHING)(training.evaluate)
 app.command("settings", context_settings=training.PASS_EVERYTHING)(training.settings)

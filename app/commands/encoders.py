@@ -15,6 +15,7 @@ from app.errors import InvalidValueError
 from model.contract.runtime import check_runtimes
 
 if TYPE_CHECKING:
+    from app.encoder.schemas import EncoderAnswer
     from app.encoder.service import EncoderService
 
 app = typer.Typer(help="Register trained encoders.", no_args_is_help=True)
@@ -27,13 +28,19 @@ def add(
     data: DataOption = None,
 ) -> None:
     """Verify a bundle, copy it into the data folder and register it."""
-    with plain_errors(), _registry(data) as encoders:
-        from app.schemas import NAME_PATTERN
-
-        if not re.fullmatch(NAME_PATTERN, name):
-            raise InvalidValueError(f"the name {name!r} is not allowed: give lower-case letters, digits, - and _ only")
-        added = encoders.add(path, name)
+    with plain_errors():
+        added = register(path, name, data)
         print(f"encoder {added.name} is registered: sha256 {added.sha}, dim {added.dim}, {added.n_labels} labels")
+
+
+def register(path: Path, name: str, data: Path | None) -> "EncoderAnswer":
+    """Register a bundle under a name that is fit for one."""
+    from app.schemas import NAME_PATTERN
+
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise InvalidValueError(f"the name {name!r} is not allowed: give lower-case letters, digits, - and _ only")
+    with _registry(data) as encoders:
+        return encoders.add(path, name)
 
 
 @app.command("list")

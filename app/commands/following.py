@@ -58,6 +58,7 @@ class _Bars:
         if stage not in self._tasks:
             self._tasks[stage] = self._progress.add_task(stage, total=progress["total"], speed="")
         speed = f"{progress['per_second']:,.0f} {progress['unit']}/s" if progress["per_second"] else ""
+        speed = " ".join(filter(None, (speed, _noted(progress))))
         self._progress.update(self._tasks[stage], completed=progress["done"], total=progress["total"], speed=speed)
 
 
@@ -80,6 +81,16 @@ class _Lines:
             return
         self._stage, self._told_at = progress["stage"], now
         of = "" if progress["total"] is None else f" of {progress['total']}"
+        note = f", {_noted(progress)}" if progress["note"] else ""
         speed = f", {progress['per_second']:,.0f}/s" if progress["per_second"] else ""
         eta = f", {progress['eta_s']:.0f} s left" if progress["eta_s"] is not None else ""
-        print(f"{progress['stage']}: {progress['done']}{of} {progress['unit']}{speed}{eta}", file=sys.stderr)
+        print(f"{progress['stage']}: {progress['done']}{of} {progress['unit']}{speed}{note}{eta}", file=sys.stderr)
+
+
+def _noted(progress: dict[str, Any]) -> str:
+    """More figures of a stage, such as a training's epoch and loss."""
+    return " ".join(f"{name} {_short(value)}" for name, value in progress["note"].items())
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) or abs(value) >= 100 else f"{value:.4f}"
