@@ -1,7 +1,7 @@
 """What `samesay backup` and `samesay restore` do, in this process; and backups as another version may write them."""
 
 import gzip
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,33 +56,31 @@ def rewrite(
     file: Path,
     target: Path,
     change: Callable[[Contents], Contents],
-    drop: tuple[str, str] | None = None,
+    drop: Collection[tuple[str, str]] = (),
     leave_out: Collection[str] = (),
 ) -> None:
-    """A backup with other contents, whole in itself, perhaps without a column of a table, or without some tables."""
+    """A backup with other contents, whole in itself, perhaps without some columns, or without some tables."""
     with ArchiveReader(file) as source, ArchiveWriter(target) as archive:
         kept = [table for table in source.contents.tables if table.name not in leave_out]
         contents = source.contents.model_copy(update={"tables": kept})
         for table in contents.tables:
-            at = [column.name for column in table.columns].index(drop[1]) if drop and table.name == drop[0] else None
+            kept_at = [at for at, column in enumerate(table.columns) if (table.name, column.name) not in drop]
             for part in table.parts:
-                content = source.read(part)
-                archive.add(part, content if at is None else _without(content, at))
+                archive.add(part, _only(source.read(part), kept_at))
         for encoder in contents.encoders:
             for name in encoder.files:
                 member = f"encoders/{encoder.sha}/{name}"
                 archive.add(member, source.read(member))
-        if drop is not None:
-            tables = [
-                table.model_copy(
-                    update={"columns": [column for column in table.columns if (table.name, column.name) != drop]}
-                )
-                for table in contents.tables
-            ]
-            contents = contents.model_copy(update={"tables": tables})
+        tables = [
+            table.model_copy(
+                update={"columns": [column for column in table.columns if (table.name, column.name) not in drop]}
+            )
+            for table in contents.tables
+        ]
+        contents = contents.model_copy(update={"tables": tables})
         archive.finish(change(contents))
 
 
-def _without(content: bytes, at: int) -> bytes:
+def _only(content: bytes, kept_at: Sequence[int]) -> bytes:
     rows = [orjson.loads(line) for line in gzip.decompress(content).splitlines()]
-    return gzip.compress(b"".join(orjson.dumps(row[:at] + row[at + 1 :]) + b"\n" for row in rows))
+    return gzip.compress(b"".join(orjson.dumps([row[at] for at in kept_at]) + b"\n" for row in rows))

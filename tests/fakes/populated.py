@@ -56,7 +56,8 @@ def _fill(session: Session, sha: str) -> None:
     add(
         "collections", *({"id": n, "name": f"c{n}", "settings": HARD_JSON[n % 3], "last_seq": 2**62} for n in (1, 2, 9))
     )
-    add("releases", _release(1, sha, MOMENTS[0]), _release(2, sha, None))
+    add("releases", _release(1, sha, MOMENTS[0]), _release(2, sha, None) | {"report": HARD_JSON[1], "is_warm": True})
+    add("release_events", *(_event(number, text) for number, text in enumerate(HARD_TEXTS[:3], start=1)))
     add("groups", *({"collection_id": 1, "key": f"g{n}", "title": HARD_TEXTS[n][:200]} for n in range(4)))
     add("groups", {"collection_id": 2, "key": "退", "title": None, "payload": HARD_JSON[1]})
     add("groups", {"collection_id": 2, "key": "null", "payload": JSON.NULL}, {"collection_id": 2, "key": "last"})
@@ -107,6 +108,10 @@ def _job(number: int, state: str) -> dict[str, Any]:
         "lease_until": None if state == "succeeded" else MOMENTS[1],
         "started_at": MOMENTS[0],
     }
+
+
+def _event(number: int, why: str) -> dict[str, Any]:
+    return {"collection_id": 1, "number": number, "action": "created", "who": "退", "why": why, "at": MOMENTS[number]}
 
 
 def _release(number: int, sha: str, activated_at: datetime | None) -> dict[str, Any]:
