@@ -32,6 +32,7 @@ from app.release.activating import Activator
 from app.release.service import ReleaseService
 from app.search.lookup import Found, Lookup, LookupRunner
 from app.search.service import SearchService
+from app.search.shadowing import Shadows
 from app.secrets_table import CURSOR_KEY, DATABASE_ID, get_secret
 from app.services import Services
 from app.serving.housekeeper import Housekeeper
@@ -58,6 +59,7 @@ class Container:
     serving: Serving
     batcher: MicroBatcher[Lookup, Found]
     dispatcher: Dispatcher
+    shadows: Shadows
     metrics: Metrics
     services: Services
 
@@ -66,10 +68,12 @@ class Container:
         self.batcher.start()
         self.serving.start()
         self.dispatcher.start()
+        self.shadows.start()
 
     def stop(self) -> None:
         """Finish what is running, save what is not saved, let go of the folder."""
         self.dispatcher.stop()
+        self.shadows.stop()
         self.batcher.stop()
         self.serving.stop()
         self.database.close()
@@ -140,6 +144,7 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
         max_queued=settings.max_queued_sentences,
         observe=metrics.batched,
     )
+    shadows = Shadows(serving, database)
     activator = Activator(database, serving, encoders.remove_unneeded, keep=settings.keep_releases)
     dispatcher = Dispatcher(
         database,
@@ -157,7 +162,7 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
         eraser=RecordEraser(database, serving, settings.jobs),
         releases=ReleaseService(database, serving, cursors, keep=settings.keep_releases),
         trainings=TrainingService(database, attempts, settings.max_unfinished_jobs, dispatcher.wake),
-        search=SearchService(serving, batcher, encoders, store, metrics),
+        search=SearchService(serving, batcher, encoders, store, metrics, shadows),
         health=HealthService(
             database,
             serving,
@@ -176,6 +181,7 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
         serving=serving,
         batcher=batcher,
         dispatcher=dispatcher,
+        shadows=shadows,
         metrics=metrics,
         services=services,
     )

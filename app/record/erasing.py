@@ -13,10 +13,13 @@ from app.collection.repository import CollectionRepository
 from app.db import Database
 from app.errors import ErasureError
 from app.idempotency.attempts import forget_answers
+from app.job.kinds import Kind
 from app.job.repository import JobRepository
-from app.job.tables import UNFINISHED, JobState, JobType
+from app.job.tables import TYPES_OF, UNFINISHED, JobState, JobType
 from app.record.schemas import EraseAnswer
 from app.record.writer import RecordWriter
+from app.release.repository import ReleaseRepository
+from app.release.shadow import strip_examples
 from app.serving.serving import Serving
 
 _BUILT_S: Final = 20.0
@@ -53,6 +56,8 @@ class RecordEraser:
             collection_id, last_seq = CollectionRepository(session).lock(collection)
             deleted = RecordWriter(session, collection_id).delete(wanted)
             forget_answers(session, wanted)
+            for release in ReleaseRepository(session).list_all(collection_id):
+                strip_examples(release)  # queries that may say the same
             return collection_id, max([last_seq, *deleted.values()]), deleted
 
         collection_id, seq, deleted = await self._database.write_async(unit)
@@ -91,5 +96,5 @@ class RecordEraser:
 
 
 def _is_building(session: Session, collection_id: int) -> bool:
-    jobs = JobRepository(session).list_unfinished((JobType.COMPACTION, JobType.REBUILD))
+    jobs = JobRepository(session).list_unfinished((JobType.COMPACTION, JobType.REBUILD, *TYPES_OF[Kind.RELEASES]))
     return any(job.collection_id == collection_id and job.state != JobState.QUEUED for job in jobs)

@@ -8,7 +8,15 @@ from app.job.endpoints import accepted
 from app.job.schemas import JobAnswer
 from app.openapi import json_body, problems
 from app.parameters import COLLECTION, CollectionName, Cursor, Limit, ReleaseNumber
-from app.release.schemas import EventAnswer, ReleaseAnswer, ReportAnswer, SwitchedAnswer, SwitchRequest
+from app.release.schemas import (
+    EventAnswer,
+    ReleaseAnswer,
+    ReportAnswer,
+    ShadowAnswer,
+    ShadowRequest,
+    SwitchedAnswer,
+    SwitchRequest,
+)
 from app.schemas import Page
 from app.services import services
 
@@ -82,3 +90,27 @@ async def roll_back_release(request: Request, collection: CollectionName, number
     wanted = await read_optional_body(request, SwitchRequest)
     rolled_back = await services(request).releases.roll_back(collection, number, caller_of(request.scope), wanted.why)
     return answer(rolled_back)
+
+
+@router.post(
+    "/releases/{number}:shadow",
+    operation_id="shadow_release",
+    response_model=ShadowAnswer,
+    responses=problems(400, 404, 409, 413),
+    openapi_extra=json_body(ShadowRequest, tenth={"share": 0.1, "examples": 20}, end={"share": 0}),
+)
+async def shadow_release(request: Request, collection: CollectionName, number: ReleaseNumber) -> Response:
+    """Ask a release that is kept warm some of the live queries too, to see how it would answer; nobody waits for it."""
+    wanted = await read_optional_body(request, ShadowRequest)
+    return answer(await services(request).releases.shadow(collection, number, wanted, caller_of(request.scope)))
+
+
+@router.get(
+    "/releases/{number}/shadow",
+    operation_id="get_release_shadow",
+    response_model=ShadowAnswer,
+    responses=problems(404),
+)
+async def get_release_shadow(request: Request, collection: CollectionName, number: ReleaseNumber) -> Response:
+    """Get how a release's answers to live queries compare with the active one's."""
+    return answer(await services(request).releases.get_shadow(collection, number))

@@ -58,6 +58,41 @@ class EventAnswer(Answer):
     at: datetime
 
 
+class ShadowRequest(Strict):
+    """How much a warm release is asked beside the active one."""
+
+    share: float = Field(default=0.1, ge=0, le=1, description="of the queries; 0 ends it")
+    examples: int = Field(
+        default=20, ge=0, le=100, description="queries kept whose decision flips, until it ends; 0 keeps no text"
+    )
+    why: Line = ""
+
+
+class FlipAnswer(Answer):
+    """A query that was decided otherwise."""
+
+    text: str
+    active: dict[str, Any]
+    shadow: dict[str, Any]
+
+
+class ShadowAnswer(Answer):
+    """How a release's answers to live queries compared with the active one's."""
+
+    release: int
+    share: float | None = Field(description="null once it is asked no more")
+    since: datetime
+    queries: int
+    dropped: int = Field(description="queries that were not asked, since too many waited")
+    agreement_at_1: float | None = Field(description="share whose nearest record was the same")
+    flips: int = Field(description="queries whose decision or group was another")
+    to_no_match: int
+    from_no_match: int
+    active_ms: float | None = Field(description="encoding, searching and deciding, in the mean")
+    shadow_ms: float | None
+    examples: list[FlipAnswer]
+
+
 class ReportAnswer(Answer):
     """How a release was made and judged; it names records by their ids, and holds none of their texts."""
 

@@ -10,7 +10,7 @@ from app.cursors import Cursors
 from app.db import Database
 from app.errors import NotFoundError
 from app.release.repository import ReleaseRepository
-from app.release.schemas import EventAnswer, ReleaseAnswer, SwitchedAnswer
+from app.release.schemas import EventAnswer, FlipAnswer, ReleaseAnswer, ShadowAnswer, ShadowRequest, SwitchedAnswer
 from app.release.tables import Release, ReleaseAction, ReleaseEvent, ReleaseState
 from app.release.transitions import Releases
 from app.schemas import Page
@@ -101,6 +101,27 @@ class ReleaseService:
         """
         return await self._switch(collection, lambda releases: releases.roll_back(number, who, why))
 
+    async def shadow(self, collection: str, number: int, wanted: ShadowRequest, who: str) -> ShadowAnswer:
+        """Ask a warm release live queries too, or no more.
+
+        Raises:
+            ConflictError: It is active, or not warm.
+        """
+
+        def unit(session: Session) -> ShadowAnswer:
+            releases = Releases(session, collection, keep=self._keep)
+            release = releases.get(number)
+            releases.shadow(release, wanted.share, wanted.examples, who, wanted.why)
+            return _to_shadow(release)
+
+        shadow = await self._database.write_async(unit)
+        self._serving.wake()
+        return shadow
+
+    async def get_shadow(self, collection: str, number: int) -> ShadowAnswer:
+        """How its answers compared so far, or NotFoundError where it was never asked."""
+        return await self._database.read_async(lambda session: _to_shadow(_get(session, collection, number)))
+
     async def _switch(self, collection: str, change: Callable[[Releases], Release]) -> SwitchedAnswer:
         def unit(session: Session) -> tuple[int, int, ReleaseAnswer]:
             releases = Releases(session, collection, keep=self._keep)
@@ -132,6 +153,27 @@ class ReleaseService:
 
 def _get(session: Session, collection: str, number: int) -> Release:
     return ReleaseRepository(session).get(CollectionRepository(session).get(collection).id, number)
+
+
+def _to_shadow(release: Release) -> ShadowAnswer:
+    if release.shadow is None:
+        raise NotFoundError(f"release {release.number} was not asked live queries: POST .../{release.number}:shadow")
+    counts, seconds = release.shadow["counts"], release.shadow["seconds"]
+    n = counts["queries"]
+    return ShadowAnswer(
+        release=release.number,
+        share=release.shadow_share,
+        since=release.shadow["since"],
+        queries=n,
+        dropped=counts["dropped"],
+        agreement_at_1=counts["agree"] / n if n else None,
+        flips=counts["flips"],
+        to_no_match=counts["to_no_match"],
+        from_no_match=counts["from_no_match"],
+        active_ms=1000 * seconds["active"] / n if n else None,
+        shadow_ms=1000 * seconds["shadow"] / n if n else None,
+        examples=[FlipAnswer(**flip) for flip in release.shadow["examples"]],
+    )
 
 
 def _to_event(event: ReleaseEvent) -> EventAnswer:

@@ -42,7 +42,8 @@ class Release(Base):
         previous: Number of the release that it took over from when it became active last.
         job: The job that made it.
         report: How it was made and judged; names records by their ids and holds no text.
-        shadow: What it would have answered to live queries, while it is asked too.
+        shadow_share: Share of the live queries that it is asked too, while it is warm; null where it is asked none.
+        shadow: How its answers to them compared; see app/release/shadow.py.
     """
 
     __tablename__ = "releases"
@@ -61,6 +62,7 @@ class Release(Base):
     previous: Mapped[int | None]
     job: Mapped[str | None] = mapped_column(String(32))
     report: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), deferred=True)
+    shadow_share: Mapped[float | None]
     shadow: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), deferred=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, server_default=NOW)
     activated_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -11,6 +11,7 @@ from app.db import CHANGED
 from app.encoder.tables import Encoder
 from app.errors import ConflictError
 from app.release.repository import ReleaseRepository
+from app.release.shadow import new_shadow, strip_examples
 from app.release.tables import Release, ReleaseAction, ReleaseState
 
 SAMESAY: Final = "samesay"
@@ -125,9 +126,29 @@ class Releases:
         self._activate(before, release, ReleaseAction.ROLLED_BACK, who, why)
         return before
 
+    def shadow(self, release: Release, share: float, examples: int, who: str, why: str) -> None:
+        """Ask a warm release a share of the live queries too, from now on; 0 ends that and forgets the examples.
+
+        Raises:
+            ConflictError: It answers itself, or is not warm.
+        """
+        if release.number == self.collection.active_release:
+            raise ConflictError(f"release {release.number} is active: there is nothing to compare it with")
+        if not release.is_warm:
+            raise ConflictError(f"release {release.number} is not kept warm: no server has its index in memory")
+        if share:
+            release.shadow = new_shadow(examples)
+        else:
+            strip_examples(release)
+        release.shadow_share = share or None
+        told = f"asked {share:.2%} of the queries" if share else "asked no more"
+        self._repository.tell(release, ReleaseAction.SHADOWED, who, " ".join(filter(None, (told, why))))
+        self._session.info[CHANGED] = True
+
     def _activate(self, release: Release, before: Release, action: ReleaseAction, who: str, why: str) -> None:
         before.state, before.is_warm = ReleaseState.RETIRED, True
-        release.state, release.is_warm, release.shadow = ReleaseState.ACTIVE, True, None
+        release.state, release.is_warm, release.shadow_share = ReleaseState.ACTIVE, True, None
+        strip_examples(release)
         release.activated_at = datetime.now(UTC)
         self.collection.active_release = release.number
         self._repository.tell(release, action, who, why)
@@ -140,7 +161,8 @@ class Releases:
         """Keep one release of a state warm, and no other."""
         for release in self._repository.list_all(self.collection.id):
             if release.state == state and release.is_warm and release.number != but.number:
-                release.is_warm, release.shadow = False, None
+                release.is_warm, release.shadow_share = False, None
+                strip_examples(release)
                 self._repository.tell(
                     release, ReleaseAction.COOLED, SAMESAY, f"release {but.number} is kept warm in its place"
                 )

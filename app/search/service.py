@@ -21,6 +21,7 @@ from app.search.answers import best_of_each_group, neighbours
 from app.search.deciding import Decider
 from app.search.lookup import Found, Lookup
 from app.search.schemas import ClassifyRequest, GroupBy, SearchRequest, SimilarityRequest
+from app.search.shadowing import Shadows
 from app.serving.catalogue import GroupSizes
 from app.serving.release import ServingRelease
 from app.serving.serving import Serving
@@ -52,6 +53,7 @@ class SearchService:
         encoders: Knows encoders by name.
         store: Loads encoders.
         metrics: Counts decisions.
+        shadows: Asks other releases too.
     """
 
     def __init__(
@@ -61,8 +63,10 @@ class SearchService:
         encoders: EncoderService,
         store: EncoderStore,
         metrics: Metrics,
+        shadows: Shadows,
     ) -> None:
         self._serving = serving
+        self._shadows = shadows
         self._batcher = batcher
         self._encoders = encoders
         self._store = store
@@ -79,6 +83,7 @@ class SearchService:
         else:
             found = await self._look_up(release, request.sentences, request.k, receive, request.wanted)
             results = _results(found, request.min_score)
+        self._shadows.offer(release, request.sentences)
         body = {
             "release": release.key.number,
             "answer_ids": self._answer_ids(len(results)),
@@ -98,6 +103,7 @@ class SearchService:
         for decision, truncated in zip(self._decider.decide(release, found, prior), found.truncated, strict=True):
             self._metrics.decided(decision.outcome)
             results.append({**_classified(decision, request.top_n), "truncated": truncated})
+        self._shadows.offer(release, request.sentences)
         body = {"release": release.key.number, "answer_ids": self._answer_ids(len(results)), "results": results}
         return orjson.dumps(body)
 

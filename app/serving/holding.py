@@ -83,6 +83,7 @@ class Holder:
         if wanted.is_active and release is not answering:
             self._let_answer(release, wanted, answering)
         elif not wanted.is_active:
+            release.shadow_share = wanted.shadow_share or 0.0
             self._keep_warm(release, answering)
         if wanted.is_active:
             self._visibility.advance(wanted.key.collection_id, release.applied_seq)

@@ -63,6 +63,8 @@ class ServingRelease:
         self, key: ReleaseKey, bundle: Bundle, parameters: DecisionParameters, base: Base, target_recall: float
     ) -> None:
         self.key, self.bundle, self.parameters, self.target_recall = key, bundle, parameters, target_recall
+        self.shadow_share = 0.0
+        """Share of the queries that it is asked beside the one that answers."""
         self.masks = FilterMasks()
         """For the thread that searches."""
         self._changing = threading.Lock()  # guards the three below: index and catalogue change together

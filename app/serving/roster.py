@@ -10,10 +10,11 @@ class Roster:
     """The releases in memory: one of each collection answers, others are warm beside it."""
 
     def __init__(self) -> None:
-        self._changing = threading.Lock()  # guards the replacing of all three dicts, and _forgotten
+        self._changing = threading.Lock()  # guards the replacing of the dicts, and _forgotten
         self._by_id: dict[int, ServingRelease] = {}
         self._by_name: dict[str, ServingRelease] = {}  # replaced as a whole, so that readers need no lock
         self._warm: dict[tuple[int, int], ServingRelease] = {}  # by collection_id and number, replaced as a whole
+        self._shadows: dict[int, ServingRelease] = {}  # by collection_id: the warm ones that are asked too
         self._forgotten: set[int] = set()
 
     def find(self, collection: str) -> ServingRelease | None:
@@ -27,6 +28,10 @@ class Roster:
     def find_warm(self, collection_id: int, number: int) -> ServingRelease | None:
         """A release that does not answer but could, by its number."""
         return self._warm.get((collection_id, number))
+
+    def find_shadow(self, collection_id: int) -> ServingRelease | None:
+        """The warm release of a collection that is asked what the one that answers is asked."""
+        return self._shadows.get(collection_id)
 
     def of_collection(self, collection_id: int) -> list[ServingRelease]:
         """All that is in memory of a collection, the one that answers first."""
@@ -50,7 +55,7 @@ class Roster:
         """Have a release at hand that does not answer."""
         with self._changing:
             if release.key.collection_id not in self._forgotten:
-                self._warm = {**self._warm, _place(release): release}
+                self._set_warm({**self._warm, _place(release): release})
 
     def drop(self, release: ServingRelease) -> None:
         """Have it at hand no longer, where it is warm."""
@@ -72,11 +77,15 @@ class Roster:
 
     def _remove(self, collection_ids: Set[int]) -> None:
         self._replace({number: release for number, release in self._by_id.items() if number not in collection_ids})
-        self._warm = {place: release for place, release in self._warm.items() if place[0] not in collection_ids}
+        self._set_warm({place: release for place, release in self._warm.items() if place[0] not in collection_ids})
 
     def _cool(self, place: tuple[int, int]) -> None:
         if place in self._warm:
-            self._warm = {other: release for other, release in self._warm.items() if other != place}
+            self._set_warm({other: release for other, release in self._warm.items() if other != place})
+
+    def _set_warm(self, warm: dict[tuple[int, int], ServingRelease]) -> None:
+        self._warm = warm
+        self._shadows = {release.key.collection_id: release for release in warm.values() if release.shadow_share}
 
     def _replace(self, by_id: dict[int, ServingRelease]) -> None:
         self._by_id = by_id

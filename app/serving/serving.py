@@ -163,6 +163,10 @@ class Serving:
         """A release that does not answer but could, by its number."""
         return self._roster.find_warm(collection_id, number)
 
+    def find_shadow(self, collection_id: int) -> ServingRelease | None:
+        """The warm release of a collection that is asked what the one that answers is asked."""
+        return self._roster.find_shadow(collection_id)
+
     def behind(self, release_id: int) -> int | None:
         """Changes that a release of this server lacked at the last look; None where it is not in memory."""
         return self._follower.behind(release_id)

@@ -19,6 +19,7 @@ def upgrade() -> None:
     op.add_column("releases", sa.Column("previous", sa.Integer(), nullable=True))
     op.add_column("releases", sa.Column("job", sa.String(length=32), nullable=True))
     op.add_column("releases", sa.Column("report", sa.JSON(none_as_null=True), nullable=True))
+    op.add_column("releases", sa.Column("shadow_share", sa.Double(), nullable=True))
     op.add_column("releases", sa.Column("shadow", sa.JSON(none_as_null=True), nullable=True))
     op.add_column("encoders", sa.Column("job", sa.String(length=32), nullable=True))
     op.add_column("encoders", sa.Column("removed_at", _MOMENT, nullable=True))
@@ -50,5 +51,5 @@ def downgrade() -> None:
 _COLUMNS = {
     "jobs": ["note"],
     "encoders": ["job", "removed_at"],
-    "releases": ["is_warm", "previous", "job", "report", "shadow"],
+    "releases": ["is_warm", "previous", "job", "report", "shadow_share", "shadow"],
 }

@@ -314,6 +314,57 @@ def test_an_empty_collection_and_one_without_records_in_the_index(service: Runni
     assert search(service, place, "one")["results"][0][0]["id"] == "a"
 
 
+def test_a_shadow_is_asked_live_queries_and_answers_none(
+    service: Running, trainer: FakeTrainer, bundles: list[Path], tiny_bundle: Path
+) -> None:
+    place = fill(service)
+    made(service, place, promote="manual")
+    wait_for(lambda: releases(service, place)[2]["behind"] == 0)
+    assert service.client.get(f"{place}/releases/2/shadow").status_code == 404
+    begun = switch(service, place, 2, "shadow", share=1.0, examples=3)
+    assert (begun.status_code, begun.json()["queries"]) == (200, 0)
+    collection_id = next(r.key.collection_id for r in service.container.serving.releases if r.key.collection in place)
+    wait_for(lambda: service.container.serving.find_shadow(collection_id))
+    queries = [f"sentence {n} again" for n in range(20)] + ["quite another thing", "many"]
+    for query in queries:
+        assert search(service, place, query)["release"] == 1
+    classified = service.client.post(f"{place}:classify", json={"texts": queries}).json()
+    assert classified["release"] == 1
+    shadow = f"{place}/releases/2/shadow"
+    wait_for(lambda: service.client.get(shadow).json()["queries"] == 2 * len(queries))
+    found = service.client.get(shadow).json()
+    texts = {f"r{n}": f"sentence {n} of many" for n in range(N)}
+    agree = sum(expected(tiny_bundle, texts, query)[0] == expected(bundles[0], texts, query)[0] for query in queries)
+    assert found["agreement_at_1"] == pytest.approx(agree / len(queries))
+    assert found["dropped"] == 0
+    there = service.client.post(f"{place}:classify", json={"texts": queries, "release": 2}).json()["results"]
+    flips = [
+        query
+        for query, before, after in zip(queries, classified["results"], there, strict=True)
+        if outcome(before) != outcome(after)
+    ]
+    assert flips
+    assert found["flips"] == 2 * len(flips)
+    assert {example["text"] for example in found["examples"]} <= set(flips)
+    assert len(found["examples"]) == 3
+    example = found["examples"][0]
+    at = queries.index(example["text"])
+    assert (example["active"]["decision"], example["active"]["group"]) == outcome(classified["results"][at])
+    assert (example["shadow"]["decision"], example["shadow"]["group"]) == outcome(there[at])
+    assert found["active_ms"] > 0 < found["shadow_ms"]
+    ended_ = switch(service, place, 2, "shadow", share=0).json()
+    assert (ended_["share"], ended_["examples"], ended_["flips"]) == (None, [], found["flips"])
+    wait_for(lambda: service.container.serving.find_shadow(collection_id) is None)
+    assert (2, "shadowed") in events(service, place)
+    active = switch(service, place, 1, "shadow")
+    assert (active.status_code, "active" in active.json()["detail"]) == (409, True)
+
+
+def outcome(result: dict[str, Any]) -> tuple[str, str | None]:
+    group = result["groups"][0]["group"] if result["decision"] != "no_match" and result["groups"] else None
+    return result["decision"], group
+
+
 def test_bodies_are_checked_and_no_body_means_the_defaults(service: Running, trainer: FakeTrainer) -> None:
     place = fill(service)
     assert service.client.post(f"{place}/trainings").status_code == 202

@@ -1,0 +1,157 @@
+"""Asking a warm release what the active one was asked: off the request path, a share of the queries, bounded."""
+
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from sqlalchemy.orm import Session
+
+from app.db import Database
+from app.priority import let_others_go_first
+from app.release.shadow import Tally, merged
+from app.release.tables import Release
+from app.search.deciding import Decider
+from app.search.lookup import Lookup, LookupRunner
+from app.serving.release import ServingRelease
+from app.serving.serving import Serving
+from model.contract.decision import Decision, Outcome
+from model.contract.evidence import NEIGHBOURS_USED
+
+MOST_WAITING: Final = 1000
+"""Queries that may wait to be asked again; more are counted and dropped."""
+
+_STORE_S: Final = 2.0
+_LOOK_S: Final = 0.2
+_EXAMPLES: Final = 20
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A query that both releases are to be asked."""
+
+    text: str
+    active: ServingRelease
+    shadow: ServingRelease
+
+
+class Shadows:
+    """A thread that asks shadows.
+
+    Args:
+        serving: The releases in memory.
+        database: Where counts are kept.
+    """
+
+    def __init__(self, serving: Serving, database: Database) -> None:
+        self._serving, self._database = serving, database
+        self._waiting: deque[_Waiting] = deque()
+        self._dropped: dict[int, int] = {}  # by release_id; written by the event loop, taken by the thread
+        self._tallies: dict[int, Tally] = {}  # by release_id; the thread's
+        self._stored_at = time.monotonic()
+        self._decider, self._runner = Decider(), LookupRunner(_ignore, _ignore)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="shadows", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Store what was counted, and end."""
+        self._stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def offer(self, active: ServingRelease, sentences: Sequence[str]) -> None:
+        """Have some of the queries that the active release was asked put to its shadow, if it has one; never waits."""
+        shadow = self._serving.find_shadow(active.key.collection_id)
+        if shadow is None:
+            return
+        for text in sentences:
+            if random.random() >= shadow.shadow_share:
+                continue
+            if len(self._waiting) >= MOST_WAITING:
+                release_id = shadow.key.release_id
+                self._dropped[release_id] = self._dropped.get(release_id, 0) + 1
+            else:
+                self._waiting.append(_Waiting(text, active, shadow))
+
+    def _run(self) -> None:
+        let_others_go_first()
+        while not self._stopping.is_set():
+            try:
+                while self._waiting and not self._stopping.is_set():
+                    self._ask(self._waiting.popleft())
+                    self._store_if_due()
+                self._store_if_due()
+            except Exception:  # the thread must live on
+                _log.exception("shadow_failed")
+            self._stopping.wait(_LOOK_S)
+        self._store()
+
+    def _ask(self, query: _Waiting) -> None:
+        tally = self._tallies.setdefault(query.shadow.key.release_id, Tally())
+        before, nearest_before = self._answer(query.active, query.text, tally, "active")
+        after, nearest_after = self._answer(query.shadow, query.text, tally, "shadow")
+        tally.counts["queries"] += 1
+        tally.counts["agree"] += nearest_before == nearest_after
+        if _shown(before) == _shown(after):
+            return
+        tally.counts["flips"] += 1
+        tally.counts["to_no_match"] += after.outcome is Outcome.NO_MATCH and before.outcome is not Outcome.NO_MATCH
+        tally.counts["from_no_match"] += before.outcome is Outcome.NO_MATCH and after.outcome is not Outcome.NO_MATCH
+        if len(tally.examples) < _EXAMPLES:
+            tally.examples.append({"text": query.text, "active": _shown(before), "shadow": _shown(after)})
+
+    def _answer(self, release: ServingRelease, text: str, tally: Tally, side: str) -> tuple[Decision, int]:
+        started = time.perf_counter()
+        (found,) = self._runner.run([Lookup(release.bundle, [text], release, NEIGHBOURS_USED)])
+        (decision,) = self._decider.decide(release, found)
+        tally.seconds[side] += time.perf_counter() - started
+        return decision, found.record_ids[0][0]
+
+    def _store_if_due(self) -> None:
+        if time.monotonic() - self._stored_at >= _STORE_S:
+            self._store()
+
+    def _store(self) -> None:
+        self._stored_at = time.monotonic()
+        dropped, self._dropped = self._dropped, {}
+        for release_id, n in dropped.items():
+            self._tallies.setdefault(release_id, Tally()).counts["dropped"] += n
+        tallies, self._tallies = self._tallies, {}
+        if tallies:
+            self._database.write(lambda session: _add(session, tallies)).result()
+
+
+def _add(session: Session, tallies: dict[int, Tally]) -> None:
+    for release_id, tally in tallies.items():
+        release = session.get(Release, release_id, with_for_update=True)
+        if release is not None and release.shadow is not None and release.shadow_share is not None:
+            release.shadow = merged(release.shadow, tally)
+
+
+def _shown(decision: Decision) -> dict[str, Any]:
+    """What of a decision counts: its outcome, and the group or labels that were given."""
+    is_given = decision.outcome is not Outcome.NO_MATCH
+    return {
+        "decision": decision.outcome,
+        "group": decision.groups[0].group if is_given and decision.groups else None,
+        "labels": [label.label for label in decision.labels] if is_given else [],
+    }
+
+
+def _ignore(seconds: float) -> None:
+    """The figures of /metrics are those of the active releases."""
