@@ -120,7 +120,7 @@ class Holder:
         return release
 
     def _apply(self, release: ServingRelease, limit: int) -> None:
-        if apply_changes(self._database, release, limit):
+        if apply_changes(self._database, release, limit=limit):
             self._housekeeper.changed(release)
 
     def _let_answer(self, release: ServingRelease, wanted: WantedRelease, answering: ServingRelease | None) -> None:

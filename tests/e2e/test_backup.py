@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.db import Database
-from app.serving import follower
+from app.serving import holding
 from app.serving.following import apply_changes
 from app.serving.release import ServingRelease
 from tests.conftest import add_encoder
@@ -126,7 +126,7 @@ def test_a_snapshot_that_knows_of_later_changes_than_the_backup_is_never_believe
         return apply_changes(database, release, limit=1) if may_apply and may_apply.pop() else 0
 
     with running(make_settings(data)) as service:
-        monkeypatch.setattr(follower, "apply_changes", one_by_one)
+        monkeypatch.setattr(holding, "apply_changes", one_by_one)
         service.client.post("/v1/collections", json={"name": "faq", "encoder": "tiny"}).raise_for_status()
         wait_for(lambda: service.container.serving.find("faq"))  # loading applies what is there without asking
         service.client.put(f"{PLACE}/records/a?wait=visible", json={"text": "alpha first"}).raise_for_status()
@@ -137,7 +137,7 @@ def test_a_snapshot_that_knows_of_later_changes_than_the_backup_is_never_believe
         service.client.put(f"{PLACE}/records/a", json={"text": "gamma third"}).raise_for_status()
         may_apply.append(1)
         wait_for(lambda: service.client.get(PLACE).json()["visible_seq"] == 2)
-        monkeypatch.setattr(follower, "apply_changes", lambda *_, **__: 0)
+        monkeypatch.setattr(holding, "apply_changes", lambda *_, **__: 0)
     assert int(snapshots(data)[-1].name) == 2
     monkeypatch.undo()
     restore(tmp_path, data)

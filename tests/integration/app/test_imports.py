@@ -17,7 +17,7 @@ from app.bulk.parsing import RowParser
 from app.bulk.rows import RawRow
 from app.collection.tables import Collection
 from app.db import Database
-from app.serving import follower
+from app.serving import holding
 from app.settings import Settings
 from tests.conftest import make_collection
 from tests.fakes.imports import finished, n_stored, ndjson, records_of, results_of, upload
@@ -280,7 +280,7 @@ def test_a_collection_deleted_while_its_import_becomes_searchable_ends_the_job(
 ) -> None:
     name = make_collection(service)
     wait_for(lambda: service.container.serving.find(name))
-    monkeypatch.setattr(follower, "apply_changes", lambda *_, **__: 0)
+    monkeypatch.setattr(holding, "apply_changes", lambda *_, **__: 0)
     started = upload(service, name, ndjson([{"text": f"sentence {n}"} for n in range(10)]))
     place = started.headers["Location"]
     wait_for(lambda: service.client.get(place).json()["progress"]["stage"] == "indexing")

@@ -154,7 +154,7 @@ def test_what_answers_goes_on_answering_while_it_cannot_be_brought_up_to_date(
         monkeypatch.setattr(
             holding,
             "apply_changes",
-            lambda *rest: 1 // 0 if broken_is_set() else apply_changes(*rest),
+            lambda *rest, **options: 1 // 0 if broken_is_set() else apply_changes(*rest, **options),
         )
         service.client.put(f"{place}/records/new", json={"text": "sentence 7"})
         wait_for(lambda: service.client.get("/readyz").json()["failing"] == 1)
@@ -174,10 +174,10 @@ def test_a_database_that_is_away_for_a_moment_makes_nothing_load_again(
         apply_changes, away = holding.apply_changes, threading.Event()
         away.set()
 
-        def flaky(*rest: Any) -> int:
+        def flaky(*rest: Any, **options: Any) -> int:
             if away.is_set():
                 raise StorageError("the database cannot be reached")
-            return apply_changes(*rest)
+            return apply_changes(*rest, **options)
 
         monkeypatch.setattr(holding, "apply_changes", flaky)
         with capture_logs() as logs:
@@ -215,7 +215,7 @@ def test_a_restart_is_not_ready_before_it_has_caught_up(sqlite: Settings, monkey
         for number in range(5, 10):
             service.client.put(f"/v1/collections/{name}/records/r{number}?wait=visible", json={"text": "other"})
         monkeypatch.setattr(service.container.serving._housekeeper, "save", lambda _: None)  # as after a crash
-    monkeypatch.setattr(holding, "apply_changes", lambda *rest, **options: apply_changes(*rest, limit=1, **options))
+    monkeypatch.setattr(holding, "apply_changes", lambda *rest, **options: apply_changes(*rest, **{**options, "limit": 1}))
     with capture_logs() as logs, running(sqlite) as service:
         assert len(ids(service, name)) == 30
     assert sources(logs) == ["snapshot"]
