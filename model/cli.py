@@ -1,4 +1,4 @@
-"""The trainer's commands: `python -m model train | evaluate`, which `samesay` runs as child processes."""
+"""The trainer's commands: `python -m model train | evaluate | check | judge`, run by `samesay` as child processes."""
 
 import json
 import sys
@@ -15,6 +15,7 @@ from model.contract.bundle import load_bundle
 from model.contract.errors import SamesayError
 from model.data.training_data import Files, load_training_data
 from model.evaluation.evaluate import LabelledSentences, evaluate
+from model.judging.commands import check_command, judge_command
 from model.progress import say
 
 if TYPE_CHECKING:
@@ -110,6 +111,10 @@ def settings_command(
             value = getattr(config, name)
             table.add_row(name, "none" if value is None else str(value), meaning)
         Console().print(table)
+
+
+application.command("check")(check_command)
+application.command("judge")(judge_command)
 
 
 def main() -> None:

@@ -7,7 +7,6 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import IO, Any, Final
 
 import orjson
@@ -25,7 +24,7 @@ _MOST_DETAIL: Final = 1000
 _NOT_NOTED: Final = frozenset({"event", "step", "total_steps", "done", "total", "stage", "unit"})
 
 
-def run_trainer(run: JobRun, stage: str, arguments: Sequence[str | Path]) -> None:
+def run_trainer(run: JobRun, stage: str, arguments: Sequence[str]) -> None:
     """Run `python -m model ARGUMENTS` to its end.
 
     Args:
@@ -37,7 +36,7 @@ def run_trainer(run: JobRun, stage: str, arguments: Sequence[str | Path]) -> Non
         JobCancelledError, JobLostError: The child was killed.
         JobFailedError: The child failed; says what it said last.
     """
-    command = [sys.executable, "-m", "model", *map(str, arguments)]
+    command = [sys.executable, "-m", "model", *arguments]
     child = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, TIED: "1"}
     )

@@ -20,9 +20,7 @@ from app.training.freezing import freeze
 from app.training.registering import Candidate, register, rewarm
 from app.training.report import make_report
 from model.contract.bundle import Bundle, load_bundle
-
-KEPT_OUT: Final = 0.1
-"""Share of the records, by the hash of their text, that no training learns from: every release is judged by them."""
+from model.contract.keep_out import KEPT_OUT
 
 _ROWS, _CHECK, _RULES, _VERDICT = "rows.ndjson", "check.json", "rules.json", "verdict.json"
 _RUN: Final = "run"
@@ -91,13 +89,9 @@ class ReleaseJob:
         return {**self._run.checkpoint, _STEPS: {**self._run.checkpoint.get(_STEPS, {}), name: outcome}}
 
     def _check(self) -> dict[str, Any]:
-        active = self._store.path(self._builder.active(self._run.collection_id).key.encoder_sha)
+        (self._folder / _RULES).write_bytes(orjson.dumps(self._run.request["gate"]))
         out = self._folder / _CHECK
-        run_trainer(
-            self._run,
-            "checking",
-            ["check", self._rows, "--encoder", active, "--keep-out", str(KEPT_OUT), "--out", out, "--progress", "json"],
-        )
+        self._trainer("checking", "check", encoder=self._active_bundle, rules=self._folder / _RULES, out=out)
         fatal = _read(out).get("fatal")
         if fatal and self._run.type is JobType.TRAINING:
             raise JobFailedError(fatal["code"], fatal["detail"])
@@ -105,14 +99,11 @@ class ReleaseJob:
 
     def _train(self) -> dict[str, Any]:
         out, request = self._folder / _RUN, self._run.request
-        settings = [part for item in request["settings"].items() for part in ("--set", _setting(*item))]
-        resume = ["--resume"] if (out / "config.json").exists() else []
-        options = ["--recipe", request["recipe"], "--seed", str(request["seed"]), "--keep-out", str(KEPT_OUT)]
-        run_trainer(
-            self._run,
-            "training",
-            ["train", self._rows, "--out", out, *options, *settings, *resume, "--progress", "json"],
-        )
+        settings = {**request["settings"], "keep_out": KEPT_OUT}  # last, so that no request can undo it
+        more = [part for item in settings.items() for part in ("--set", _setting(*item))]
+        if (out / "config.json").exists():
+            more.append("--resume")
+        self._trainer("training", "train", *more, out=out, recipe=request["recipe"], seed=request["seed"])
         bundle = load_bundle(out / "bundle")
         if bundle.sha == self._builder.active(self._run.collection_id).key.encoder_sha:
             raise JobFailedError(
@@ -121,28 +112,23 @@ class ReleaseJob:
         return {"encoder": bundle.sha, "metrics": dict(bundle.manifest.metrics)}
 
     def _judge(self) -> dict[str, Any]:
-        active = self._builder.active(self._run.collection_id)
-        rules = self._folder / _RULES
-        rules.write_bytes(orjson.dumps(self._run.request["gate"]))
-        bundles: list[str | Path] = [
-            "--candidate",
-            self._candidate,
-            "--active",
-            self._store.path(active.key.encoder_sha),
-        ]
-        options: list[str | Path] = [
-            "--keep-out",
-            str(KEPT_OUT),
-            "--rules",
-            rules,
-            "--out",
-            self._verdict,
-            "--progress",
-            "json",
-        ]
-        run_trainer(self._run, "judging", ["judge", self._rows, *bundles, *options])
+        against = self._builder.active(self._run.collection_id).key.number
+        self._trainer(
+            "judging",
+            "judge",
+            candidate=self._candidate,
+            active=self._active_bundle,
+            rules=self._folder / _RULES,
+            checked=self._folder / _CHECK,
+            out=self._verdict,
+        )
         verdict = _read(self._verdict)
-        return {"passed": verdict["passed"], "reasons": verdict["reasons"], "against": active.key.number}
+        return {"passed": verdict["passed"], "reasons": verdict["reasons"], "against": against}
+
+    def _trainer(self, stage: str, command: str, *more: str, **options: object) -> None:
+        """Run a command of the trainer on the frozen rows; each keyword is an option of it."""
+        given = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+        run_trainer(self._run, stage, [command, str(self._rows), *given, *more, "--progress", "json"])
 
     def _build(self) -> dict[str, Any]:
         base = self._builder.build(self._run, self._bundle(), self._folder)
@@ -187,6 +173,10 @@ class ReleaseJob:
 
     def _bundle(self) -> Bundle:
         return load_bundle(self._candidate)
+
+    @property
+    def _active_bundle(self) -> Path:
+        return self._store.path(self._builder.active(self._run.collection_id).key.encoder_sha)
 
     @property
     def _candidate(self) -> Path:

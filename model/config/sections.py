@@ -243,6 +243,13 @@ class RunSettings(Section):
         default=0.1, gt=0, lt=1, description="Share of the rows held out where no --valid is given."
     )
     most_valid: int = Field(default=1000, ge=1, description="Most rows held out.")
+    keep_out: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Share of DATA, by a hash of the text, that is left out altogether: a service that retrains on the "
+        "same sentences with 0.1 judges releases by these.",
+    )
     storage: Literal["float32", "float16"] = Field(default="float16", description="Number format of encoder.onnx.")
 
 

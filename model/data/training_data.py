@@ -11,10 +11,15 @@ from numpy.typing import NDArray
 
 from model.config import Config, Objective, check_combinations, warnings_of
 from model.contract.dataset import DatasetFile, Row, count_groups, cross_group_duplicates, read_rows
+from model.contract.keep_out import is_kept_out
 from model.data.choices import FEWEST_STRANGERS, Kind, Shape, settle
 from model.data.hold_out import hold_out
 from model.errors import ConfigError, TrainingError
 from model.data.label_targets import LabelTargets, label_targets
+
+
+_EXAMPLE = "example"
+"""Role of a record that is stored to be found, with a group or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,7 @@ def load_training_data(files: Files, config: Config, seed: int) -> TrainingData:
         ConfigError: Settings that do not fit each other or the data.
         TrainingError: Fewer than two groups, or no group with two sentences where pairs are needed.
     """
-    file = read_rows(files.data)
+    file = _without_kept_out(read_rows(files.data), config.keep_out)
     kind = _kind(file, config)
     rows, stray = _with_group(file.rows) if kind is Kind.GROUPS else (file.rows, [])
     sizes = list(_sizes(rows, kind).values())
@@ -174,6 +179,11 @@ def _read_unlabelled(files: Files, config: Config, findings: list[str]) -> list[
     return texts
 
 
+def _without_kept_out(file: DatasetFile, share: float) -> DatasetFile:
+    """The file without the rows by which releases are judged; nothing of these may be learned."""
+    return replace(file, rows=[row for row in file.rows if not is_kept_out(row.text, share)]) if share else file
+
+
 def _kind(file: DatasetFile, config: Config) -> Kind:
     """What the file says of each sentence, unless the objective asks for something else.
 
@@ -202,7 +212,9 @@ def _sizes(rows: list[Row], kind: Kind) -> Counter[str]:
 
 
 def _with_group(rows: list[Row]) -> tuple[list[Row], list[Row]]:
-    return [row for row in rows if row.group is not None], [row for row in rows if row.group is None]
+    """Rows with a group, and those out of scope: without one, unless they are said to be examples."""
+    stray = [row for row in rows if row.group is None and row.role != _EXAMPLE]
+    return [row for row in rows if row.group is not None], stray
 
 
 def _describe(file: DatasetFile, rows: list[Row], stray: list[Row], kind: Kind) -> list[str]:

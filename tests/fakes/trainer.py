@@ -41,8 +41,8 @@ class FakeTrainer:
     calls: list[tuple[str, list[dict[str, Any]]]] = field(default_factory=list)
     before: Callable[[JobRun, str], None] = lambda run, command: None
 
-    def __call__(self, run: JobRun, stage: str, arguments: Sequence[str | Path]) -> None:
-        command, rows = str(arguments[0]), Path(arguments[1]).read_text().splitlines()
+    def __call__(self, run: JobRun, stage: str, arguments: Sequence[str]) -> None:
+        command, rows = arguments[0], Path(arguments[1]).read_text().splitlines()
         self.before(run, command)
         self.calls.append((command, [json.loads(row) for row in rows]))
         out = Path(arguments[arguments.index("--out") + 1])

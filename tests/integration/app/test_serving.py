@@ -215,7 +215,9 @@ def test_a_restart_is_not_ready_before_it_has_caught_up(sqlite: Settings, monkey
         for number in range(5, 10):
             service.client.put(f"/v1/collections/{name}/records/r{number}?wait=visible", json={"text": "other"})
         monkeypatch.setattr(service.container.serving._housekeeper, "save", lambda _: None)  # as after a crash
-    monkeypatch.setattr(holding, "apply_changes", lambda *rest, **options: apply_changes(*rest, **{**options, "limit": 1}))
+    monkeypatch.setattr(
+        holding, "apply_changes", lambda *rest, **options: apply_changes(*rest, **{**options, "limit": 1})
+    )
     with capture_logs() as logs, running(sqlite) as service:
         assert len(ids(service, name)) == 30
     assert sources(logs) == ["snapshot"]

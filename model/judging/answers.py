@@ -1,0 +1,122 @@
+"""What a bundle answers to kept-out sentences, by the very rule of serving: neighbours, head and thresholds."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.contract.bundle import Bundle
+from model.contract.dataset import Row
+from model.contract.decision import Decision, Outcome, decide, decide_labels
+from model.contract.evidence import NEIGHBOURS_USED, EvidenceGatherer, OutOfScopeScore
+from model.contract.head import Head
+from model.evaluation.neighbours import Nearest, nearest
+from model.judging.rows import JudgedRows
+
+Tell = Callable[[int], None]
+"""Hears how many sentences more are done."""
+
+_AT_ONCE = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The answers of one bundle.
+
+    Attributes:
+        nearest: Row numbers of the stored neighbours of each sentence asked, best first, and their cosines.
+        decisions: On each sentence asked.
+        refusals: The decisions on the strangers.
+    """
+
+    nearest: Nearest
+    decisions: list[Decision]
+    refusals: list[Decision]
+
+    def hits(self, rows: JudgedRows) -> NDArray[np.bool_]:
+        """(n_asked,) whether the nearest stored sentence that has a group has the right one."""
+        groups = [row.group for row in rows.stored]
+        first = [next((groups[at] for at in found if groups[at]), None) for found in self.nearest.rows.tolist()]
+        return np.array([given == row.group for given, row in zip(first, rows.asked, strict=True)], bool)
+
+    def right(self, rows: JudgedRows) -> NDArray[np.bool_]:
+        """(n_asked,) whether the group that was decided is the right one; no match is not."""
+        given = [given_group(decision) for decision in self.decisions]
+        return np.array([group == row.group for group, row in zip(given, rows.asked, strict=True)], bool)
+
+    def refused(self) -> NDArray[np.bool_]:
+        """(n_strangers,) whether a sentence out of scope was given no group and no label."""
+        return np.array([decision.outcome is Outcome.NO_MATCH for decision in self.refusals], bool)
+
+    def label_f1(self, rows: JudgedRows) -> NDArray[np.float64]:
+        """(n_asked,) F1 between the labels given and the true ones of each sentence; none given of none is right."""
+        return np.array([_f1(decision, row) for decision, row in zip(self.decisions, rows.asked, strict=True)])
+
+    def confidences(self) -> NDArray[np.float64]:
+        """Of the decisions on what was asked, then on the strangers."""
+        return np.array([decision.confidence for decision in (*self.decisions, *self.refusals)])
+
+
+def given_group(decision: Decision) -> str | None:
+    """The group that a decision gives, None where it gives none."""
+    return None if decision.outcome is Outcome.NO_MATCH or not decision.groups else decision.groups[0].group
+
+
+def answer(bundle: Bundle, rows: JudgedRows, tell: Tell) -> Answers:
+    """Ask a bundle everything; each sentence is encoded once."""
+    stored = encode(bundle, [row.text for row in rows.stored], tell)
+    asked = encode(bundle, [row.text for row in rows.asked], tell)
+    strangers = encode(bundle, [row.text for row in rows.strangers], tell)
+    groups = [row.group for row in rows.stored]
+    found = nearest(asked, stored, min(NEIGHBOURS_USED, len(stored)))
+    of_strangers = nearest(strangers, stored, min(NEIGHBOURS_USED, len(stored)))
+    return Answers(found, _decide(bundle, asked, found, groups), _decide(bundle, strangers, of_strangers, groups))
+
+
+def encode(bundle: Bundle, texts: Sequence[str], tell: Tell) -> NDArray[np.float32]:
+    """(n, dim) embeddings, some at a time."""
+    parts = [np.empty((0, bundle.encoder.dim), np.float32)]
+    for start in range(0, len(texts), _AT_ONCE):
+        part = texts[start : start + _AT_ONCE]
+        parts.append(bundle.encoder.encode(part))
+        tell(len(part))
+    return np.concatenate(parts)
+
+
+def _decide(
+    bundle: Bundle, embeddings: NDArray[np.float32], found: Nearest, groups: Sequence[str | None]
+) -> list[Decision]:
+    parameters = bundle.manifest.decision
+    head = _serving_head(bundle, {group for group in groups if group is not None})
+    gatherer = EvidenceGatherer(head, with_energy=head is not None and parameters.score is OutOfScopeScore.ENERGY)
+    shifts = gatherer.shifts(None, parameters.scale, parameters.logit_adjustment_tau)
+    cosines = head.cosines_of_each(embeddings) if head is not None else repeat(None)
+    decisions = []
+    for numbers, scores, of_head in zip(found.rows.tolist(), found.scores.tolist(), cosines, strict=False):
+        evidence = gatherer.gather(of_head, [groups[number] for number in numbers], scores, shifts)
+        decisions.append(decide(evidence, parameters))
+    return decisions if bundle.label_head is None else _with_labels(bundle, embeddings, decisions)
+
+
+def _serving_head(bundle: Bundle, groups: set[str]) -> Head | None:
+    """The part of the head that serving uses: class vectors of groups that are still there."""
+    if bundle.head is None or not bundle.manifest.decision.uses_head:
+        return None
+    return bundle.head.keep([number for number, label in enumerate(bundle.head.labels) if label in groups])
+
+
+def _with_labels(bundle: Bundle, embeddings: NDArray[np.float32], decisions: list[Decision]) -> list[Decision]:
+    head = bundle.label_head
+    assert head is not None
+    thresholds = bundle.manifest.decision.thresholds_of(head.labels)
+    return [
+        decide_labels(decision, confidences, head.labels, thresholds)
+        for decision, confidences in zip(decisions, head.confidences(embeddings), strict=True)
+    ]
+
+
+def _f1(decision: Decision, row: Row) -> float:
+    given, true = {label.label for label in decision.labels}, set(row.likely_labels)
+    return 2 * len(given & true) / (len(given) + len(true)) if given or true else 1.0

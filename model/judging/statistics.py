@@ -1,0 +1,98 @@
+"""How sure a difference is: paired tests of a candidate against what answers now, and intervals of single figures."""
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Z: Final = 1.959963984540054
+"""Of a normal variable, for 95 %."""
+
+_RESAMPLES: Final = 2000
+_SEED: Final = 20181013
+
+
+def mcnemar_worse(active: NDArray[np.bool_], candidate: NDArray[np.bool_]) -> float:
+    """The exact one-sided p-value of the candidate being worse.
+
+    Only sentences that one of the two answers rightly say anything: were they equally good, each of these n would be
+    as likely the candidate's loss as its gain, so that losses are binomial(n, 1/2).
+
+    Args:
+        active, candidate: (n,) whether each answered rightly.
+
+    Returns:
+        The probability of so many losses, or more.
+
+    Source: McNemar 1947, Psychometrika 12, in its exact form.
+    """
+    losses, gains = int((active & ~candidate).sum()), int((candidate & ~active).sum())
+    return binomial_tail(losses, losses + gains, 0.5)
+
+
+def binomial_tail(k: int, n: int, p: float) -> float:
+    """The probability that a binomial(n, p) variable is k or more."""
+    if k <= 0:
+        return 1.0
+    logs = [_log_choose(n, i) + i * math.log(p) + (n - i) * math.log1p(-p) for i in range(k, n + 1)]
+    return min(1.0, math.fsum(math.exp(value) for value in logs))
+
+
+def bootstrap_worse(active: NDArray[np.float64], candidate: NDArray[np.float64]) -> float:
+    """The one-sided p-value of the candidate's mean being lower: the share of resampled sentences where it is not.
+
+    Args:
+        active, candidate: (n,) a score of each sentence.
+
+    Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, with one added to either count.
+    """
+    differences = candidate - active
+    means = _resampled_means(differences)
+    return float((np.sum(means >= 0) + 1) / (len(means) + 1))
+
+
+def wilson(right: NDArray[np.bool_]) -> tuple[float, float]:
+    """The 95 % interval of a share.
+
+    Source: Wilson 1927, Journal of the American Statistical Association 22.
+    """
+    n = len(right)
+    if not n:
+        return 0.0, 1.0
+    share = float(right.mean())
+    middle = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
+    half = _Z / (1 + _Z**2 / n) * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def bootstrap_interval(values: NDArray[np.float64]) -> tuple[float, float]:
+    """The 95 % interval of a mean, by percentiles of resampled ones."""
+    low, high = np.quantile(_resampled_means(values), (0.025, 0.975))
+    return float(low), float(high)
+
+
+def holm(p_values: Mapping[str, float], alpha: float) -> set[str]:
+    """Which of several hypotheses to reject, so that any is rejected wrongly with probability alpha at most.
+
+    Source: Holm 1979, Scandinavian Journal of Statistics 6.
+    """
+    rejected: set[str] = set()
+    for place, (name, p_value) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
+        if p_value > alpha / (len(p_values) - place):
+            break
+        rejected.add(name)
+    return rejected
+
+
+def _resampled_means(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    rng = np.random.default_rng(_SEED)
+    means = np.empty(_RESAMPLES)
+    for number in range(_RESAMPLES):
+        means[number] = values[rng.integers(0, len(values), len(values))].mean()
+    return means
+
+
+def _log_choose(n: int, k: int) -> float:
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)

@@ -1,0 +1,162 @@
+"""The verdict on a candidate: every rule of the gate, the figures behind it, and what a person may do about them."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.contract.bundle import Bundle
+from model.evaluation.metrics import expected_calibration_error
+from model.judging.answers import Answers, Tell, answer
+from model.judging.groups import confusions, figures_of_groups
+from model.judging.rows import JudgedRows
+from model.judging.rules import (
+    GateRules,
+    Measure,
+    RuleOutcome,
+    apply_above_chance,
+    apply_bounds,
+    apply_calibration,
+    apply_paired,
+)
+from model.judging.statistics import bootstrap_interval, wilson
+
+FEWEST_ASKED: Final = 30
+"""Kept-out sentences below which hardly any difference can be told."""
+
+_BINS: Final = 10
+
+
+def judge(
+    candidate: Bundle,
+    active: Bundle,
+    rows: JudgedRows,
+    rules: GateRules,
+    *,
+    share: float,
+    suspects: frozenset[str],
+    tell: Tell,
+) -> dict[str, Any]:
+    """Compare a candidate with the bundle that answers now, on sentences that a training keeps out.
+
+    Args:
+        candidate, active: The two.
+        rows: What is stored and what is asked, the same for both.
+        rules: Of the gate.
+        share: Of the sentences that are kept out: a bundle whose training kept out as many has seen none of them.
+        suspects: Ids of stored sentences that look mislabelled.
+        tell: Hears how many sentences more are done.
+
+    Returns:
+        The verdict: passed, reasons, notes, rules, metrics, held_out, training_data, groups, confusions, calibration,
+        thresholds and seconds. It names records by their ids.
+    """
+    started = time.monotonic()
+    of_candidate, of_active = answer(candidate, rows, tell), answer(active, rows, tell)
+    measures = _measures(rows, of_candidate, of_active)
+    calibrations = [_calibration(rows, answers) for answers in (of_candidate, of_active)]
+    outcomes = [*apply_paired(measures, rules), *apply_bounds(measures, rules)]
+    outcomes += _chance(rows, measures, rules)
+    outcomes += apply_calibration(calibrations[1]["ece"], calibrations[0]["ece"], rules)
+    training_data = {"candidate": _training_data(candidate, share), "active": _training_data(active, share)}
+    failed = [outcome for outcome in outcomes if not outcome.passed]
+    return {
+        "passed": not failed,
+        "reasons": _reasons(failed, training_data["active"]),
+        "notes": _notes(rows, training_data),
+        "rules": [outcome.as_dict() for outcome in outcomes],
+        "metrics": {"candidate": _metrics(measures, "candidate"), "active": _metrics(measures, "active")},
+        "held_out": {
+            "n": len(rows.asked),
+            "groups": len({row.group for row in rows.asked}),
+            "out_of_scope": len(rows.strangers),
+            "left_out": rows.n_left_out,
+        },
+        "training_data": training_data,
+        "groups": [] if rows.of_labels else figures_of_groups(rows, of_candidate, of_active),
+        "confusions": [] if rows.of_labels else confusions(rows, of_candidate, suspects),
+        "calibration": {"candidate": calibrations[0], "active": calibrations[1]},
+        "thresholds": candidate.manifest.decision.model_dump(mode="json", exclude={"label_thresholds"}),
+        "seconds": round(time.monotonic() - started, 2),
+    }
+
+
+def _measures(rows: JudgedRows, candidate: Answers, active: Answers) -> list[Measure]:
+    refusals = Measure("out_of_scope_recall", _float(active.refused()), _float(candidate.refused()))
+    if rows.of_labels:
+        return [Measure("label_f1", active.label_f1(rows), candidate.label_f1(rows), is_share=False), refusals]
+    return [
+        Measure("hit_rate@1", _float(active.hits(rows)), _float(candidate.hits(rows))),
+        Measure("accuracy", _float(active.right(rows)), _float(candidate.right(rows))),
+        refusals,
+    ]
+
+
+def _chance(rows: JudgedRows, measures: Sequence[Measure], rules: GateRules) -> list[RuleOutcome]:
+    """The rule where it can tell anything: of a handful of sentences nothing is significant."""
+    if not rules.above_chance or rows.of_labels or len(rows.asked) < FEWEST_ASKED:
+        return []
+    sizes = Counter(row.group for row in rows.asked)
+    return [apply_above_chance(measures[0], max(sizes.values()) / len(rows.asked), rules)]
+
+
+def _reasons(failed: Sequence[RuleOutcome], active_data: str) -> list[str]:
+    reasons = [outcome.detail for outcome in failed]
+    if active_data == "unknown" and any(outcome.name.startswith("not_worse") for outcome in failed):
+        reasons.append(
+            "What answers now may have learned from these very sentences, since it was trained elsewhere without "
+            "keep_out, and then looks better than it is: if the candidate's own figures are good, promote it by hand."
+        )
+    return reasons
+
+
+def _notes(rows: JudgedRows, training_data: dict[str, str]) -> list[str]:
+    notes = []
+    if len(rows.asked) < FEWEST_ASKED:
+        notes.append(
+            f"{len(rows.asked)} sentences were asked: so few that only a large difference can be told; add variants"
+        )
+    if not rows.strangers:
+        notes.append("no sentence out of scope was kept out: how well strangers are refused was not tested")
+    for side, known in training_data.items():
+        if known == "unknown":
+            notes.append(f"what the {side} encoder learned from is unknown: it may have seen the kept-out sentences")
+    return notes
+
+
+def _metrics(measures: Sequence[Measure], side: str) -> dict[str, dict[str, float]]:
+    found = {}
+    for measure in measures:
+        values: NDArray[np.float64] = getattr(measure, side)
+        if not len(values):
+            continue
+        low, high = wilson(values > 0) if measure.is_share else bootstrap_interval(values)
+        found[measure.name] = {"value": float(values.mean()), "low": low, "high": high}
+    return found
+
+
+def _calibration(rows: JudgedRows, answers: Answers) -> dict[str, Any]:
+    """The calibration error, and how confidence and the share that is right go together, in bins of equal mass."""
+    of_asked = answers.label_f1(rows) == 1 if rows.of_labels else answers.right(rows)
+    right = np.concatenate([of_asked, answers.refused()])
+    confidences = answers.confidences()
+    if not len(right):
+        return {"ece": 0.0, "bins": []}
+    order = np.argsort(confidences, kind="stable")
+    bins = [
+        {"confidence": float(confidences[part].mean()), "accuracy": float(right[part].mean()), "n": len(part)}
+        for part in np.array_split(order, _BINS)
+        if len(part)
+    ]
+    return {"ece": expected_calibration_error(confidences, right), "bins": bins}
+
+
+def _training_data(bundle: Bundle, share: float) -> str:
+    return "kept out" if bundle.manifest.config.get("keep_out", 0.0) >= share else "unknown"
+
+
+def _float(values: NDArray[np.bool_]) -> NDArray[np.float64]:
+    return values.astype(np.float64)
