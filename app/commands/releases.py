@@ -36,7 +36,7 @@ def list_all(collection: CollectionArgument, url: UrlOption = DEFAULT_URL, api_k
             at_hand = "yes" if found["warm"] or found["state"] == "active" else "no"
             cells = (found["state"], at_hand, found["encoder"][:12], f"{found['threshold']:.3f}", *moments)
             table.add_row(str(found["number"]), *cells)
-    Console().print(table)
+    Console(soft_wrap=True).print(table)
 
 
 @app.command()
@@ -70,7 +70,7 @@ def events(collection: CollectionArgument, url: UrlOption = DEFAULT_URL, api_key
         for event in client.get(f"{place_of(collection)}/release-events")["items"]:
             when = event["at"][:19].replace("T", " ")
             table.add_row(when, str(event["release"]), event["action"], event["who"], event["why"])
-    Console().print(table)
+    Console(soft_wrap=True).print(table)
 
 
 @app.command()

@@ -128,8 +128,8 @@ class JobRun:
 
     def _timed(self, progress: Progress) -> tuple[Progress, bool]:
         now = time.monotonic()
-        if progress.stage != self._stage:
-            self._steps.clear()
+        if progress.stage != self._stage or (self._steps and progress.done < self._steps[-1][1]):
+            self._steps.clear()  # another stage, or the same once more: a refit after its training
         told = progress.stage != self._stage or now - self._told_at >= TELL_S
         self._stage = progress.stage
         if told:

@@ -25,6 +25,15 @@ from model.contract.keep_out import KEPT_OUT
 _ROWS, _CHECK, _RULES, _VERDICT = "rows.ndjson", "check.json", "rules.json", "verdict.json"
 _RUN: Final = "run"
 _STEPS: Final = "steps"
+_STAGES: Final = {
+    "freeze": "freezing",
+    "check": "checking",
+    "train": "training",
+    "judge": "judging",
+    "build": "encoding",
+    "register": "registering",
+}
+"""What listeners are told of each step."""
 
 
 class ReleaseJob:
@@ -81,7 +90,7 @@ class ReleaseJob:
         outcome = do()
         if name not in self._run.checkpoint.get(_STEPS, {}):  # a step that stores something has stored this with it
             outcome = {**outcome, "seconds": round(time.monotonic() - started, 2)}
-            self._run.commit(lambda session: Step(self._with(name, outcome), Progress(name)))
+            self._run.commit(lambda session: Step(self._with(name, outcome), Progress(_STAGES[name])))
         return outcome
 
     def _with(self, name: str, outcome: dict[str, Any]) -> dict[str, Any]:
@@ -91,7 +100,7 @@ class ReleaseJob:
     def _check(self) -> dict[str, Any]:
         (self._folder / _RULES).write_bytes(orjson.dumps(self._run.request["gate"]))
         out = self._folder / _CHECK
-        self._trainer("checking", "check", encoder=self._active_bundle, rules=self._folder / _RULES, out=out)
+        self._trainer("check", encoder=self._active_bundle, rules=self._folder / _RULES, out=out)
         fatal = _read(out).get("fatal")
         if fatal and self._run.type is JobType.TRAINING:
             raise JobFailedError(fatal["code"], fatal["detail"])
@@ -103,7 +112,7 @@ class ReleaseJob:
         more = [part for item in settings.items() for part in ("--set", _setting(*item))]
         if (out / "config.json").exists():
             more.append("--resume")
-        self._trainer("training", "train", *more, out=out, recipe=request["recipe"], seed=request["seed"])
+        self._trainer("train", *more, out=out, recipe=request["recipe"], seed=request["seed"])
         bundle = load_bundle(out / "bundle")
         if bundle.sha == self._builder.active(self._run.collection_id).key.encoder_sha:
             raise JobFailedError(
@@ -114,7 +123,6 @@ class ReleaseJob:
     def _judge(self) -> dict[str, Any]:
         against = self._builder.active(self._run.collection_id).key.number
         self._trainer(
-            "judging",
             "judge",
             candidate=self._candidate,
             active=self._active_bundle,
@@ -125,10 +133,10 @@ class ReleaseJob:
         verdict = _read(self._verdict)
         return {"passed": verdict["passed"], "reasons": verdict["reasons"], "against": against}
 
-    def _trainer(self, stage: str, command: str, *more: str, **options: object) -> None:
+    def _trainer(self, command: str, *more: str, **options: object) -> None:
         """Run a command of the trainer on the frozen rows; each keyword is an option of it."""
         given = [part for name, value in options.items() for part in (f"--{name}", str(value))]
-        run_trainer(self._run, stage, [command, str(self._rows), *given, *more, "--progress", "json"])
+        run_trainer(self._run, _STAGES[command], [command, str(self._rows), *given, *more, "--progress", "json"])
 
     def _build(self) -> dict[str, Any]:
         base = self._builder.build(self._run, self._bundle(), self._folder)
@@ -150,7 +158,7 @@ class ReleaseJob:
             if is_accepted:
                 self._builder.move(self._folder, release)
             outcome.update(_result(release.number, release.state, steps))
-            return Step(self._with("register", outcome), Progress("register"))
+            return Step(self._with("register", outcome), Progress(_STAGES["register"]))
 
         self._run.commit(unit)
         self._store.copy(bundle)  # it may have been removed just before it was wanted again
@@ -166,7 +174,7 @@ class ReleaseJob:
             release = rewarm(session, self._run, keep=self._keep)
             self._builder.move(self._folder, release)
             outcome.update(_result(release.number, release.state, steps))
-            return Step(self._with("register", outcome), Progress("register"))
+            return Step(self._with("register", outcome), Progress(_STAGES["register"]))
 
         self._run.commit(unit)
         return outcome
