@@ -5,6 +5,8 @@ import sys
 from dataclasses import dataclass
 from functools import partial
 
+from sqlalchemy.orm import Session
+
 from app.bulk.service import BulkService
 from app.collection.service import CollectionService
 from app.cursors import Cursors
@@ -15,6 +17,8 @@ from app.encoder.service import EncoderService
 from app.encoder.store import EncoderStore
 from app.encoding.batcher import MicroBatcher
 from app.errors import NoDeviceError
+from app.feedback.query_keeper import QueryKeeper
+from app.feedback.service import FeedbackService
 from app.group.service import GroupService
 from app.health.service import HealthService
 from app.idempotency.attempts import Attempts
@@ -51,6 +55,7 @@ class Container:
     serving: Serving
     batcher: MicroBatcher[Lookup, Found]
     dispatcher: Dispatcher
+    keeper: QueryKeeper
     metrics: Metrics
     services: Services
 
@@ -59,12 +64,14 @@ class Container:
         self.batcher.start()
         self.serving.start()
         self.dispatcher.start()
+        self.keeper.start()
 
     def stop(self) -> None:
         """Finish what is running, save what is not saved, let go of the folder."""
         self.dispatcher.stop()
         self.batcher.stop()
         self.serving.stop()
+        self.keeper.stop()
         self.database.close()
         self.folder.__exit__(None, None, None)
 
@@ -133,21 +140,30 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
         max_queued=settings.max_queued_sentences,
         observe=metrics.batched,
     )
+    keeper = QueryKeeper(database, metrics.kept_queries)
+    search = SearchService(serving, batcher, encoders, store, metrics, keeper)
     dispatcher = Dispatcher(database, settings.jobs, worker_processes(settings), serving.visible_seq)
     services = Services(
         encoders=encoders,
         collections=CollectionService(database, serving, cursors, attempts),
         groups=GroupService(database, serving, cursors),
         records=RecordService(database, serving, cursors, attempts),
-        eraser=RecordEraser(database, serving, settings.jobs),
+        eraser=RecordEraser(database, serving, settings.jobs, keeper.flush),
         releases=ReleaseService(database),
-        search=SearchService(serving, batcher, encoders, store, metrics),
+        search=search,
+        feedback=FeedbackService(database, serving, search, keeper, cursors, attempts, metrics, _order_no_training),
         health=HealthService(
             database,
             serving,
             metrics,
             settings,
-            {"database writer": database, "follower": serving, "micro-batcher": batcher, "dispatcher": dispatcher},
+            {
+                "database writer": database,
+                "follower": serving,
+                "micro-batcher": batcher,
+                "dispatcher": dispatcher,
+                "query keeper": keeper,
+            },
         ),
         jobs=JobService(database, cursors, settings.jobs),
         orders=orders,
@@ -160,9 +176,15 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
         serving=serving,
         batcher=batcher,
         dispatcher=dispatcher,
+        keeper=keeper,
         metrics=metrics,
         services=services,
     )
+
+
+def _order_no_training(session: Session, collection_id: int, collection: str, who: str) -> bool:
+    """Trainings are started by hand: accepted items go on being counted until something orders one."""
+    return False
 
 
 def worker_processes(settings: Settings) -> WorkerProcesses | None:

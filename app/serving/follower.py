@@ -193,7 +193,7 @@ class Follower:
         elif release.applied_seq < active.last_seq and not is_full and apply_changes(self._database, release):
             self._housekeeper.changed(release)
             self._visibility.advance(active.key.collection_id, release.applied_seq)
-        release.target_recall = active.target_recall
+        release.target_recall, release.keeping = active.target_recall, active.keeping
         self._housekeeper.consider(release)
         behind = self.behind[active.key.collection_id] = max(0, active.last_seq - release.applied_seq)
         return behind > 0 and not is_full

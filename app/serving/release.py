@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from app.feedback.keeping import FeedbackSettings
 from app.serving.catalogue import Catalogue, CatalogueView
 from app.serving.masks import FilterMasks
 from app.serving.release_key import ReleaseKey
@@ -65,6 +66,8 @@ class ServingRelease:
         self.key, self.bundle, self.parameters, self.target_recall = key, bundle, parameters, target_recall
         self.masks = FilterMasks()
         """For the thread that searches."""
+        self.keeping: FeedbackSettings | None = None
+        """Which queries to keep; None for none."""
         self._changing = threading.Lock()  # guards the three below: index and catalogue change together
         self._index = LiveIndex(base.index, applied_seq=base.applied_seq)
         self._catalogue = Catalogue(base.sidecar)
