@@ -15,6 +15,7 @@ from app.commands import (
     document,
     encoders,
     exporting,
+    feedback,
     importing,
     jobs,
     serving,
@@ -39,6 +40,7 @@ app.command("export")(exporting.export)
 app.add_typer(jobs.app, name="jobs")
 app.command("search")(asking.search)
 app.command("classify")(asking.classify)
+app.add_typer(feedback.app, name="feedback")
 app.command("train", context_settings=training.PASS_EVERYTHING)(training.train)
 app.command("evaluate", context_settings=training.PASS_EVERYTHING)(training.evaluate)
 app.command("settings", context_settings=training.PASS_EVERYTHING)(training.settings)
