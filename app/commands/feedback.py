@@ -1,7 +1,7 @@
 """`samesay feedback`: what people said of answers, the kept queries, and what becomes of them."""
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from urllib.parse import quote
 
 import typer
@@ -13,6 +13,9 @@ from app.commands.client import Client, ClientError
 from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
 
 app = typer.Typer(help="Feedback on answers, and kept queries.", no_args_is_help=True)
+
+_SHOWN: Final = 3
+"""Items that could not be resolved and are named."""
 
 CollectionArgument = Annotated[str, typer.Argument(help="Name of the collection.")]
 IdsArgument = Annotated[list[str], typer.Argument(help="Ids of items, up to 1,000.")]
@@ -113,7 +116,8 @@ def _resolve(collection: str, body: dict[str, Any], as_json: bool, url: str, api
         if answer["training_ordered"] and not as_json:
             print("a training was ordered")
         if wrong:
-            raise ClientError("; ".join(item["detail"] for item in wrong))
+            more = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+            raise ClientError("; ".join(item["detail"] for item in wrong[:_SHOWN]) + more)
 
 
 def _list(client: Client, place: str, wanted: dict[str, str], limit: int) -> list[Any]:
