@@ -169,7 +169,7 @@ class Loader:
 
 def _release(active: ActiveRelease, bundle: Bundle, base: Base) -> ServingRelease:
     parameters = DecisionParameters.model_validate(active.decision)
-    return ServingRelease(active.key, bundle, parameters, base, active.target_recall)
+    return ServingRelease(active.key, bundle, parameters, base, active.target_recall, active.keeping)
 
 
 def _write_all(

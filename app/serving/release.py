@@ -58,16 +58,22 @@ class ServingRelease:
         parameters: The thresholds.
         base: The snapshot to start from.
         target_recall: index_recall@10 that the next snapshot is tuned for.
+        keeping: Which queries to keep; None for none.
     """
 
     def __init__(
-        self, key: ReleaseKey, bundle: Bundle, parameters: DecisionParameters, base: Base, target_recall: float
+        self,
+        key: ReleaseKey,
+        bundle: Bundle,
+        parameters: DecisionParameters,
+        base: Base,
+        target_recall: float,
+        keeping: FeedbackSettings | None = None,
     ) -> None:
-        self.key, self.bundle, self.parameters, self.target_recall = key, bundle, parameters, target_recall
+        self.key, self.bundle, self.parameters = key, bundle, parameters
+        self.target_recall, self.keeping = target_recall, keeping
         self.masks = FilterMasks()
         """For the thread that searches."""
-        self.keeping: FeedbackSettings | None = None
-        """Which queries to keep; None for none."""
         self._changing = threading.Lock()  # guards the three below: index and catalogue change together
         self._index = LiveIndex(base.index, applied_seq=base.applied_seq)
         self._catalogue = Catalogue(base.sidecar)
