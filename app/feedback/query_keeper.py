@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -17,7 +18,7 @@ from app.collection.tables import Collection
 from app.db import Database
 from app.errors import ServiceError
 from app.feedback.keeping import FeedbackSettings, KeepQueries
-from app.feedback.repository import FeedbackRepository, delete_expired
+from app.feedback.repository import FeedbackRepository, delete_expired, find_expired
 from app.feedback.tables import Feedback, FeedbackSource, FeedbackState
 from app.feedback.text_key import text_key
 from app.ids import IdSource
@@ -60,6 +61,10 @@ class Asked:
     release: int
     decision: Decision
     at: datetime
+
+
+_KeyedQuery = tuple[str, Asked]
+"""A query after its text key."""
 
 
 class QueryKeeper:
@@ -139,7 +144,8 @@ class QueryKeeper:
 
     def tidy(self, now: datetime) -> int:
         """Delete the kept queries that are older than their collections want; how many."""
-        return self._database.write(lambda session: delete_expired(session, now)).result()
+        collections = self._database.read(lambda session: find_expired(session, now))
+        return sum(self._expire(collection_id, now) for collection_id in collections)
 
     def _is_wanted(self, settings: FeedbackSettings, decision: Decision) -> bool:
         if settings.keep_queries is KeepQueries.UNMATCHED:
@@ -171,12 +177,21 @@ class QueryKeeper:
         if deleted:
             _log.info("kept_queries_expired", deleted=deleted)
 
+    def _expire(self, collection_id: int, now: datetime) -> int:
+        total = 0
+        while True:
+            deleted = self._database.write(partial(delete_expired, collection_id=collection_id, now=now, most=_AT_ONCE))
+            total += deleted.result()
+            if deleted.result() < _AT_ONCE:
+                return total
+
     def _store_some(self) -> bool:
         """Store a batch; False where none waits."""
         with self._storing:
-            batch = [self._waiting.popleft() for _ in range(min(_AT_ONCE, len(self._waiting)))]
-            if not batch:
+            taken = [self._waiting.popleft() for _ in range(min(_AT_ONCE, len(self._waiting)))]
+            if not taken:
                 return False
+            batch = [(text_key(asked.text), asked) for asked in taken]  # not while others wait for the database
             stored = 0
             try:
                 stored = self._database.write(lambda session: self._store(session, batch)).result()
@@ -185,11 +200,11 @@ class QueryKeeper:
                 self._count(Keeping.DROPPED, len(batch) - stored)
             return True
 
-    def _store(self, session: Session, batch: Sequence[Asked]) -> int:
+    def _store(self, session: Session, batch: Sequence[_KeyedQuery]) -> int:
         """Store each under its collection, unless that is gone or wants none any more; how many."""
-        by_collection: dict[int, list[Asked]] = defaultdict(list)
-        for asked in batch:
-            by_collection[asked.collection_id].append(asked)
+        by_collection: dict[int, list[_KeyedQuery]] = defaultdict(list)
+        for key, asked in batch:
+            by_collection[asked.collection_id].append((key, asked))
         stored = 0
         for collection_id, together in sorted(by_collection.items()):
             collection = session.get(Collection, collection_id, with_for_update=True)
@@ -200,12 +215,11 @@ class QueryKeeper:
                 stored += len(together)
         return stored
 
-    def _keep(self, repository: FeedbackRepository, batch: Sequence[Asked]) -> None:
+    def _keep(self, repository: FeedbackRepository, batch: Sequence[_KeyedQuery]) -> None:
         """Count those that are known, add the others; the answer that is kept is the newest."""
-        keys = [text_key(asked.text) for asked in batch]
-        known = repository.find_kept(keys)
+        known = repository.find_kept(key for key, _ in batch)
         new: list[Feedback] = []
-        for key, asked in zip(keys, batch, strict=True):
+        for key, asked in batch:
             item = known.get(key)
             if item is None:
                 item = known[key] = self._new_item(key, asked)

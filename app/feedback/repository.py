@@ -1,9 +1,9 @@
 """Feedback and kept queries in the database."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, delete, func, or_, select, update
 from sqlalchemy.orm import Session
@@ -146,19 +146,34 @@ _IS_DROPPABLE: Final = (
 """Kept queries that nobody accepted: an accepted one says where a record came from."""
 
 
-def delete_expired(session: Session, now: datetime) -> int:
-    """Delete, in every collection, the kept queries that were not asked for as long as its settings say.
+def find_expired(session: Session, now: datetime) -> list[int]:
+    """The ids of the collections that have expired queries."""
+    rows = session.execute(select(Collection.id, Collection.settings).order_by(Collection.id)).all()
+    return [
+        collection_id
+        for collection_id, settings in rows
+        if session.scalars(select(Feedback.id).where(*_is_expired(collection_id, settings, now)).limit(1)).first()
+    ]
+
+
+def delete_expired(session: Session, collection_id: int, now: datetime, most: int) -> int:
+    """Delete up to `most` kept queries that were not asked for as long as their collection's settings say.
 
     Returns:
         How many.
     """
-    deleted = 0
-    for collection_id, settings in session.execute(select(Collection.id, Collection.settings)).all():
-        oldest = now - timedelta(days=FeedbackSettings.of(settings).keep_queries_days)
-        expired = (Feedback.collection_id == collection_id, *_IS_DROPPABLE, Feedback.last_seen_at < oldest)
-        ids = session.scalars(delete(Feedback).where(*expired).returning(Feedback.id), execution_options=_NO_SYNC)
-        deleted += len(ids.all())
-    return deleted
+    collection = session.get(Collection, collection_id, with_for_update=True)  # else they might be counted up meanwhile
+    if collection is None:
+        return 0
+    expired = select(Feedback.id).where(*_is_expired(collection_id, collection.settings, now)).limit(most)
+    ids = list(session.scalars(expired))
+    session.execute(delete(Feedback).where(Feedback.id.in_(ids)), execution_options=_NO_SYNC)
+    return len(ids)
+
+
+def _is_expired(collection_id: int, settings: Mapping[str, Any], now: datetime) -> tuple[ColumnElement[bool], ...]:
+    oldest = now - timedelta(days=FeedbackSettings.of(settings).keep_queries_days)
+    return Feedback.collection_id == collection_id, *_IS_DROPPABLE, Feedback.last_seen_at < oldest
 
 
 def no_feedback(key: str) -> NotFoundError:

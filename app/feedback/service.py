@@ -81,9 +81,10 @@ class FeedbackService:
     ) -> FeedbackReceipt:
         """Store what somebody says of an answer."""
         key, stored = self._ids.take(), []
+        text = await asyncio.to_thread(text_key, wanted.text)  # a long one takes milliseconds
 
         def store(session: Session, collection_id: int) -> FeedbackReceipt:
-            FeedbackRepository(session, collection_id).add([_new_item(key, collection_id, wanted, who)])
+            FeedbackRepository(session, collection_id).add([_new_item(key, collection_id, wanted, text, who)])
             stored.append(key)
             return FeedbackReceipt(id=key, state=FeedbackState.PENDING)
 
@@ -162,7 +163,7 @@ class FeedbackService:
         """Delete one item, or NotFoundError; what it became stays."""
 
         def unit(session: Session) -> None:
-            repository = _repository(session, collection)
+            repository = FeedbackRepository(session, CollectionRepository(session).lock(collection)[0])
             repository.delete(repository.get(key))
 
         await self._database.write_async(unit)
@@ -173,7 +174,7 @@ class FeedbackService:
         Raises:
             ErasureError: Some copy could not be removed; the items are deleted, and a repeated request goes on.
         """
-        keys = {text_key(text) for text in texts}
+        keys = await asyncio.to_thread(lambda: {text_key(text) for text in texts})
         await asyncio.to_thread(self._keeper.flush)
 
         def unit(session: Session) -> EraseFeedbackAnswer:
@@ -240,19 +241,22 @@ def _repository(session: Session, collection: str) -> FeedbackRepository:
     return FeedbackRepository(session, CollectionRepository(session).get(collection).id)
 
 
-def _new_item(key: str, collection_id: int, wanted: FeedbackCreate, who: str) -> Feedback:
+def _new_item(key: str, collection_id: int, wanted: FeedbackCreate, text: str, who: str) -> Feedback:
+    now = datetime.now(UTC)
     return Feedback(
         key=key,
         collection_id=collection_id,
         source=FeedbackSource.CLIENT,
         text=wanted.text,
-        text_key=text_key(wanted.text),
+        text_key=text,
         verdict=wanted.verdict,
         group=wanted.group,
         answer_id=wanted.answer_id,
         metadata_=wanted.metadata,
         state=FeedbackState.PENDING,
         created_by=who,
+        created_at=now,
+        last_seen_at=now,
     )
 
 

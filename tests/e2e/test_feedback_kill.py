@@ -1,4 +1,4 @@
-"""SIGKILL while feedback comes and is accepted: what was acknowledged is there, no item is accepted without its record."""
+"""SIGKILL while feedback comes and is accepted: what was acknowledged is there, and items are accepted with records."""
 
 import os
 import random

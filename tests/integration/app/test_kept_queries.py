@@ -289,7 +289,7 @@ def test_no_text_is_in_logs_or_metrics(
     kept.ask("zanzibar quicksilver")
     kept.counts()
     kept.client.post(f"{kept.place}/feedback", json={"text": "zanzibar quicksilver", "verdict": "out_of_scope"})
-    monkeypatch.setattr(query_keeper, "delete_expired", lambda *_: 1 / 0)
+    monkeypatch.setattr(query_keeper, "find_expired", lambda *_: 1 / 0)
     configure_logging("DEBUG")
     try:
         shared_service.container.keeper._guarded(lambda: shared_service.container.keeper.tidy(datetime.now(UTC)))
