@@ -1,5 +1,6 @@
 """Queries are kept as the collection says, off the request path, in bounded number and for a bounded time."""
 
+import contextlib
 import random
 import threading
 from collections import Counter
@@ -10,6 +11,7 @@ import pytest
 import structlog
 from sqlalchemy import select, update
 
+from app.errors import StorageError
 from app.feedback import query_keeper
 from app.feedback.keeping import FeedbackSettings, KeepQueries
 from app.feedback.query_keeper import Keeping, QueryKeeper
@@ -235,6 +237,27 @@ def test_requests_are_answered_while_nothing_can_be_stored(shared_service: Runni
         gate.set()
     busy.result(10)
     assert len(kept.counts()) == 20
+
+
+def test_queries_that_the_database_does_not_take_are_dropped_and_counted(
+    shared_service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, keeper = Kept(shared_service, keep_queries="unmatched"), shared_service.container.keeper
+    keeper.flush()
+    before = kept.outcome(Keeping.DROPPED)
+
+    def away(*_: object) -> None:
+        raise StorageError("the database is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keeper._database, "write", away)
+        kept.offer([f"lost {n}" for n in range(7)])
+        with contextlib.suppress(StorageError):  # unless the thread was faster
+            keeper.flush()
+        wait_for(lambda: kept.outcome(Keeping.DROPPED) - before == 7)
+    kept.offer(["found"])
+    assert kept.counts() == {"found": 1}
+    assert keeper.is_alive
 
 
 def test_a_stopping_server_stores_what_waits(service: Running) -> None:
