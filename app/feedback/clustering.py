@@ -22,7 +22,6 @@ def cluster(embeddings: NDArray[np.float32], threshold: float) -> list[list[int]
         return []
     leaders = _leaders(embeddings, threshold)
     nearest = np.argmax(embeddings @ embeddings[leaders].T, axis=1)  # of equally near ones the first
-    nearest[leaders] = np.arange(len(leaders))
     clusters: list[list[int]] = [[leader] for leader in leaders]
     is_leader = set(leaders)
     for row, position in enumerate(nearest.tolist()):

@@ -80,12 +80,11 @@ class FeedbackService:
         self, collection: str, wanted: FeedbackCreate, who: str, attempt: Attempt | None
     ) -> FeedbackReceipt:
         """Store what somebody says of an answer."""
-        key, stored = self._ids.take(), []
-        text = await asyncio.to_thread(text_key, wanted.text)  # a long one takes milliseconds
+        key = self._ids.take()
+        digest = await asyncio.to_thread(text_key, wanted.text)  # of a long one it takes milliseconds
 
         def store(session: Session, collection_id: int) -> FeedbackReceipt:
-            FeedbackRepository(session, collection_id).add([_new_item(key, collection_id, wanted, text, who)])
-            stored.append(key)
+            FeedbackRepository(session, collection_id).add([_new_item(key, collection_id, wanted, digest, who)])
             return FeedbackReceipt(id=key, state=FeedbackState.PENDING)
 
         def unit(session: Session) -> FeedbackReceipt:
@@ -94,7 +93,7 @@ class FeedbackService:
 
         with self._attempts.running(attempt):
             receipt = await self._database.write_async(unit)
-        if stored:
+        if receipt.id == key:  # else it was stored before
             self._metrics.fed_back(wanted.verdict)
         return receipt
 
@@ -241,14 +240,14 @@ def _repository(session: Session, collection: str) -> FeedbackRepository:
     return FeedbackRepository(session, CollectionRepository(session).get(collection).id)
 
 
-def _new_item(key: str, collection_id: int, wanted: FeedbackCreate, text: str, who: str) -> Feedback:
+def _new_item(key: str, collection_id: int, wanted: FeedbackCreate, digest: str, who: str) -> Feedback:
     now = datetime.now(UTC)
     return Feedback(
         key=key,
         collection_id=collection_id,
         source=FeedbackSource.CLIENT,
         text=wanted.text,
-        text_key=text,
+        text_key=digest,
         verdict=wanted.verdict,
         group=wanted.group,
         answer_id=wanted.answer_id,

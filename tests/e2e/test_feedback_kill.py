@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.conftest import add_encoder
 from tests.fakes.running import make_settings, wait_for
@@ -126,6 +127,7 @@ def test_acknowledged_feedback_survives_sigkill(tmp_path: Path, tiny_bundle: Pat
     assert all(reviewer.accepted and reviewer.rejected for reviewer in reviewers), "else this proves nothing"
 
 
+@pytest.mark.slow
 def test_kept_queries_survive_an_orderly_stop(tmp_path: Path, tiny_bundle: Path) -> None:
     data = tmp_path / "data"
     add_encoder(make_settings(data), tiny_bundle)

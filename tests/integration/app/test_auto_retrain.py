@@ -13,6 +13,7 @@ from app.collection.tables import Collection
 from app.errors import OverloadedError
 from app.feedback.retraining import training_ordered
 from app.settings import Settings
+from tests.conftest import sqlite_only
 from tests.fakes.problems import assert_problem
 from tests.fakes.running import running
 from tests.integration.app.test_feedback import Feedback
@@ -92,6 +93,7 @@ def test_the_item_that_makes_it_enough_orders_a_training(feedback: Feedback, ord
     assert n_ordered(feedback) == 2
 
 
+@sqlite_only
 def test_a_training_that_runs_already_is_asked_for_again_by_the_next_item(feedback: Feedback, orders: Orders) -> None:
     set_after(feedback, 2)
     orders.refuses = True
@@ -105,6 +107,7 @@ def test_a_training_that_runs_already_is_asked_for_again_by_the_next_item(feedba
     assert (n_ordered(feedback), orders.asked) == (1, 4), "all of them were counted"
 
 
+@sqlite_only
 def test_a_training_ordered_by_hand_begins_the_count_anew(feedback: Feedback, orders: Orders) -> None:
     set_after(feedback, 2)
     accept(feedback, "first")
@@ -117,6 +120,7 @@ def test_a_training_ordered_by_hand_begins_the_count_anew(feedback: Feedback, or
     assert n_ordered(feedback) == 1
 
 
+@sqlite_only
 def test_where_ordering_fails_nothing_is_accepted(feedback: Feedback, orders: Orders) -> None:
     set_after(feedback, 1)
     orders.fails = True
@@ -138,6 +142,7 @@ def test_the_count_is_exact_when_many_accept_at_the_same_time(feedback: Feedback
     assert feedback.last_seq() == 43
 
 
+@sqlite_only
 def test_without_trainings_items_go_on_being_counted(registered: Settings) -> None:
     with running(registered) as service:
         feedback = Feedback(service)

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from app.feedback.tables import Feedback as Row
 from app.record.tables import ChangeLogEntry
-from tests.conftest import make_collection
+from tests.conftest import make_collection, sqlite_only
 from tests.fakes.problems import assert_problem
 from tests.fakes.running import Running, wait_for
 
@@ -231,6 +231,7 @@ def test_a_list_is_filtered_and_paged(quick: Feedback) -> None:
     assert_problem(quick.client.get(quick.place, params={"state": "unheard"}), 422, "invalid_value")
 
 
+@sqlite_only
 def test_feedback_that_comes_again_is_stored_once(feedback: Feedback) -> None:
     body = {"text": "refund me", "verdict": "right_group", "group": "refund"}
     headers = {"Idempotency-Key": "k1"}

@@ -18,7 +18,7 @@ from app.feedback.query_keeper import Keeping, QueryKeeper
 from app.feedback.tables import Feedback
 from app.observability import configure_logging
 from model.contract.decision import Decision, GroupConfidence, Outcome
-from tests.conftest import make_collection
+from tests.conftest import make_collection, sqlite_only
 from tests.fakes.problems import assert_problem
 from tests.fakes.running import Running, wait_for
 
@@ -103,6 +103,7 @@ def test_unmatched_queries_are_kept_with_what_was_answered(shared_service: Runni
     assert kept.counts() == {"the weather": 2}
 
 
+@sqlite_only
 def test_a_kept_query_is_accepted_and_still_counted(service: Running) -> None:
     kept = Kept(service, keep_queries="unmatched")
     kept.ask("the weather", "rain or sun")
@@ -184,6 +185,7 @@ def test_queries_expire_after_the_days_of_their_collection(service: Running) -> 
     assert service.container.keeper.tidy(now + timedelta(days=25)) == 5
 
 
+@sqlite_only
 def test_the_thread_itself_stores_and_expires(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(query_keeper, "_STORE_S", 0.02)
     monkeypatch.setattr(query_keeper, "_TIDY_S", 0.0)
@@ -217,6 +219,7 @@ def test_what_the_queue_has_no_room_for_is_dropped_and_counted(
     assert gained == {Keeping.KEPT: 10, Keeping.QUEUE_FULL: 15, Keeping.TOO_LONG: 1, Keeping.DROPPED: 0}
 
 
+@sqlite_only
 def test_queries_of_a_collection_that_is_gone_or_wants_none_are_dropped(service: Running) -> None:
     gone, off, on = Kept(service, keep_queries="unmatched"), Kept(service), Kept(service, keep_queries="unmatched")
     for collection in (gone, off, on):
@@ -260,6 +263,7 @@ def test_queries_that_the_database_does_not_take_are_dropped_and_counted(
     assert keeper.is_alive
 
 
+@sqlite_only
 def test_a_stopping_server_stores_what_waits(service: Running) -> None:
     kept = Kept(service, keep_queries="unmatched")
     kept.ask("the weather")
