@@ -15,6 +15,7 @@ from app.commands import (
     document,
     encoders,
     exporting,
+    feedback,
     importing,
     jobs,
     releases,
@@ -43,6 +44,7 @@ app.command("search")(asking.search)
 app.command("classify")(asking.classify)
 app.command("retrain")(retraining.retrain)
 app.add_typer(releases.app, name="releases")
+app.add_typer(feedback.app, name="feedback")
 app.command("train", context_settings=training.PASS_EVERYTHING)(training.train)
 app.command("evaluate", context_settings=training.PASS_EVERYTHING)(training.evaluate)
 app.command("settings", context_settings=training.PASS_EVERYTHING)(training.settings)

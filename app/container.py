@@ -16,6 +16,8 @@ from app.encoder.service import EncoderService
 from app.encoder.store import EncoderStore
 from app.encoding.batcher import MicroBatcher
 from app.errors import NoDeviceError
+from app.feedback.query_keeper import QueryKeeper
+from app.feedback.service import FeedbackService
 from app.group.service import GroupService
 from app.health.service import HealthService
 from app.idempotency.attempts import Attempts
@@ -40,6 +42,7 @@ from app.serving.loading import Loader
 from app.serving.orders import Orders
 from app.serving.serving import Serving
 from app.settings import Settings
+from app.training.ordering import order_by_itself
 from app.training.service import TrainingService
 from index.backends.faiss_gpu import require_gpu
 from index.errors import VectorIndexError
@@ -60,6 +63,7 @@ class Container:
     batcher: MicroBatcher[Lookup, Found]
     dispatcher: Dispatcher
     shadows: Shadows
+    keeper: QueryKeeper
     metrics: Metrics
     services: Services
 
@@ -69,6 +73,7 @@ class Container:
         self.serving.start()
         self.dispatcher.start()
         self.shadows.start()
+        self.keeper.start()
 
     def stop(self) -> None:
         """Finish what is running, save what is not saved, let go of the folder."""
@@ -76,6 +81,7 @@ class Container:
         self.shadows.stop()
         self.batcher.stop()
         self.serving.stop()
+        self.keeper.stop()
         self.database.close()
         self.folder.__exit__(None, None, None)
 
@@ -145,6 +151,8 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
         observe=metrics.batched,
     )
     shadows = Shadows(serving, database)
+    keeper = QueryKeeper(database, metrics.kept_queries)
+    search = SearchService(serving, batcher, encoders, store, metrics, shadows, keeper)
     activator = Activator(database, serving, encoders.remove_unneeded, keep=settings.keep_releases)
     dispatcher = Dispatcher(
         database,
@@ -159,16 +167,23 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
         collections=CollectionService(database, serving, cursors, attempts),
         groups=GroupService(database, serving, cursors),
         records=RecordService(database, serving, cursors, attempts),
-        eraser=RecordEraser(database, serving, settings.jobs),
+        eraser=RecordEraser(database, serving, settings.jobs, keeper.flush),
         releases=ReleaseService(database, serving, cursors, keep=settings.keep_releases),
         trainings=TrainingService(database, attempts, settings.max_unfinished_jobs, dispatcher.wake),
-        search=SearchService(serving, batcher, encoders, store, metrics, shadows),
+        search=search,
+        feedback=FeedbackService(database, serving, search, keeper, cursors, attempts, metrics, order_by_itself),
         health=HealthService(
             database,
             serving,
             metrics,
             settings,
-            {"database writer": database, "follower": serving, "micro-batcher": batcher, "dispatcher": dispatcher},
+            {
+                "database writer": database,
+                "follower": serving,
+                "micro-batcher": batcher,
+                "dispatcher": dispatcher,
+                "query keeper": keeper,
+            },
         ),
         jobs=JobService(database, cursors, settings.jobs),
         orders=orders,
@@ -182,6 +197,7 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
         batcher=batcher,
         dispatcher=dispatcher,
         shadows=shadows,
+        keeper=keeper,
         metrics=metrics,
         services=services,
     )

@@ -13,6 +13,7 @@ from app.bulk.endpoints import router as bulk
 from app.collection.endpoints import router as collections
 from app.container import Container
 from app.encoder.endpoints import router as encoders
+from app.feedback.endpoints import router as feedback
 from app.group.endpoints import router as groups
 from app.health.endpoints import router as health
 from app.hot_routes import HotRoutes
@@ -67,6 +68,7 @@ def bare_app(lifespan: Any = None) -> FastAPI:
         search_endpoints.router,
         records,
         groups,
+        feedback,
         releases,
         trainings,
         bulk,

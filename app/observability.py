@@ -53,6 +53,13 @@ class Metrics:
         self._decisions = Counter(
             "samesay_decisions_total", "Decisions by outcome", ["outcome"], registry=self.registry
         )
+        self._feedback = Counter("samesay_feedback_total", "Feedback received", ["verdict"], registry=self.registry)
+        self._resolved = Counter(
+            "samesay_feedback_resolved_total", "Items accepted or rejected", ["state"], registry=self.registry
+        )
+        self._kept_queries = Counter(
+            "samesay_kept_queries_total", "Queries to keep, by what became of them", ["outcome"], registry=self.registry
+        )
         self.encoded, self.searched, self.followed = self._encode.observe, self._search.observe, self._lag.observe
         self._children: dict[tuple[str, str, int], Any] = {}
         self._timers: dict[str, Histogram] = {}
@@ -75,6 +82,18 @@ class Metrics:
     def decided(self, outcome: str) -> None:
         """Count a decision."""
         self._decisions.labels(outcome).inc()
+
+    def fed_back(self, verdict: str) -> None:
+        """Count feedback that was stored."""
+        self._feedback.labels(verdict).inc()
+
+    def resolved(self, state: str, n: int) -> None:
+        """Count items that were accepted or rejected."""
+        self._resolved.labels(state).inc(n)
+
+    def kept_queries(self, outcome: str, n: int) -> None:
+        """Count queries that were kept or dropped."""
+        self._kept_queries.labels(outcome).inc(n)
 
     def watch(self, serving: Serving) -> None:
         """Report the indexes in memory whenever the metrics are read."""

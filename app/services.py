@@ -8,6 +8,7 @@ from fastapi import Request
 from app.bulk.service import BulkService
 from app.collection.service import CollectionService
 from app.encoder.service import EncoderService
+from app.feedback.service import FeedbackService
 from app.group.service import GroupService
 from app.health.service import HealthService
 from app.job.service import JobService
@@ -31,6 +32,7 @@ class Services:
     releases: ReleaseService
     trainings: TrainingService
     search: SearchService
+    feedback: FeedbackService
     health: HealthService
     jobs: JobService
     bulk: BulkService

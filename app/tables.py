@@ -6,6 +6,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.collection.tables import Collection
 from app.db import Base
 from app.encoder.tables import Encoder
+from app.feedback.tables import Feedback
 from app.group.tables import Group
 from app.idempotency.tables import KeptAnswer
 from app.job.tables import Job, JobEvent
@@ -17,6 +18,7 @@ __all__ = [
     "ChangeLogEntry",
     "Collection",
     "Encoder",
+    "Feedback",
     "Group",
     "Job",
     "JobEvent",

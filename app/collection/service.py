@@ -10,6 +10,7 @@ from app.db import Database
 from app.encoder.repository import EncoderRepository
 from app.encoder.service import named_encoder
 from app.errors import NameTakenError
+from app.feedback.keeping import FeedbackSettings
 from app.idempotency.attempts import Attempt, Attempts, once
 from app.preconditions import Precondition
 from app.release.repository import ReleaseRepository
@@ -60,7 +61,9 @@ class CollectionService:
 
     async def change(self, name: str, patch: CollectionPatch, precondition: Precondition) -> CollectionAnswer:
         """Change what is given, keep the rest."""
-        return await self._database.write_async(lambda session: self._change(session, name, patch, precondition))
+        changed = await self._database.write_async(lambda session: self._change(session, name, patch, precondition))
+        self._serving.wake()
+        return changed
 
     async def delete(self, name: str, precondition: Precondition) -> None:
         """Delete a collection with everything in it."""
@@ -123,6 +126,7 @@ class CollectionService:
             index_recall=status.index_recall if status else None,
             target_index_recall=collection.settings.get("target_index_recall", DEFAULT_TARGET_RECALL),
             index=_index(status) if status else None,
+            **FeedbackSettings.of(collection.settings).model_dump(),
             active_release=collection.active_release,
             version=collection.version,
             created_at=collection.created_at,

@@ -67,6 +67,7 @@ def _fill(session: Session, sha: str) -> None:
     add("changes", *({"collection_id": 1, "seq": n, "record_id": 2**40 + n, "op": "upsert"} for n in (1, 2)))
     add("changes", {"collection_id": 2, "seq": 2**62, "record_id": 1, "op": "delete", "tag": 2**62 - 1})
     add("jobs", *(_job(number, state) for number, state in enumerate(("succeeded", "running"), start=1)))
+    add("feedback", *(_feedback(number) for number in (1, 2)))
     add("job_events", *({"job_id": 1, "number": n, "data": HARD_JSON[n % 3]} for n in (1, 2, 3)))
     session.execute(text(f"DELETE FROM records WHERE record_id = {2**40 + 1}"))
     session.execute(text("DELETE FROM groups WHERE key = 'last'"))
@@ -83,6 +84,26 @@ def _answer(number: int) -> dict[str, Any]:
         "fingerprint": "f" * 64,
         "answer": bytes(range(256)) * number,
         "created_at": MOMENTS[number],
+    }
+
+
+def _feedback(number: int) -> dict[str, Any]:
+    return {
+        "key": f"{number:032x}",
+        "collection_id": number,
+        "source": "kept_query" if number == 1 else "client",
+        "text": HARD_TEXTS[number + 2],
+        "text_key": "f" * 32,
+        "verdict": None if number == 1 else "right_group",
+        "group_key": None if number == 1 else "退",
+        "metadata": HARD_JSON[number],
+        "state": "pending",
+        "awaits_training": number == 2,
+        "count": 2**62,
+        "release": number,
+        "confidence": 0.1 + 0.2,
+        "groups": None if number == 2 else [{"group": "退", "confidence": 1e-300}],
+        "last_seen_at": MOMENTS[number],
     }
 
 
