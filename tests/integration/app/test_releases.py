@@ -1,11 +1,14 @@
 """Releases on both databases: made by jobs, judged, promoted and rolled back, each answer from one of them."""
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
+from app.serving.release import ServingRelease
 from app.settings import Settings
 from model.contract.bundle import load_bundle
 from tests.conftest import add_encoder, make_collection
@@ -386,3 +389,39 @@ def test_an_order_is_taken_once(service: Running, trainer: FakeTrainer) -> None:
     first, again = (service.client.post(f"{place}/trainings", json={}, headers=headers) for _ in range(2))
     assert (first.json(), first.status_code) == (again.json(), again.status_code)
     assert len(service.client.get("/v1/jobs").json()["items"]) == 1
+
+
+def test_enough_accepted_feedback_orders_a_training(service: Running, trainer: FakeTrainer) -> None:
+    place = fill(service)
+    service.client.patch(place, json={"auto_retrain_after": 2}).raise_for_status()
+    for n in range(2):
+        sent = service.client.post(
+            f"{place}/feedback", json={"text": f"a new one {n}", "verdict": "right_group", "group": "g1"}
+        )
+        assert sent.status_code == 201, sent.text
+        taken = service.client.patch(f"{place}/feedback/{sent.json()['id']}", json={"state": "accepted"})
+        assert taken.status_code == 200, taken.text
+    (job,) = service.client.get("/v1/jobs", params={"state": "queued"}).json()["items"]
+    assert job["type"] == "training"
+    worker_of(service).run_next()
+    assert ended(service, job["id"])["result"]["state"] == "active"
+    rows = {row["text"] for row in trainer.calls[1][1]}
+    assert {"a new one 0", "a new one 1"} <= rows
+    assert "feedback" in service.client.get(f"{place}/release-events").json()["items"][0]["why"]
+
+
+def test_releases_that_are_gone_leave_nothing_in_memory(
+    service: Running, trainer: FakeTrainer, bundles: list[Path]
+) -> None:
+    place, process = fill(service), psutil.Process()
+    for number, bundle in enumerate([*bundles, *bundles[:2]], start=2):
+        trainer.bundle = bundle
+        assert made(service, place)["result"]["release"] == number
+        wait_for(lambda number=number: search(service, place, "x")["release"] == number)  # type: ignore[misc]
+        if number == 5:
+            before = process.num_threads(), process.num_fds()
+    gc.collect()
+    held = [found for found in gc.get_objects() if type(found) is ServingRelease and found.key.collection in place]
+    assert len(held) == 2  # the active one and the one before
+    assert process.num_threads() <= before[0] + 2
+    assert process.num_fds() <= before[1] + 2
