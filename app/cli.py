@@ -17,6 +17,7 @@ from app.commands import (
     exporting,
     importing,
     jobs,
+    keys,
     serving,
     training,
     working,
@@ -37,6 +38,7 @@ app.command("worker")(working.worker)
 app.command("import")(importing.import_file)
 app.command("export")(exporting.export)
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(keys.app, name="keys")
 app.command("search")(asking.search)
 app.command("classify")(asking.classify)
 app.command("train", context_settings=training.PASS_EVERYTHING)(training.train)

@@ -3,8 +3,12 @@
 import os
 import sys
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 
+from app.access.keyring import Keyring
+from app.access.service import ApiKeyService
+from app.audit.service import AuditService
 from app.bulk.service import BulkService
 from app.collection.service import CollectionService
 from app.cursors import Cursors
@@ -51,11 +55,13 @@ class Container:
     serving: Serving
     batcher: MicroBatcher[Lookup, Found]
     dispatcher: Dispatcher
+    keyring: Keyring
     metrics: Metrics
     services: Services
 
     def start(self) -> None:
         """Begin to load, to follow and to answer."""
+        self.keyring.start()
         self.batcher.start()
         self.serving.start()
         self.dispatcher.start()
@@ -65,6 +71,7 @@ class Container:
         self.dispatcher.stop()
         self.batcher.stop()
         self.serving.stop()
+        self.keyring.stop()
         self.database.close()
         self.folder.__exit__(None, None, None)
 
@@ -72,6 +79,13 @@ class Container:
 def open_encoders(settings: Settings, database: Database) -> EncoderService:
     """The registry of encoders alone, as `samesay encoders` needs it."""
     return EncoderService(database, EncoderStore(settings.data / "encoders"))
+
+
+def open_keys(settings: Settings, database: Database) -> tuple[ApiKeyService, AuditService]:
+    """The keys and the audit log alone, as commands need them; a running server finds the change by itself."""
+    cursors = Cursors(get_secret(database, CURSOR_KEY))
+    keys = ApiKeyService(database, cursors, reload=lambda: None)
+    return keys, AuditService(database, cursors, timedelta(days=settings.audit_days))
 
 
 def build(settings: Settings) -> Container:
@@ -104,6 +118,8 @@ def _require_device(settings: Settings) -> None:
 
 
 def _wire(settings: Settings, folder: DataFolder, database: Database) -> Container:
+    keyring = _open_keyring(settings, database)
+    settings.refuse_open_bind(has_admin_key=keyring.has_admin)
     folder.belong_to(get_secret(database, DATABASE_ID).hex())
     if settings.database_url is None:  # then no worker of before can be at work
         database.write(lambda session: JobRepository(session).release_all()).result()
@@ -147,11 +163,19 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
             serving,
             metrics,
             settings,
-            {"database writer": database, "follower": serving, "micro-batcher": batcher, "dispatcher": dispatcher},
+            {
+                "database writer": database,
+                "follower": serving,
+                "micro-batcher": batcher,
+                "dispatcher": dispatcher,
+                "keyring": keyring,
+            },
         ),
         jobs=JobService(database, cursors, settings.jobs),
         orders=orders,
         bulk=BulkService(database, attempts, settings.jobs, settings.max_unfinished_jobs, dispatcher.wake),
+        api_keys=ApiKeyService(database, cursors, keyring.reload),
+        audit=AuditService(database, cursors, timedelta(days=settings.audit_days)),
     )
     return Container(
         settings=settings,
@@ -160,8 +184,18 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
         serving=serving,
         batcher=batcher,
         dispatcher=dispatcher,
+        keyring=keyring,
         metrics=metrics,
         services=services,
+    )
+
+
+def _open_keyring(settings: Settings, database: Database) -> Keyring:
+    return Keyring(
+        database,
+        api_key=settings.api_key.get_secret_value() if settings.api_key else None,
+        rate_limit=settings.rate_limit,
+        rate_burst=settings.rate_burst,
     )
 
 

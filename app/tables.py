@@ -3,6 +3,8 @@
 from sqlalchemy import LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.access.tables import ApiKey
+from app.audit.tables import AuditEntry
 from app.collection.tables import Collection
 from app.db import Base
 from app.encoder.tables import Encoder
@@ -13,6 +15,8 @@ from app.record.tables import ChangeLogEntry, Record, RecordLabel
 from app.release.tables import Release
 
 __all__ = [
+    "ApiKey",
+    "AuditEntry",
     "Base",
     "ChangeLogEntry",
     "Collection",

@@ -15,6 +15,7 @@ from app.errors import InvalidValueError
 from model.contract.runtime import check_runtimes
 
 if TYPE_CHECKING:
+    from app.audit.service import AuditService
     from app.encoder.service import EncoderService
 
 app = typer.Typer(help="Register trained encoders.", no_args_is_help=True)
@@ -27,19 +28,20 @@ def add(
     data: DataOption = None,
 ) -> None:
     """Verify a bundle, copy it into the data folder and register it."""
-    with plain_errors(), _registry(data) as encoders:
+    with plain_errors(), _registry(data) as (encoders, audit):
         from app.schemas import NAME_PATTERN
 
         if not re.fullmatch(NAME_PATTERN, name):
             raise InvalidValueError(f"the name {name!r} is not allowed: give lower-case letters, digits, - and _ only")
         added = encoders.add(path, name)
+        audit.write_command("add_encoder", added.sha)
         print(f"encoder {added.name} is registered: sha256 {added.sha}, dim {added.dim}, {added.n_labels} labels")
 
 
 @app.command("list")
 def list_all(data: DataOption = None) -> None:
     """List the registered encoders."""
-    with plain_errors(), _registry(data) as encoders:
+    with plain_errors(), _registry(data) as (encoders, _):
         table = Table("name", "sha256", "dim", "labels", "added")
         for encoder in encoders.list_now():
             added = f"{encoder.created_at:%Y-%m-%d %H:%M}"
@@ -48,14 +50,15 @@ def list_all(data: DataOption = None) -> None:
 
 
 @contextmanager
-def _registry(data: Path | None) -> Iterator["EncoderService"]:
+def _registry(data: Path | None) -> Iterator[tuple["EncoderService", "AuditService"]]:
     check_runtimes()
-    from app.container import open_encoders
+    from app.container import open_encoders, open_keys
     from app.databases import open_database
 
     settings = load_settings(data=data)
     database = open_database(settings)
     try:
-        yield open_encoders(settings, database)
+        _, audit = open_keys(settings, database)
+        yield open_encoders(settings, database), audit
     finally:
         database.close()

@@ -2,6 +2,8 @@
 
 from fastapi import APIRouter, Request, Response
 
+from app.access.declaring import requires
+from app.access.scopes import KeyScope
 from app.http_body import answer
 from app.openapi import problems
 from app.parameters import COLLECTION, CollectionName, ReleaseNumber
@@ -13,6 +15,7 @@ router = APIRouter(prefix=COLLECTION + "/releases", tags=["releases"])
 
 
 @router.get("", operation_id="list_releases", response_model=Page[ReleaseAnswer], responses=problems(404))
+@requires(KeyScope.DATA_READ)
 async def list_releases(request: Request, collection: CollectionName) -> Response:
     """List the releases of a collection, oldest first."""
     items = await services(request).releases.list_all(collection)
@@ -20,6 +23,7 @@ async def list_releases(request: Request, collection: CollectionName) -> Respons
 
 
 @router.get("/{number}", operation_id="get_release", response_model=ReleaseAnswer, responses=problems(404))
+@requires(KeyScope.DATA_READ)
 async def get_release(request: Request, collection: CollectionName, number: ReleaseNumber) -> Response:
     """Get one release."""
     return answer(await services(request).releases.get(collection, number))
