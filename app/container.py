@@ -81,13 +81,6 @@ def open_encoders(settings: Settings, database: Database) -> EncoderService:
     return EncoderService(database, EncoderStore(settings.data / "encoders"))
 
 
-def open_keys(settings: Settings, database: Database) -> tuple[ApiKeyService, AuditService]:
-    """The keys and the audit log alone, as commands need them; a running server finds the change by itself."""
-    cursors = Cursors(get_secret(database, CURSOR_KEY))
-    keys = ApiKeyService(database, cursors, reload=lambda: None)
-    return keys, AuditService(database, cursors, timedelta(days=settings.audit_days))
-
-
 def build(settings: Settings) -> Container:
     """Take the data folder and wire everything.
 
@@ -174,7 +167,7 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
         jobs=JobService(database, cursors, settings.jobs),
         orders=orders,
         bulk=BulkService(database, attempts, settings.jobs, settings.max_unfinished_jobs, dispatcher.wake),
-        api_keys=ApiKeyService(database, cursors, keyring.reload),
+        api_keys=ApiKeyService(database, cursors, keyring.refresh),
         audit=AuditService(database, cursors, timedelta(days=settings.audit_days)),
     )
     return Container(

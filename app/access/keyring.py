@@ -170,6 +170,10 @@ class Keyring:
             before = self._keys
             self._keys = {row.key.encode(): self._known(row, before.get(row.key.encode())) for row in rows}
 
+    def refresh(self) -> None:
+        """`reload` if that can be done now; else it is done within seconds."""
+        _try("keys_not_reloaded", self.reload)
+
     def _known(self, row: ApiKey, before: KnownKey | None) -> KnownKey:
         bucket = self._bucket(row.rate_limit, row.rate_burst, before.caller.bucket if before else None)
         return KnownKey(
@@ -200,7 +204,7 @@ class Keyring:
     def _run(self) -> None:
         touched = time.monotonic()
         while not self._stopping.wait(RELOAD_S):
-            _try("keys_not_reloaded", self.reload)
+            self.refresh()
             if time.monotonic() - touched >= TOUCH_S:
                 touched = time.monotonic()
                 _try("key_use_not_written", self._touch)

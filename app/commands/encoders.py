@@ -52,7 +52,8 @@ def list_all(data: DataOption = None) -> None:
 @contextmanager
 def _registry(data: Path | None) -> Iterator[tuple["EncoderService", "AuditService"]]:
     check_runtimes()
-    from app.container import open_encoders, open_keys
+    from app.access.opening import open_keys
+    from app.container import open_encoders
     from app.databases import open_database
 
     settings = load_settings(data=data)

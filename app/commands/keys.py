@@ -96,7 +96,7 @@ def rotate(
 
 @contextmanager
 def _opened(data: Path | None) -> Iterator[tuple["ApiKeyService", "AuditService"]]:
-    from app.container import open_keys
+    from app.access.opening import open_keys
     from app.databases import open_database
 
     settings = load_settings(data=data)

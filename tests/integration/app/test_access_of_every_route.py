@@ -264,6 +264,7 @@ def test_what_slips_in_afterwards_is_not_answered(world: World, tmp_path: Path) 
     """A route that was added past the check: its answer is held back, whatever it says."""
     app = main.create_app(world.service.container)
     app.add_route("/v1/sly", lambda request: Response(b"secrets"))
+
     async def ask() -> httpx.Response:
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
