@@ -27,14 +27,18 @@ _DOCS_RULES: Final = (
 )
 _DOCS_PAGE: Final = (b"content-security-policy", "; ".join(_DOCS_RULES).encode())
 
+_DOCS: Final = (*_ALWAYS, _DOCS_PAGE)
+_OTHERS: Final = (*_ALWAYS, _NO_PAGE)
+
 
 def safe_headers(headers: Iterable[tuple[bytes, bytes]], path: str, request_id: str) -> Headers:
     """The headers of an answer, with ours; no answer is kept by a browser or a proxy unless it says so itself."""
-    given = list(headers)
-    added = [*_ALWAYS, _DOCS_PAGE if path == DOCS_PATH else _NO_PAGE, (b"x-request-id", request_id.encode())]
-    if not any(name == b"cache-control" for name, _ in given):
-        added.append(_NO_STORE)
-    return given + added
+    given = [*headers, *(_DOCS if path == DOCS_PATH else _OTHERS), (b"x-request-id", request_id.encode())]
+    for name, _ in given:
+        if name == b"cache-control":
+            return given
+    given.append(_NO_STORE)
+    return given
 
 
 def cors_options(origins: tuple[str, ...]) -> dict[str, Any]:

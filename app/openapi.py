@@ -25,7 +25,7 @@ _EXAMPLES: Final[dict[int, tuple[str, str]]] = {
     413: ("body_too_large", "the body is larger than 16777216 bytes: send it in parts"),
     415: ("unsupported_media_type", "no Content-Type: send one of application/x-ndjson, text/csv"),
     422: ("invalid_value", "/text: is empty or blank: give a sentence"),
-    429: ("rate_limited", "this key may send 50 items a second, 100 at once: repeat the request in 2 s"),
+    429: ("rate_limited", "this key may send 50 items a second, 100 at once: repeat it in 2 s"),
     503: ("overloaded", "4096 sentences wait already: repeat the request in a second"),
     507: ("storage_full", "the disk of the database is full: nothing was stored; free some space"),
 }

@@ -1,13 +1,15 @@
 """What a key looks like: sms_<id>_<secret>. The id may be known, the secret is shown once and kept as its SHA-256."""
 
-import hashlib
 import secrets
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final
 
 PREFIX: Final = "sms"
 ID_DIGITS: Final = 16
 _SECRET_BYTES: Final = 32
+_ID_PLACE: Final = slice(len(PREFIX) + 1, len(PREFIX) + 1 + ID_DIGITS)
+_SECRET_PLACE: Final = _ID_PLACE.stop + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +28,7 @@ def new_id() -> str:
 def new_secret() -> NewSecret:
     """A random secret. It is as good as any password hash can make one, so that a plain SHA-256 of it will do."""
     secret = secrets.token_hex(_SECRET_BYTES)
-    return NewSecret(secret, digest_of(secret.encode()))
-
-
-def digest_of(secret: bytes) -> bytes:
-    """What is kept of a secret, 32 bytes."""
-    return hashlib.sha256(secret).digest()
+    return NewSecret(secret, sha256(secret.encode()).digest())
 
 
 def format_key(key_id: str, secret: str) -> str:
@@ -39,7 +36,11 @@ def format_key(key_id: str, secret: str) -> str:
     return f"{PREFIX}_{key_id}_{secret}"
 
 
-def split_key(given: bytes) -> tuple[bytes, bytes] | None:
-    """The id and the secret of what a client sent; None where it is no key of this form."""
-    parts = given.split(b"_", 2)
-    return (parts[1], parts[2]) if len(parts) == 3 and parts[0] == PREFIX.encode() else None
+def id_in(key: bytes) -> bytes:
+    """The id in what a client sent as a key; if it is no key, then whatever stands in that place."""
+    return key[_ID_PLACE]
+
+
+def digest_in(key: bytes) -> bytes:
+    """The SHA-256 of the secret in what a client sent as a key, 32 bytes."""
+    return sha256(key[_SECRET_PLACE:]).digest()

@@ -39,13 +39,15 @@ class Bucket:
             RateLimitedError: There are not enough now; says when there will be.
         """
         now = self._clock()
-        tokens = min(self.burst, self._tokens + (now - self._at) * self.rate)
-        self._tokens, self._at = tokens, now
-        if tokens < min(n, self.burst - taken):
-            wait_s = (min(n + taken, self.burst) - tokens) / self.rate
+        tokens = self._tokens + (now - self._at) * self.rate
+        if tokens > self.burst:
+            tokens = self.burst
+        self._at = now
+        if tokens < n and tokens < self.burst - taken:
+            self._tokens = tokens
+            wait_s = math.ceil((min(n + taken, self.burst) - tokens) / self.rate)
             raise RateLimitedError(
-                f"this key may send {self.rate:g} items a second, {self.burst} at once: "
-                f"repeat the request in {math.ceil(wait_s)} s",
-                retry_after_s=math.ceil(wait_s),
+                f"this key may send {self.rate:g} items a second, {self.burst} at once: repeat it in {wait_s} s",
+                retry_after_s=wait_s,
             )
         self._tokens = tokens - n

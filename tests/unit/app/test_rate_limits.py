@@ -58,7 +58,7 @@ def test_it_may_be_repeated_when_it_was_said() -> None:
     clock = Clock()
     bucket = Bucket(0.7, 10, clock)
     assert ask(bucket, 10)
-    with pytest.raises(RateLimitedError, match=r"0\.7 items a second, 10 at once: repeat the request in 10 s") as said:
+    with pytest.raises(RateLimitedError, match=r"0\.7 items a second, 10 at once: repeat it in 10 s") as said:
         bucket.take(7)
     clock.now += said.value.retry_after_s
     assert ask(bucket, 7)
