@@ -48,6 +48,7 @@ def cors_options(origins: tuple[str, ...]) -> dict[str, Any]:
         "allow_methods": ["GET", "POST", "PUT", "PATCH", "DELETE"],
         "allow_headers": [
             "Authorization",
+            "Content-Encoding",
             "Content-Type",
             "Idempotency-Key",
             "If-Match",

@@ -35,7 +35,7 @@ def status(server: Spawned, key: str) -> int:
 
 
 @pytest.mark.slow
-def test_the_command_works_without_a_server_and_beside_one(data: Path) -> None:
+def test_the_command_works_without_a_server_and_beside_one(data: Path, other_bundle: Path) -> None:
     refused = samesay("serve", "--host", "0.0.0.0", "--port", "0", "--data", str(data))
     assert refused.returncode == 1
     assert "samesay keys create" in refused.stderr
@@ -54,12 +54,16 @@ def test_the_command_works_without_a_server_and_beside_one(data: Path) -> None:
         assert status(server, second) == 200
         keys(data, "revoke", second.split("_")[1])
         wait_for(lambda: status(server, rotated) == status(server, second) == 401, 5)
+        added = samesay("encoders", "add", str(other_bundle), "--name", "other", "--data", str(data))
+        assert added.returncode == 0, added.stderr
         listed = keys(data, "list")
         for said in ("admin", "metrics", "faq", "revoked", "good until", "never"):
             assert said in listed
         assert not KEY.search(listed)
         audit = httpx.get(f"{server.url}/v1/audit", headers=bearer(admin)).json()["items"]
-        assert [entry["action"] for entry in audit] == ["revoke_api_key", "rotate_api_key", *["create_api_key"] * 3]
+        actions = ["add_encoder", "revoke_api_key", "rotate_api_key", *["create_api_key"] * 3]
+        assert [entry["action"] for entry in audit] == actions
+        assert audit[1]["target"] == second.split("_")[1]
         assert {entry["caller"] for entry in audit} == {"command line"}
         assert not any(KEY.search(line) or admin.split("_")[2] in line for line in server.stderr)
     twice = samesay("keys", "create", "bot", "--scope", "search", "--data", str(data))

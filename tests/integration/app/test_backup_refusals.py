@@ -194,9 +194,9 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
 def test_an_older_schema_is_restored_and_upgraded(
     kind: str, backup: Path, source: Settings, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """At 0001, changes had no tag, and there were no jobs."""
+    """At 0001, changes had no tag, and there were no jobs, keys or audit log."""
     older = {"schema_revision": "0001", "samesay_version": "0.0.9"}
-    later = ("jobs", "job_events")
+    later = ("jobs", "job_events", "api_keys", "audit_log")
     rewrite(
         backup,
         tmp_path / "old.tar",
