@@ -18,6 +18,7 @@ from app.commands import (
     feedback,
     importing,
     jobs,
+    keys,
     releases,
     retraining,
     serving,
@@ -40,6 +41,7 @@ app.command("worker")(working.worker)
 app.command("import")(importing.import_file)
 app.command("export")(exporting.export)
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(keys.app, name="keys")
 app.command("search")(asking.search)
 app.command("classify")(asking.classify)
 app.command("retrain")(retraining.retrain)

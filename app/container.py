@@ -3,9 +3,13 @@
 import os
 import sys
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import Final
 
+from app.access.keyring import Keyring
+from app.access.service import ApiKeyService
+from app.audit.service import AuditService
 from app.bulk.service import BulkService
 from app.collection.service import CollectionService
 from app.cursors import Cursors
@@ -64,11 +68,13 @@ class Container:
     dispatcher: Dispatcher
     shadows: Shadows
     keeper: QueryKeeper
+    keyring: Keyring
     metrics: Metrics
     services: Services
 
     def start(self) -> None:
         """Begin to load, to follow and to answer."""
+        self.keyring.start()
         self.batcher.start()
         self.serving.start()
         self.dispatcher.start()
@@ -82,6 +88,7 @@ class Container:
         self.batcher.stop()
         self.serving.stop()
         self.keeper.stop()
+        self.keyring.stop()
         self.database.close()
         self.folder.__exit__(None, None, None)
 
@@ -121,6 +128,8 @@ def _require_device(settings: Settings) -> None:
 
 
 def _wire(settings: Settings, folder: DataFolder, database: Database) -> Container:
+    keyring = _open_keyring(settings, database)
+    settings.refuse_open_bind(has_admin_key=keyring.has_admin)
     folder.belong_to(get_secret(database, DATABASE_ID).hex())
     if settings.database_url is None:  # then no worker of before can be at work
         database.write(lambda session: JobRepository(session).release_all()).result()
@@ -183,11 +192,14 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
                 "micro-batcher": batcher,
                 "dispatcher": dispatcher,
                 "query keeper": keeper,
+                "keyring": keyring,
             },
         ),
         jobs=JobService(database, cursors, settings.jobs),
         orders=orders,
         bulk=BulkService(database, attempts, settings.jobs, settings.max_unfinished_jobs, dispatcher.wake),
+        api_keys=ApiKeyService(database, cursors, keyring.refresh),
+        audit=AuditService(database, cursors, timedelta(days=settings.audit_days)),
     )
     return Container(
         settings=settings,
@@ -198,8 +210,18 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
         dispatcher=dispatcher,
         shadows=shadows,
         keeper=keeper,
+        keyring=keyring,
         metrics=metrics,
         services=services,
+    )
+
+
+def _open_keyring(settings: Settings, database: Database) -> Keyring:
+    return Keyring(
+        database,
+        api_key=settings.api_key.get_secret_value() if settings.api_key else None,
+        rate_limit=settings.rate_limit,
+        rate_burst=settings.rate_burst,
     )
 
 

@@ -53,7 +53,7 @@ def sqlite_engine(path: Path, cache_kb: int = _READER_CACHE_KB) -> Engine:
         f"sqlite:///{path}",
         hide_parameters=True,
         json_serializer=dump_json,
-        json_deserializer=orjson.loads,
+        json_deserializer=_load_json,
         pool_size=READERS + 4,
         max_overflow=8,
     )
@@ -71,6 +71,11 @@ def _configure(connection: sqlite3.Connection, cache_kb: int) -> None:
 def _begin(connection: Connection) -> None:
     # a writer that first reads and then writes would fail with "busy" instead of waiting
     connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writes") else "BEGIN")
+
+
+def _load_json(value: Any) -> Any:
+    """A column of JSON as it was stored; SQLite turns a bare number into one of its own (it takes JSON for numeric)."""
+    return orjson.loads(value) if isinstance(value, str | bytes) else value
 
 
 class SqliteDatabase(Database):

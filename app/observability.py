@@ -60,6 +60,9 @@ class Metrics:
         self._kept_queries = Counter(
             "samesay_kept_queries_total", "Queries to keep, by what became of them", ["outcome"], registry=self.registry
         )
+        self._refused = Counter(
+            "samesay_requests_refused_total", "Requests refused by reason", ["reason"], registry=self.registry
+        )
         self.encoded, self.searched, self.followed = self._encode.observe, self._search.observe, self._lag.observe
         self._children: dict[tuple[str, str, int], Any] = {}
         self._timers: dict[str, Histogram] = {}
@@ -78,6 +81,10 @@ class Metrics:
         """Count a batch of the encoder."""
         self._batch.observe(stats.n_sentences)
         self._wait.observe(stats.longest_wait_s)
+
+    def refused(self, reason: str) -> None:
+        """Count a request that its key, or the lack of one, does not allow."""
+        self._refused.labels(reason).inc()
 
     def decided(self, outcome: str) -> None:
         """Count a decision."""

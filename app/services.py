@@ -5,6 +5,8 @@ from typing import cast
 
 from fastapi import Request
 
+from app.access.service import ApiKeyService
+from app.audit.service import AuditService
 from app.bulk.service import BulkService
 from app.collection.service import CollectionService
 from app.encoder.service import EncoderService
@@ -37,6 +39,8 @@ class Services:
     jobs: JobService
     bulk: BulkService
     orders: Orders
+    api_keys: ApiKeyService
+    audit: AuditService
 
 
 def services(request: Request) -> Services:

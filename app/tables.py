@@ -3,6 +3,8 @@
 from sqlalchemy import LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.access.tables import ApiKey
+from app.audit.tables import AuditEntry
 from app.collection.tables import Collection
 from app.db import Base
 from app.encoder.tables import Encoder
@@ -14,6 +16,8 @@ from app.record.tables import ChangeLogEntry, Record, RecordLabel
 from app.release.tables import Release, ReleaseEvent
 
 __all__ = [
+    "ApiKey",
+    "AuditEntry",
     "Base",
     "ChangeLogEntry",
     "Collection",

@@ -22,6 +22,7 @@ NAMES = (
     "milvus",
     "backup",
     "peers",
+    "access",
 )
 
 
@@ -42,6 +43,7 @@ def main() -> None:
             run("http", texts),
             run("import", ["--bundle", str(bundle), "--records", "200000"]),
             run("writes", ["--bundle", str(bundle)]),
+            run("access", []),
         ]
     sys.exit(max(codes))
 

@@ -1,5 +1,6 @@
 """Collections in the database, and the sequence that orders their changes."""
 
+from collections.abc import Collection as AnyOf
 from typing import Final
 
 from sqlalchemy import bindparam, delete, func, select, update
@@ -62,11 +63,12 @@ class CollectionRepository:
         found = self.get(name)
         return found.id, found.last_seq
 
-    def list_page(self, after: int, limit: int) -> list[Collection]:
-        """Up to `limit` collections past the id `after`, oldest first."""
-        return list(
-            self._session.scalars(select(Collection).where(Collection.id > after).order_by(Collection.id).limit(limit))
-        )
+    def list_page(self, after: int, limit: int, within: AnyOf[str] | None = None) -> list[Collection]:
+        """Up to `limit` collections past the id `after`, oldest first; of all, or of those named."""
+        statement = select(Collection).where(Collection.id > after).order_by(Collection.id).limit(limit)
+        if within is not None:
+            statement = statement.where(Collection.name.in_(within))
+        return list(self._session.scalars(statement))
 
     def add(self, collection: Collection) -> None:
         """Store a new one."""

@@ -1,5 +1,7 @@
 """Creating, reading, changing and deleting collections."""
 
+from collections.abc import Collection as AnyOf
+
 from sqlalchemy.orm import Session
 
 from app.collection.repository import CollectionRepository
@@ -54,10 +56,12 @@ class CollectionService:
             lambda session: self._to_answer(session, CollectionRepository(session).get(name))
         )
 
-    async def list_page(self, cursor: str | None, limit: int) -> Page[CollectionAnswer]:
-        """One page of all collections, oldest first."""
+    async def list_page(
+        self, cursor: str | None, limit: int, within: AnyOf[str] | None = None
+    ) -> Page[CollectionAnswer]:
+        """One page of the collections, oldest first; of all, or of those named."""
         after = self._cursors.read(_LISTING, cursor)
-        return await self._database.read_async(lambda session: self._list_page(session, after, limit))
+        return await self._database.read_async(lambda session: self._list_page(session, after, limit, within))
 
     async def change(self, name: str, patch: CollectionPatch, precondition: Precondition) -> CollectionAnswer:
         """Change what is given, keep the rest."""
@@ -100,8 +104,8 @@ class CollectionService:
             CollectionRepository(session).bump(collection)
         return self._to_answer(session, collection)
 
-    def _list_page(self, session: Session, after: int, limit: int) -> Page[CollectionAnswer]:
-        found = CollectionRepository(session).list_page(after, limit + 1)
+    def _list_page(self, session: Session, after: int, limit: int, within: AnyOf[str] | None) -> Page[CollectionAnswer]:
+        found = CollectionRepository(session).list_page(after, limit + 1, within)
         more = len(found) > limit
         return Page[CollectionAnswer](
             items=[self._to_answer(session, collection) for collection in found[:limit]],

@@ -5,6 +5,8 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from app.access.caller import caller_of
+from app.access.declaring import requires
+from app.access.scopes import KeyScope
 from app.feedback.repository import FeedbackFilter
 from app.feedback.schemas import (
     EraseFeedbackAnswer,
@@ -49,6 +51,7 @@ _IDS: Final = ["0193a1b2c3d44e5f8a9b0c1d2e3f4a5b", "0193a1b2c3d44e5f8a9b0c1d2e3f
     responses=problems(400, 404, 409, 413, 507),
     openapi_extra=json_body(FeedbackCreate, right_group=_RIGHT, out_of_scope=_NONE),
 )
+@requires(KeyScope.FEEDBACK, is_audited=False)
 async def give_feedback(
     request: Request, collection: CollectionName, idempotency_key: IdempotencyKey = None
 ) -> Response:
@@ -61,6 +64,7 @@ async def give_feedback(
 
 
 @router.get("/feedback", operation_id="list_feedback", response_model=Page[FeedbackAnswer], responses=problems(404))
+@requires(KeyScope.DATA_READ)
 async def list_feedback(
     request: Request,
     collection: CollectionName,
@@ -81,12 +85,14 @@ async def list_feedback(
     response_model=ReviewQueue,
     responses=problems(404),
 )
+@requires(KeyScope.DATA_READ)
 async def list_feedback_clusters(request: Request, collection: CollectionName, limit: Limit = 50) -> Response:
     """What waits to be looked at, clustered by the active release, the most pressing first."""
     return answer(await services(request).feedback.review(collection, limit, request.receive))
 
 
 @router.get("/feedback/{feedback}", operation_id="get_feedback", response_model=FeedbackAnswer, responses=problems(404))
+@requires(KeyScope.DATA_READ)
 async def get_feedback(request: Request, collection: CollectionName, feedback: FeedbackKey) -> Response:
     """Get one item."""
     return answer(await services(request).feedback.get(collection, feedback))
@@ -104,6 +110,7 @@ async def get_feedback(request: Request, collection: CollectionName, feedback: F
         reject={"state": "rejected"},
     ),
 )
+@requires(KeyScope.DATA_WRITE)
 async def resolve_feedback(request: Request, collection: CollectionName, feedback: FeedbackKey) -> Response:
     """Accept an item, which makes a record of it in the same transaction, or reject it; again, it changes nothing."""
     patch = await read_body(request, FeedbackPatch)
@@ -111,6 +118,7 @@ async def resolve_feedback(request: Request, collection: CollectionName, feedbac
 
 
 @router.delete("/feedback/{feedback}", operation_id="delete_feedback", status_code=204, responses=problems(404, 507))
+@requires(KeyScope.DATA_WRITE)
 async def delete_feedback(request: Request, collection: CollectionName, feedback: FeedbackKey) -> Response:
     """Delete an item; the record that it became stays."""
     await services(request).feedback.delete(collection, feedback)
@@ -124,6 +132,7 @@ async def delete_feedback(request: Request, collection: CollectionName, feedback
     responses=problems(400, 404, 409, 413, 507),
     openapi_extra=json_body(ResolveRequest, cluster={"ids": _IDS, "state": "accepted", "group": "order_track"}),
 )
+@requires(KeyScope.DATA_WRITE)
 async def resolve_several_feedback(
     request: Request, collection: CollectionName, idempotency_key: IdempotencyKey = None
 ) -> Response:
@@ -141,6 +150,7 @@ async def resolve_several_feedback(
     responses=problems(400, 404, 413, 503, 507),
     openapi_extra=json_body(EraseFeedbackRequest, person={"texts": ["my name is Mary, call me"]}),
 )
+@requires(KeyScope.DATA_WRITE)
 async def erase_feedback(request: Request, collection: CollectionName) -> Response:
     """Delete all feedback and kept queries with these texts, and overwrite every copy in the database's files.
 

@@ -73,13 +73,14 @@ def test_ids_are_different_and_in_order_of_time() -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.1", "example.org"])
 def test_an_open_host_needs_a_key(host: str) -> None:
     with pytest.raises(InsecureBindError, match="SAMESAY_API_KEY"):
-        Settings(host=host).refuse_open_bind()
-    Settings(host=host, api_key="long enough").refuse_open_bind()
+        Settings(host=host).refuse_open_bind(has_admin_key=False)
+    Settings(host=host, api_key="long enough").refuse_open_bind(has_admin_key=False)
+    Settings(host=host).refuse_open_bind(has_admin_key=True)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
 def test_loopback_needs_none(host: str, tmp_path: Path) -> None:
-    Settings(host=host, data=tmp_path).refuse_open_bind()
+    Settings(host=host, data=tmp_path).refuse_open_bind(has_admin_key=False)
 
 
 def test_answers_leave_out_what_is_gone_or_too_far() -> None:
