@@ -96,7 +96,7 @@ NAMES = {
     "record": "nothing",
     "group": "nothing",
     "number": "9",
-    "feedback": "nothing",
+    "feedback": "0" * 32,
     "sha": "nothing",
     "key": "nothing",
 }
