@@ -23,6 +23,7 @@ NAMES = (
     "backup",
     "peers",
     "access",
+    "swap",
 )
 
 
