@@ -52,7 +52,7 @@ def main() -> None:
 
 async def building(server: Server, queries: Sequence[str]) -> dict[str, Any]:
     """p99 while an index is built and takes over, against the idle server just before, in pairs."""
-    requests = [post(HOST, PATH, json.dumps({"query": query, "k": 10}).encode()) for query in queries]
+    requests = [post(HOST, f"{PATH}:search", json.dumps({"query": query, "k": 10}).encode()) for query in queries]
     pairs, seconds = [], []
     for _ in range(N_PAIRS):
         number = _cold(server)
