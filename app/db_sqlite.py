@@ -62,6 +62,11 @@ def sqlite_engine(path: Path, cache_kb: int = _READER_CACHE_KB) -> Engine:
     return engine
 
 
+def _load_json(value: Any) -> Any:
+    """What a JSON column holds: SQLite keeps the text of a bare number as a number."""
+    return value if isinstance(value, int | float) else orjson.loads(value)
+
+
 def _configure(connection: sqlite3.Connection, cache_kb: int) -> None:
     connection.isolation_level = None  # the driver would begin only at the first change, and break savepoints
     for pragma in (*_PRAGMAS, f"PRAGMA cache_size=-{cache_kb}"):

@@ -74,6 +74,7 @@ def test_the_command_works_without_a_server_and_beside_one(data: Path, other_bun
     assert (wrong.returncode, "is about no collection" in wrong.stderr) == (1, True)
 
 
+@pytest.mark.slow
 def test_a_key_that_was_shown_survives_kill_9(data: Path) -> None:
     """Killed while keys are made and rotated: each one that was shown is good, and is in the audit log."""
     shown: dict[str, str] = {}

@@ -241,6 +241,17 @@ def test_what_no_path_can_name_is_refused_in_a_batch_too(shared_service: Running
     assert_problem(client.put(f"{place}/%FF", json={"text": "not UTF-8"}), 422, "invalid_value")
 
 
+def test_a_payload_is_any_json(service: Running) -> None:
+    place = f"/v1/collections/{make_collection(service)}/groups"
+    payloads = [5, -2203, 0.5, 2**63 - 1, "5", "0.5", True, None, [1], {}]
+    for number, payload in enumerate(payloads):
+        put = service.client.put(f"{place}/g{number}", json={"payload": payload})
+        for answer in (put, service.client.get(f"{place}/g{number}")):
+            found = answer.json()["payload"]
+            assert (found, type(found)) == (payload, type(payload)), answer.text
+    assert [item["payload"] for item in service.client.get(place).json()["items"]] == payloads
+
+
 def test_without_an_encoder_the_error_says_how_to_get_one(settings, tmp_path) -> None:  # type: ignore[no-untyped-def]
     from tests.conftest import migrate
 
