@@ -78,11 +78,6 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writes") else "BEGIN")
 
 
-def _load_json(value: Any) -> Any:
-    """A column of JSON as it was stored; SQLite turns a bare number into one of its own (it takes JSON for numeric)."""
-    return orjson.loads(value) if isinstance(value, str | bytes) else value
-
-
 class SqliteDatabase(Database):
     """One file, many readers, one writer thread.
 
