@@ -8,6 +8,7 @@ from typing import Final
 
 from app.bulk.service import BulkService
 from app.collection.service import CollectionService
+from app.compat.service import CompatService
 from app.cursors import Cursors
 from app.data_folder import DataFolder
 from app.databases import open_database
@@ -30,6 +31,7 @@ from app.record.erasing import RecordEraser
 from app.record.service import RecordService
 from app.release.activating import Activator
 from app.release.service import ReleaseService
+from app.search.embedding import Embedder
 from app.search.lookup import Found, Lookup, LookupRunner
 from app.search.service import SearchService
 from app.search.shadowing import Shadows
@@ -144,6 +146,7 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
         max_queued=settings.max_queued_sentences,
         observe=metrics.batched,
     )
+    embedder = Embedder(encoders, store, batcher)
     shadows = Shadows(serving, database)
     activator = Activator(database, serving, encoders.remove_unneeded, keep=settings.keep_releases)
     dispatcher = Dispatcher(
@@ -162,7 +165,8 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
         eraser=RecordEraser(database, serving, settings.jobs),
         releases=ReleaseService(database, serving, cursors, keep=settings.keep_releases),
         trainings=TrainingService(database, attempts, settings.max_unfinished_jobs, dispatcher.wake),
-        search=SearchService(serving, batcher, encoders, store, metrics, shadows),
+        search=SearchService(serving, batcher, embedder, metrics, shadows),
+        compat=CompatService(embedder, encoders, settings),
         health=HealthService(
             database,
             serving,

@@ -11,6 +11,9 @@ from fastapi import FastAPI
 from app import http_errors, openapi
 from app.bulk.endpoints import router as bulk
 from app.collection.endpoints import router as collections
+from app.compat.dialects import Dialects
+from app.compat.openai.endpoints import router as openai_routes
+from app.compat.tei.endpoints import router as tei_routes
 from app.container import Container
 from app.encoder.endpoints import router as encoders
 from app.group.endpoints import router as groups
@@ -49,6 +52,7 @@ def create_app(container: Container) -> FastAPI:
         max_bodies_bytes=container.settings.max_bodies_bytes,
         max_upload_bytes=container.settings.max_upload_bytes,
     )
+    app.add_middleware(Dialects)
     return app
 
 
@@ -74,6 +78,8 @@ def bare_app(lifespan: Any = None) -> FastAPI:
         collections,
         encoders,
         health,
+        openai_routes,
+        tei_routes,
     ):  # the hottest first
         app.include_router(router)
     return app

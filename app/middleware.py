@@ -16,7 +16,7 @@ from app.http_errors import REQUEST_ID, defect, problem_of
 from app.ids import IdSource
 from app.observability import Metrics
 
-OPEN_PATHS: Final = frozenset({"/livez", "/readyz", "/openapi.json", "/docs"})
+OPEN_PATHS: Final = frozenset({"/livez", "/readyz", "/health", "/openapi.json", "/docs"})
 """Answered without a key."""
 
 ROUTE: Final = "samesay.route"

@@ -7,6 +7,7 @@ from fastapi import Request
 
 from app.bulk.service import BulkService
 from app.collection.service import CollectionService
+from app.compat.service import CompatService
 from app.encoder.service import EncoderService
 from app.group.service import GroupService
 from app.health.service import HealthService
@@ -31,6 +32,7 @@ class Services:
     releases: ReleaseService
     trainings: TrainingService
     search: SearchService
+    compat: CompatService
     health: HealthService
     jobs: JobService
     bulk: BulkService

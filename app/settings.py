@@ -35,6 +35,8 @@ class Settings(BaseSettings):
         max_unpacked_bytes: Largest file to import, once it is unpacked.
         keep_releases: Encoders of so many releases of a collection are kept beside the active and the previous one.
         max_unfinished_jobs: Jobs that may wait or run; more are refused with 503.
+        compat_encoder: Name or sha256 of the encoder behind text-embeddings-inference's routes, which name none; by
+            default the one that was registered first.
     """
 
     model_config = SettingsConfigDict(env_prefix="SAMESAY_", env_ignore_empty=True, frozen=True)
@@ -59,6 +61,7 @@ class Settings(BaseSettings):
     max_unpacked_bytes: int = Field(default=16 * 1024**3, ge=1024)
     keep_releases: int = Field(default=5, ge=0, le=1000)
     max_unfinished_jobs: int = Field(default=100, ge=1)
+    compat_encoder: str | None = Field(default=None, max_length=64)
 
     @property
     def jobs(self) -> Path:
