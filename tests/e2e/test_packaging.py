@@ -14,7 +14,7 @@ from tests.fakes.postgres import create_database
 from tests.fakes.spawned import spawned
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("app", "model", "index", "migrations", "samples")
+PACKAGES = ("app", "model", "index", "migrations", "samples", "samesay")
 
 
 @pytest.fixture(scope="session")
