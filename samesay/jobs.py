@@ -165,8 +165,9 @@ class Job(Resource[X]):
     def _raise_unless_succeeded(self) -> None:
         if self.state == "cancelled":
             raise JobCancelledError(self.id, f"job {self.id} was cancelled")
-        if self.error is not None:
-            raise JobFailedError(self.id, code=self.error.code, detail=self.error.detail)
+        if self.state != "succeeded":
+            error = self.error or JobProblem(code="unknown", detail="the server does not say why")
+            raise JobFailedError(self.id, code=error.code, detail=error.detail)
 
 
 class Jobs(Resource[X]):
