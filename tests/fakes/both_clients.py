@@ -61,9 +61,14 @@ async def _made(url: str, http: httpx.AsyncClient, options: dict[str, Any]) -> A
     return AsyncClient(url, http=http, **options)
 
 
+def is_json(response: httpx.Response) -> bool:
+    """Whether the answer is one JSON document, and no stream."""
+    return response.headers.get("content-type") in ("application/json", "application/problem+json")
+
+
 def _awaited(hook: Hook) -> Callable[[httpx.Response], Coroutine[Any, Any, None]]:
     async def awaited(response: httpx.Response) -> None:
-        if response.headers.get("content-type", "").startswith("application/json"):
+        if is_json(response):
             await response.aread()
         hook(response)
 
