@@ -12,6 +12,7 @@ from app.access.service import ApiKeyService
 from app.audit.service import AuditService
 from app.bulk.service import BulkService
 from app.collection.service import CollectionService
+from app.compat.service import CompatService
 from app.cursors import Cursors
 from app.data_folder import DataFolder
 from app.databases import open_database
@@ -36,6 +37,7 @@ from app.record.erasing import RecordEraser
 from app.record.service import RecordService
 from app.release.activating import Activator
 from app.release.service import ReleaseService
+from app.search.embedding import Embedder
 from app.search.lookup import Found, Lookup, LookupRunner
 from app.search.service import SearchService
 from app.search.shadowing import Shadows
@@ -159,9 +161,10 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
         max_queued=settings.max_queued_sentences,
         observe=metrics.batched,
     )
+    embedder = Embedder(encoders, store, batcher)
     shadows = Shadows(serving, database)
     keeper = QueryKeeper(database, metrics.kept_queries)
-    search = SearchService(serving, batcher, encoders, store, metrics, shadows, keeper)
+    search = SearchService(serving, batcher, embedder, metrics, shadows, keeper)
     activator = Activator(database, serving, encoders.remove_unneeded, keep=settings.keep_releases)
     dispatcher = Dispatcher(
         database,
@@ -181,6 +184,7 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
         trainings=TrainingService(database, attempts, settings.max_unfinished_jobs, dispatcher.wake),
         search=search,
         feedback=FeedbackService(database, serving, search, keeper, cursors, attempts, metrics, order_by_itself),
+        compat=CompatService(embedder, encoders, settings),
         health=HealthService(
             database,
             serving,

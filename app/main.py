@@ -18,6 +18,9 @@ from app.access.endpoints import router as api_keys
 from app.audit.endpoints import router as audit
 from app.bulk.endpoints import router as bulk
 from app.collection.endpoints import router as collections
+from app.compat.dialects import Dialects
+from app.compat.openai.endpoints import router as openai_routes
+from app.compat.tei.endpoints import router as tei_routes
 from app.container import Container
 from app.encoder.endpoints import router as encoders
 from app.feedback.endpoints import router as feedback
@@ -64,6 +67,7 @@ def create_app(container: Container) -> FastAPI:
     )
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, **cors_options(settings.cors_origins))
+    app.add_middleware(Dialects)
     return app
 
 
@@ -94,6 +98,8 @@ def bare_app(lifespan: Any = None) -> FastAPI:
         api_keys,
         audit,
         health,
+        openai_routes,
+        tei_routes,
     ):  # the hottest first
         app.include_router(router)
     return app

@@ -9,6 +9,7 @@ from app.access.service import ApiKeyService
 from app.audit.service import AuditService
 from app.bulk.service import BulkService
 from app.collection.service import CollectionService
+from app.compat.service import CompatService
 from app.encoder.service import EncoderService
 from app.feedback.service import FeedbackService
 from app.group.service import GroupService
@@ -35,6 +36,7 @@ class Services:
     trainings: TrainingService
     search: SearchService
     feedback: FeedbackService
+    compat: CompatService
     health: HealthService
     jobs: JobService
     bulk: BulkService

@@ -40,6 +40,8 @@ class Settings(BaseSettings):
         rate_burst: Items that a key may send at once after a pause; by default those of two seconds.
         cors_origins: Sites whose pages may ask this server, such as https://faq.example.org,https://x.example.org.
         audit_days: So long entries of the audit log are kept.
+        compat_encoder: Name or sha256 of the encoder behind text-embeddings-inference's routes, which name none; by
+            default the one that was registered first.
     """
 
     model_config = SettingsConfigDict(env_prefix="SAMESAY_", env_ignore_empty=True, frozen=True)
@@ -68,6 +70,7 @@ class Settings(BaseSettings):
     rate_burst: int | None = Field(default=None, ge=1)
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     audit_days: int = Field(default=365, ge=1)
+    compat_encoder: str | None = Field(default=None, max_length=64)
 
     @property
     def jobs(self) -> Path:

@@ -7,6 +7,7 @@ COPY model model
 COPY index index
 COPY migrations migrations
 COPY samples samples
+COPY samesay samesay
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 RUN pip install --no-cache-dir --extra-index-url "${TORCH_INDEX}" ".[cpu,train]"
 RUN useradd --create-home samesay

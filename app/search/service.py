@@ -1,6 +1,5 @@
 """Neighbours, decisions and similarity. No SQL on this path; the micro-batcher does the work."""
 
-import asyncio
 import difflib
 import math
 from collections.abc import Sequence
@@ -12,8 +11,6 @@ import orjson
 from numpy.typing import NDArray
 from starlette.types import Receive
 
-from app.encoder.service import EncoderService
-from app.encoder.store import EncoderStore
 from app.encoding.batcher import MicroBatcher
 from app.encoding.patience import while_wanted
 from app.errors import FieldProblem, InvalidValueError, NotFoundError
@@ -23,6 +20,7 @@ from app.ids import IdSource
 from app.observability import Metrics
 from app.search.answers import best_of_each_group, neighbours
 from app.search.deciding import Decider
+from app.search.embedding import Embedder
 from app.search.lookup import Found, Lookup
 from app.search.schemas import ClassifyRequest, GroupBy, SearchRequest, SimilarityRequest
 from app.search.shadowing import Shadows
@@ -57,8 +55,7 @@ class SearchService:
     Args:
         serving: The releases in memory.
         batcher: Runs the lookups.
-        encoders: Knows encoders by name.
-        store: Loads encoders.
+        embedder: Encodes where no collection is concerned.
         metrics: Counts decisions.
         shadows: Asks other releases too.
         keeper: Keeps queries of the collections that want it.
@@ -68,8 +65,7 @@ class SearchService:
         self,
         serving: Serving,
         batcher: MicroBatcher[Lookup, Found],
-        encoders: EncoderService,
-        store: EncoderStore,
+        embedder: Embedder,
         metrics: Metrics,
         shadows: Shadows,
         keeper: QueryKeeper,
@@ -77,13 +73,11 @@ class SearchService:
         self._serving = serving
         self._shadows = shadows
         self._batcher = batcher
-        self._encoders = encoders
-        self._store = store
+        self._embedder = embedder
         self._metrics = metrics
         self._keeper = keeper
         self._decider = Decider()
         self._ids = IdSource()
-        self._shas: dict[str, str] = {}  # a registered name never changes its encoder
 
     async def search(self, collection: str, request: SearchRequest, receive: Receive) -> bytes:
         """The nearest records of each query, as JSON."""
@@ -141,14 +135,8 @@ class SearchService:
 
     async def similarity(self, request: SimilarityRequest, receive: Receive) -> bytes:
         """The cosine of the source with each target, as JSON."""
-        sha = self._shas.get(request.encoder)
-        if sha is None:
-            sha = self._shas[request.encoder] = await self._encoders.resolve(request.encoder)
-        bundle = self._store.find_loaded(sha)
-        if bundle is None:
-            bundle = await asyncio.to_thread(self._store.get, sha)
-        lookup = Lookup(bundle, [request.source, *request.targets])
-        found = await while_wanted(self._batcher.submit(lookup), receive)
+        bundle = await self._embedder.bundle(request.encoder)
+        found = await self._embedder.embed(bundle, [request.source, *request.targets], receive)
         scores = found.embeddings[1:] @ found.embeddings[0]
         rounded = [round(min(1.0, max(-1.0, score)), 6) for score in scores.tolist()]
         return orjson.dumps({"scores": rounded, "truncated": any(found.truncated)})

@@ -85,6 +85,15 @@ PROMISED: dict[str, tuple[str | set[KeyScope], int | None]] = {
     "DELETE /v1/api-keys/{key}": ({KeyScope.ADMIN}, None),
     "POST /v1/api-keys/{key}:rotate": ({KeyScope.ADMIN}, None),
     "GET /v1/audit": ({KeyScope.ADMIN}, None),
+    "POST /v1/embeddings": ({KeyScope.ENCODE}, None),
+    "GET /v1/models": ({KeyScope.ENCODE}, None),
+    "GET /v1/models/{model}": ({KeyScope.ENCODE}, None),
+    "POST /embed": ({KeyScope.ENCODE}, None),
+    "POST /": ({KeyScope.ENCODE}, None),
+    "POST /similarity": ({KeyScope.ENCODE}, None),
+    "POST /rerank": ({KeyScope.ENCODE}, None),
+    "GET /info": ({KeyScope.ENCODE}, None),
+    "GET /health": (OPEN, 200),
     "GET /v1/info": (ANY, 200),
     "GET /metrics": ({KeyScope.METRICS}, None),
     "GET /livez": (OPEN, 200),
@@ -98,8 +107,12 @@ NAMES = {
     "number": "9",
     "feedback": "0" * 32,
     "sha": "nothing",
+    "model": "nothing",
     "key": "nothing",
 }
+# These tell errors as other servers do.
+FOREIGN = {"/v1/embeddings", "/v1/models", "/v1/models/{model}", "/embed", "/", "/similarity", "/rerank", "/info"}
+
 # Another path to the same endpoint: what the short way takes, and what it hands on.
 LONG_WAYS = {f"POST {C}:search": "?x=1", f"PUT {C}/records/{{record}}": "?wait=committed&x=1"}
 
@@ -181,6 +194,16 @@ def test_every_route_wants_the_right_key(world: World, operation: str) -> None:
                 assert {item.get("name", item.get("collection")) for item in answer.json()["items"]} <= {"other"}
 
 
+def told(answer: Any, operation: str, status: int, code: str) -> str:
+    """Why a request was refused, in the form of its route."""
+    path = operation.split()[1]
+    if path not in FOREIGN:
+        return str(assert_problem(answer, status, code)["detail"])
+    assert answer.status_code == status
+    error = answer.json()["error"]
+    return str(error["message"] if isinstance(error, dict) else error)
+
+
 def check_bad_keys(world: World, operation: str, ending: str, *, is_open: bool) -> None:
     bad = {
         "no key": {},
@@ -196,10 +219,10 @@ def check_bad_keys(world: World, operation: str, ending: str, *, is_open: bool) 
         if is_open:
             assert answer.status_code == 200, what
             continue
-        problem = assert_problem(answer, 401, "unauthorised")
+        detail = told(answer, operation, 401, "unauthorised")
         assert answer.headers["www-authenticate"] == 'Bearer realm="samesay"'
         said = {"no key": "wants a key", "no scheme": "wants a key", "expired": "expired", "revoked": "revoked"}
-        assert said.get(what, "the key is wrong") in problem["detail"]
+        assert said.get(what, "the key is wrong") in detail
 
 
 def check_scopes(world: World, operation: str, ending: str, scopes: set[KeyScope]) -> None:
@@ -209,12 +232,12 @@ def check_scopes(world: World, operation: str, ending: str, scopes: set[KeyScope
         if scope in scopes:
             assert answer.status_code not in (401, 403, 500), (scope, answer.text)
         else:
-            detail = assert_problem(answer, 403, "forbidden")["detail"]
+            detail = told(answer, operation, 403, "forbidden")
             assert all(wanted in detail for wanted in scopes), detail
     if len(scopes) == 1:
         (scope,) = scopes
-        problem = assert_problem(world.ask(operation, world.without[scope].headers, ending), 403, "forbidden")
-        assert f"lacks the scope {scope}" in problem["detail"]
+        answer = world.ask(operation, world.without[scope].headers, ending)
+        assert f"lacks the scope {scope}" in told(answer, operation, 403, "forbidden")
 
 
 def test_what_is_no_route_wants_a_key_all_the_same(world: World) -> None:
