@@ -53,6 +53,28 @@ def bootstrap_worse(active: NDArray[np.float64], candidate: NDArray[np.float64])
     return float((np.sum(means >= 0) + 1) / (len(means) + 1))
 
 
+def better_than_chance(given: NDArray[np.int64], true: NDArray[np.int64]) -> float:
+    """The p-value of answers that have to do with the truth: the share of reorderings that are right as often.
+
+    Unlike the share of the largest group, it asks the same of groups of any sizes.
+
+    Args:
+        given, true: (n,) numbers of groups; numbers of `given` that are in no row of `true` are always wrong.
+
+    Source: Ernst 2004, Permutation Methods, Statistical Science 19, with one added to either count.
+    """
+    rng = np.random.default_rng(_SEED)
+    right = np.sum(given == true)
+    as_good = sum(int(np.sum(rng.permutation(given) == true) >= right) for _ in range(_RESAMPLES))
+    return (as_good + 1) / (_RESAMPLES + 1)
+
+
+def least_chance(true: NDArray[np.int64]) -> float:
+    """The p-value that no answers could go below, however right: one in the orders of `true` that differ."""
+    _, sizes = np.unique(true, return_counts=True)
+    return math.exp(math.fsum(math.lgamma(size + 1) for size in sizes.tolist()) - math.lgamma(len(true) + 1))
+
+
 def wilson(right: NDArray[np.bool_]) -> tuple[float, float]:
     """The 95 % interval of a share.
 
