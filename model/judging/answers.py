@@ -45,6 +45,11 @@ class Answers:
         groups = self.nearest_groups(rows)
         return np.array([group == row.group for group, row in zip(groups, rows.asked, strict=True)], bool)
 
+    def best(self, rows: JudgedRows) -> NDArray[np.bool_]:
+        """(n_asked,) whether the group that ranks first is the right one, be it given or not."""
+        firsts = [decision.groups[0].group if decision.groups else None for decision in self.decisions]
+        return np.array([group == row.group for group, row in zip(firsts, rows.asked, strict=True)], bool)
+
     def right(self, rows: JudgedRows) -> NDArray[np.bool_]:
         """(n_asked,) whether the group that was decided is the right one; no match is not."""
         given = [given_group(decision) for decision in self.decisions]

@@ -9,10 +9,17 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from model.errors import ConfigError
-from model.judging.statistics import better_than_chance, bootstrap_worse, holm, least_chance, mcnemar_worse
+from model.judging.statistics import (
+    better_than_chance,
+    bootstrap_worse,
+    bundled_losses,
+    holm,
+    least_chance,
+    mcnemar_worse,
+)
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Metric = Literal["hit_rate@1", "accuracy", "out_of_scope_recall", "label_f1"]
+Metric = Literal["hit_rate@1", "best_group", "accuracy", "out_of_scope_recall", "label_f1"]
 
 _MEND: Final = "look in the report at what it takes for what, mend those sentences and train again"
 
@@ -53,16 +60,20 @@ class Measure:
 
     Attributes:
         active, candidate: (n,) float64 in [0, 1]; 0 or 1 where `is_share`.
+        groups: (n,) number of each sentence's group, where losses in some groups count whatever others gain.
     """
 
     name: Metric
     active: NDArray[np.float64]
     candidate: NDArray[np.float64]
     is_share: bool = True
+    groups: NDArray[np.int64] | None = None
 
     @property
     def p_value(self) -> float:
         """Of the candidate being worse."""
+        if self.groups is not None:
+            return bundled_losses(self.active > 0, self.candidate > 0, self.groups)
         if self.is_share:
             return mcnemar_worse(self.active > 0, self.candidate > 0)
         return bootstrap_worse(self.active, self.candidate)
@@ -172,10 +183,12 @@ def _by_chance(given: NDArray[np.int64], true: NDArray[np.int64]) -> float:
 
 def _paired(measure: Measure, p_value: float, *, is_worse: bool) -> RuleOutcome:
     active, candidate = _means(measure)
-    failure = (
-        f"{measure.name} fell from {active:.4f} to {candidate:.4f} on {len(measure.active)} kept-out sentences "
-        f"(p {p_value:.2g}): {_MEND}."
-    )
+    change = f"{measure.name} fell from {active:.4f} to {candidate:.4f}"
+    if measure.groups is not None:
+        change = (
+            f"{measure.name} fell in some groups by more than chance, from {active:.4f} to {candidate:.4f} over all,"
+        )
+    failure = f"{change} on {len(measure.active)} kept-out sentences (p {p_value:.2g}): {_MEND}."
     return RuleOutcome(
         name=f"not_worse.{measure.name}",
         passed=not is_worse,

@@ -117,6 +117,7 @@ def _measures(rows: JudgedRows, candidate: Answers, active: Answers) -> list[Mea
         return [Measure("label_f1", active.label_f1(rows), candidate.label_f1(rows), is_share=False), refusals]
     return [
         Measure("hit_rate@1", _float(active.hits(rows)), _float(candidate.hits(rows))),
+        Measure("best_group", _float(active.best(rows)), _float(candidate.best(rows)), groups=_group_numbers(rows)),
         Measure("accuracy", _float(active.right(rows)), _float(candidate.right(rows))),
         refusals,
     ]
@@ -184,6 +185,10 @@ def _calibration(rows: JudgedRows, answers: Answers) -> dict[str, Any]:
 
 def _training_data(bundle: Bundle, share: float) -> str:
     return "kept out" if bundle.manifest.config.get("keep_out", 0.0) >= share else "unknown"
+
+
+def _group_numbers(rows: JudgedRows) -> NDArray[np.int64]:
+    return np.unique([row.group or "" for row in rows.asked], return_inverse=True)[1].astype(np.int64)
 
 
 def _float(values: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -107,7 +107,7 @@ def test_every_metric_is_shown_with_its_interval(report: dict[str, Any], texts: 
         ]
         for name in sides[0]
     ]
-    assert len(expected) == 3
+    assert len(expected) == 4
     assert cells(page_of(report, texts), "Figures") == expected
 
 

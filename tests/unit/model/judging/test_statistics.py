@@ -1,7 +1,7 @@
 """The tests of the gate, against SciPy, against definitions written out, and by what they do to chance."""
 
 import math
-from itertools import combinations, permutations
+from itertools import combinations, permutations, product
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from model.judging.statistics import (
     binomial_tail,
     bootstrap_interval,
     bootstrap_worse,
+    bundled_losses,
     holm,
     least_chance,
     mcnemar_worse,
@@ -98,3 +99,44 @@ def test_chance_is_the_share_of_all_orders(pairs: list[tuple[int, int]]) -> None
 def test_right_answers_are_as_unlikely_as_can_be(true: list[int]) -> None:
     orders = list(permutations(true))
     assert least_chance(np.array(true)) == pytest.approx(sum(list(order) == true for order in orders) / len(orders))
+
+
+def test_losses_of_single_groups_are_those_of_the_sign_test() -> None:
+    """Where each group has one sentence, the sum of squares is the count of losses."""
+    rng = np.random.default_rng(2)
+    for _ in range(5):
+        active, candidate = rng.random((2, 60)) < 0.7
+        expected = mcnemar_worse(active, candidate)
+        assert bundled_losses(active, candidate, np.arange(60)) == pytest.approx(expected, abs=0.02)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 2)), min_size=1, max_size=8))
+def test_bundled_losses_are_the_share_of_all_signs(changes: list[tuple[bool, int]]) -> None:
+    def squares(signs: tuple[int, ...]) -> int:
+        net = {group: 0 for _, group in changes}
+        for sign, (_, group) in zip(signs, changes, strict=True):
+            net[group] += sign
+        return sum(max(0, value) ** 2 for value in net.values())
+
+    given_ = tuple(1 if is_loss else -1 for is_loss, _ in changes)
+    signs = list(product((-1, 1), repeat=len(changes)))
+    share = sum(squares(some) >= squares(given_) for some in signs) / len(signs)
+    active = np.array([is_loss for is_loss, _ in changes])
+    groups = np.array([group for _, group in changes])
+    assert bundled_losses(active, ~active, groups) == pytest.approx(share, abs=0.025)
+
+
+def test_losses_of_a_few_groups_count_though_others_gain_as_much() -> None:
+    groups = np.repeat(np.arange(40), 10)
+    active, candidate = np.ones(400, bool), np.ones(400, bool)
+    candidate[groups < 3] = False
+    active[::10] = candidate[::10] = True
+    active[1::13] = active[2::13] = False
+    assert mcnemar_worse(active, candidate) > 0.5
+    assert bundled_losses(active, candidate, groups) < 0.001
+
+
+def test_of_no_changes_none_are_losses() -> None:
+    same = np.array([True, False, True])
+    assert bundled_losses(same, same, np.array([0, 0, 1])) == 1.0

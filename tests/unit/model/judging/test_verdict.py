@@ -77,7 +77,8 @@ def test_a_bundle_passes_beside_itself_and_is_told_in_full(bundle: Bundle) -> No
     assert verdict["passed"] and not verdict["reasons"]
     assert sum(heard) == 2 * (len(rows.stored) + len(rows.asked) + len(rows.strangers))
     names = [rule["name"] for rule in verdict["rules"]]
-    assert names == ["not_worse.hit_rate@1", "not_worse.accuracy", "not_worse.out_of_scope_recall", "above_chance"]
+    metrics = ["hit_rate@1", "best_group", "accuracy", "out_of_scope_recall"]
+    assert names == [*(f"not_worse.{metric}" for metric in metrics), "above_chance"]
     assert verdict["metrics"]["candidate"] == verdict["metrics"]["active"]
     assert verdict["held_out"] == {
         "n": len(rows.asked),
@@ -134,7 +135,8 @@ def test_a_worse_candidate_is_refused_with_reasons(bundle: Bundle) -> None:
     right = [found("a"), found("b")] * 100
     verdict = verdict_of(bundle, rows, [found("b")] * 40 + right[40:], right)
     assert not verdict["passed"]
-    assert "accuracy fell from 1.0000 to 0.9000" in verdict["reasons"][0]
+    assert "best_group fell in some groups by more than chance, from 1.0000 to 0.9000" in verdict["reasons"][0]
+    assert "accuracy fell from 1.0000 to 0.9000 on 200 kept-out sentences" in verdict["reasons"][1]
     assert verdict["confusions"][0]["n"] == 20
     assert verdict_of(bundle, rows, right, right)["passed"] is False, "its nearest sentences are all of one group"
     assert verdict_of(bundle, rows, right, right, above_chance=False)["passed"]
