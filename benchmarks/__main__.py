@@ -12,6 +12,7 @@ NAMES = (
     "speed",
     "scale",
     "methods",
+    "gate",
     "encode",
     "index",
     "http",

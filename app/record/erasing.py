@@ -61,7 +61,7 @@ class RecordEraser:
 
         def unit(session: Session) -> tuple[int, int, dict[str, int]]:
             collection_id, last_seq = CollectionRepository(session).lock(collection)
-            texts = RecordRepository(session, collection_id).find_texts(wanted)
+            texts = list(RecordRepository(session, collection_id).find_texts(wanted).values())
             FeedbackRepository(session, collection_id).forget(map(text_key, texts), wanted)
             deleted = RecordWriter(session, collection_id).delete(wanted)
             forget_answers(session, wanted)

@@ -50,10 +50,12 @@ class RecordRepository:
         """The content hashes of the records that there are of these ids."""
         return dict(self._session.execute(_HASHES, {"collection_id": self._collection_id, "keys": keys}).all())
 
-    def find_texts(self, keys: Sequence[str]) -> list[str]:
+    def find_texts(self, keys: Sequence[str]) -> dict[str, str]:
         """The texts of the records that there are of these ids."""
-        statement = select(Record.text).where(Record.collection_id == self._collection_id, Record.id.in_(keys))
-        return list(self._session.scalars(statement))
+        statement = select(Record.id, Record.text).where(
+            Record.collection_id == self._collection_id, Record.id.in_(keys)
+        )
+        return dict(self._session.execute(statement).tuples().all())
 
     def list_page(self, after: int, limit: int) -> list[tuple[int, RecordAnswer]]:
         """Up to `limit` records past the record_id `after`, oldest first, each with its record_id."""

@@ -1,6 +1,9 @@
 """Routes of releases."""
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import HTMLResponse
 
 from app.access.caller import caller_of
 from app.access.declaring import requires
@@ -10,10 +13,12 @@ from app.job.endpoints import accepted
 from app.job.schemas import JobAnswer
 from app.openapi import json_body, problems
 from app.parameters import COLLECTION, CollectionName, Cursor, Limit, ReleaseNumber
+from app.release.page.page import HEADERS
 from app.release.schemas import (
     EventAnswer,
     ReleaseAnswer,
     ReportAnswer,
+    ReportForm,
     ShadowAnswer,
     ShadowRequest,
     SwitchedAnswer,
@@ -46,11 +51,18 @@ async def get_release(request: Request, collection: CollectionName, number: Rele
     "/releases/{number}/report",
     operation_id="get_release_report",
     response_model=ReportAnswer,
-    responses=problems(404),
+    responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}}, **problems(404)},
 )
 @requires(KeyScope.DATA_READ)
-async def get_release_report(request: Request, collection: CollectionName, number: ReleaseNumber) -> Response:
+async def get_release_report(
+    request: Request,
+    collection: CollectionName,
+    number: ReleaseNumber,
+    form: Annotated[ReportForm, Query(description="html: a page that one can read, with sentences")] = ReportForm.JSON,
+) -> Response:
     """Get how a release was made and judged against the one that was active then."""
+    if form is ReportForm.HTML:
+        return HTMLResponse(await services(request).releases.page(collection, number), headers=HEADERS)
     report = await services(request).releases.report(collection, number)
     return answer(ReportAnswer(release=number, report=report))
 

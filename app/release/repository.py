@@ -67,6 +67,13 @@ class ReleaseRepository:
             statement = statement.where(ReleaseEvent.id < before)
         return list(self._session.scalars(statement.order_by(ReleaseEvent.id.desc()).limit(limit)))
 
+    def events_of(self, release: Release, limit: int) -> list[ReleaseEvent]:
+        """Up to `limit` events of one release, newest first."""
+        statement = select(ReleaseEvent).where(
+            ReleaseEvent.collection_id == release.collection_id, ReleaseEvent.number == release.number
+        )
+        return list(self._session.scalars(statement.order_by(ReleaseEvent.id.desc()).limit(limit)))
+
     def is_encoder_used(self, sha: str) -> bool:
         """Whether any release can still come to serve with an encoder."""
         used = select(Release.id).where(Release.encoder_sha == sha, Release.state != ReleaseState.PRUNED).limit(1)

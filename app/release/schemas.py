@@ -1,6 +1,7 @@
 """What the API says of releases."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from pydantic import Field
@@ -91,6 +92,13 @@ class ShadowAnswer(Answer):
     active_ms: float | None = Field(description="encoding, searching and deciding, in the mean")
     shadow_ms: float | None
     examples: list[FlipAnswer]
+
+
+class ReportForm(StrEnum):
+    """How a report is told: JSON names records by their ids, the page shows what they say now."""
+
+    JSON = "json"
+    HTML = "html"
 
 
 class ReportAnswer(Answer):

@@ -1,5 +1,6 @@
 """Looking at the releases of collections, and choosing which one answers."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -9,11 +10,14 @@ from app.collection.repository import CollectionRepository
 from app.cursors import Cursors
 from app.db import Database
 from app.errors import NotFoundError
+from app.record.repository import RecordRepository
+from app.release.page.page import render
+from app.release.page.source import PageSource, ids_named
 from app.release.repository import ReleaseRepository
 from app.release.schemas import EventAnswer, FlipAnswer, ReleaseAnswer, ShadowAnswer, ShadowRequest, SwitchedAnswer
 from app.release.tables import Release, ReleaseAction, ReleaseEvent, ReleaseState
 from app.release.transitions import Releases
-from app.schemas import Page
+from app.schemas import MOST_ITEMS, Page
 from app.serving.serving import Serving
 
 _LISTING: Final = "release-events"
@@ -52,13 +56,28 @@ class ReleaseService:
             NotFoundError: There is none, as of the release that a collection was created with.
         """
 
-        def unit(session: Session) -> dict[str, Any]:
-            release = _get(session, collection, number)
-            if release.report is None:
-                raise NotFoundError(f"release {number} has no report: it was not trained or added through the gate")
-            return release.report
+        return await self._database.read_async(lambda session: _report(_get(session, collection, number)))
 
-        return await self._database.read_async(unit)
+    async def page(self, collection: str, number: int) -> str:
+        """`report` as a page that shows what the records that it names say now.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+
+        def unit(session: Session) -> PageSource:
+            release = _get(session, collection, number)
+            report = _report(release)
+            events = ReleaseRepository(session).events_of(release, MOST_ITEMS)
+            return PageSource(
+                collection=collection,
+                number=number,
+                report=report,
+                events=[_to_event(event) for event in events],
+                texts=RecordRepository(session, release.collection_id).find_texts(ids_named(report)),
+            )
+
+        return await asyncio.to_thread(render, await self._database.read_async(unit))
 
     async def events(self, collection: str, cursor: str | None, limit: int) -> Page[EventAnswer]:
         """One page of what happened to the releases of a collection, newest first."""
@@ -153,6 +172,12 @@ class ReleaseService:
 
 def _get(session: Session, collection: str, number: int) -> Release:
     return ReleaseRepository(session).get(CollectionRepository(session).get(collection).id, number)
+
+
+def _report(release: Release) -> dict[str, Any]:
+    if release.report is None:
+        raise NotFoundError(f"release {release.number} has no report: it was not trained or added through the gate")
+    return release.report
 
 
 def _to_shadow(release: Release) -> ShadowAnswer:

@@ -247,8 +247,8 @@ class RunSettings(Section):
         default=0.0,
         ge=0,
         lt=1,
-        description="Share of DATA, by a hash of the text, that is left out altogether: a service that retrains on the "
-        "same sentences with 0.1 judges releases by these.",
+        description="Share of the sentences of every file, by a hash of the text, that is left out altogether: a "
+        "service judges releases by the 0.1 of its records that its trainings leave out so.",
     )
     storage: Literal["float32", "float16"] = Field(default="float16", description="Number format of encoder.onnx.")
 

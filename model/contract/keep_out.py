@@ -1,9 +1,10 @@
 """Which sentences no training learns from, so that every release can be judged by them: a pure function of the text."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Final
 
-from model.contract.dataset import text_key
+from model.contract.dataset import Row, text_key
 
 KEPT_OUT: Final = 0.1
 """Share that retrainings keep out."""
@@ -24,3 +25,8 @@ def is_kept_out(text: str, share: float) -> bool:
     """
     digest = hashlib.sha256(text_key(text).encode(errors="surrogatepass")).digest()
     return int.from_bytes(digest[: _BITS // 8], "big") < int(share * 2**_BITS)
+
+
+def without_kept_out(rows: Sequence[Row], share: float) -> list[Row]:
+    """The rows that may be learned from."""
+    return [row for row in rows if not is_kept_out(row.text, share)] if share else list(rows)

@@ -7,6 +7,7 @@ import numpy as np
 
 from model.config import Config, Objective, Split
 from model.contract.dataset import Row, count_groups, read_rows
+from model.contract.keep_out import without_kept_out
 from model.data.choices import Kind
 from model.errors import TrainingError
 
@@ -83,7 +84,7 @@ def _read_held_out(path: Path, rows: list[Row], config: Config, kind: Kind) -> t
     Raises:
         TrainingError: None can.
     """
-    held = read_rows(path).rows
+    held = without_kept_out(read_rows(path).rows, config.keep_out)
     if kind is Kind.LABELS:
         return held, _check_labels(path, held, rows)
     valid = [row for row in held if row.group is not None]

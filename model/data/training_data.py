@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from model.config import Config, Objective, check_combinations, warnings_of
 from model.contract.dataset import DatasetFile, Row, count_groups, cross_group_duplicates, read_rows
-from model.contract.keep_out import is_kept_out
+from model.contract.keep_out import without_kept_out
 from model.data.choices import FEWEST_STRANGERS, Kind, Shape, settle
 from model.data.hold_out import hold_out
 from model.errors import ConfigError, TrainingError
@@ -108,7 +108,8 @@ def load_training_data(files: Files, config: Config, seed: int) -> TrainingData:
         ConfigError: Settings that do not fit each other or the data.
         TrainingError: Fewer than two groups, or no group with two sentences where pairs are needed.
     """
-    file = _without_kept_out(read_rows(files.data), config.keep_out)
+    file = read_rows(files.data)
+    file = replace(file, rows=without_kept_out(file.rows, config.keep_out))
     kind = _kind(file, config)
     rows, stray = _with_group(file.rows) if kind is Kind.GROUPS else (file.rows, [])
     sizes = list(_sizes(rows, kind).values())
@@ -145,7 +146,7 @@ def _share_strangers(
 ) -> tuple[list[str], list[str]]:
     """Texts of no group to learn from, and those to choose the threshold by: never the same."""
     texts = [row.text for row in stray]
-    given = [row.text for row in read_rows(files.out_of_scope).rows] if files.out_of_scope else []
+    given = _read_texts(files.out_of_scope, config) if files.out_of_scope else []
     if not config.exposes_outliers:
         return [], given or texts
     if given or not texts:
@@ -169,7 +170,7 @@ def _read_unlabelled(files: Files, config: Config, findings: list[str]) -> list[
         if weighted:
             raise ConfigError("rdrop_unlabelled_weight is set, but no --unlabelled FILE is given")
         return []
-    texts = [row.text for row in read_rows(files.unlabelled).rows]
+    texts = _read_texts(files.unlabelled, config)
     if not weighted and config.objective is not Objective.SIM_CSE:
         findings.append(
             f"{files.unlabelled}: {len(texts)} sentences, not learnt from: --set rdrop_unlabelled_weight=4 would"
@@ -179,9 +180,8 @@ def _read_unlabelled(files: Files, config: Config, findings: list[str]) -> list[
     return texts
 
 
-def _without_kept_out(file: DatasetFile, share: float) -> DatasetFile:
-    """The file without the rows by which releases are judged; nothing of these may be learned."""
-    return replace(file, rows=[row for row in file.rows if not is_kept_out(row.text, share)]) if share else file
+def _read_texts(path: Path, config: Config) -> list[str]:
+    return [row.text for row in without_kept_out(read_rows(path).rows, config.keep_out)]
 
 
 def _kind(file: DatasetFile, config: Config) -> Kind:

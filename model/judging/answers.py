@@ -35,11 +35,20 @@ class Answers:
     decisions: list[Decision]
     refusals: list[Decision]
 
-    def hits(self, rows: JudgedRows) -> NDArray[np.bool_]:
-        """(n_asked,) whether the nearest stored sentence that has a group has the right one."""
+    def nearest_groups(self, rows: JudgedRows) -> list[str | None]:
+        """The group of the nearest stored sentence that has one, of each sentence asked."""
         groups = [row.group for row in rows.stored]
-        first = [next((groups[at] for at in found if groups[at]), None) for found in self.nearest.rows.tolist()]
-        return np.array([given == row.group for given, row in zip(first, rows.asked, strict=True)], bool)
+        return [next((groups[at] for at in found if groups[at]), None) for found in self.nearest.rows.tolist()]
+
+    def hits(self, rows: JudgedRows) -> NDArray[np.bool_]:
+        """(n_asked,) whether that group is the right one."""
+        groups = self.nearest_groups(rows)
+        return np.array([group == row.group for group, row in zip(groups, rows.asked, strict=True)], bool)
+
+    def best(self, rows: JudgedRows) -> NDArray[np.bool_]:
+        """(n_asked,) whether the group that ranks first is the right one, be it given or not."""
+        firsts = [decision.groups[0].group if decision.groups else None for decision in self.decisions]
+        return np.array([group == row.group for group, row in zip(firsts, rows.asked, strict=True)], bool)
 
     def right(self, rows: JudgedRows) -> NDArray[np.bool_]:
         """(n_asked,) whether the group that was decided is the right one; no match is not."""

@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,9 @@ from model.contract.bundle import load_bundle
 from model.contract.dataset import read_rows
 from model.contract.errors import DatasetError
 from model.contract.keep_out import KEPT_OUT
+
+if TYPE_CHECKING:
+    from model.judging.rules import GateRules
 
 _TELL_S = 0.5
 
@@ -55,6 +58,7 @@ def judge_command(
     from model.judging.rows import read_judged
     from model.judging.verdict import judge
 
+    gate, found = _read_rules(rules), _read_json(checked) if checked is not None else None
     judged = read_judged(rows, keep_out)
     if not judged.stored:
         raise DatasetError(f"{rows}: no sentence is stored, so that nothing can be judged; add records")
@@ -63,18 +67,27 @@ def judge_command(
         load_bundle(candidate),
         load_bundle(active),
         judged,
-        _read_rules(rules),
+        gate,
         share=keep_out,
-        suspects=suspects(json.loads(checked.read_text())) if checked is not None else frozenset(),
+        suspects=suspects(found) if found is not None else frozenset(),
         tell=_Narrator(progress, "judging", total).tell,
     )
     _write(out, verdict)
 
 
-def _read_rules(path: Path | None) -> Any:
+def _read_rules(path: Path | None) -> "GateRules":
     from model.judging.rules import GateRules
 
-    return GateRules.read(json.loads(path.read_text()) if path is not None else {})
+    return GateRules.read(_read_json(path) if path is not None else {})
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise DatasetError(f"{path} is not JSON: {error}") from error
 
 
 def _write(path: Path, value: dict[str, Any]) -> None:

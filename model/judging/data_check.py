@@ -142,19 +142,22 @@ def _by_neighbours(examples: Sequence[Row], bundle: Bundle, drawn: NDArray[np.in
     embeddings = encode(bundle, [row.text for row in examples], tell)
     found = nearest(embeddings[drawn], embeddings, _NEIGHBOURS, exclude=drawn)
     sizes = count_groups(examples)
+    told: set[tuple[int, int]] = set()
     for number, others, cosines in zip(drawn.tolist(), found.rows.tolist(), found.scores.tolist(), strict=True):
-        yield from _near_duplicates(examples, number, others, cosines)
+        yield from _near_duplicates(examples, number, others, cosines, told)
         yield from _mislabelled(examples, number, others, cosines, sizes)
 
 
 def _near_duplicates(
-    examples: Sequence[Row], number: int, others: Sequence[int], cosines: Sequence[float]
+    examples: Sequence[Row], number: int, others: Sequence[int], cosines: Sequence[float], told: set[tuple[int, int]]
 ) -> Iterable[Finding]:
+    """Pairs that are not told yet; either may be among the other's nearest alone, or be the only one drawn."""
     row = examples[number]
     for other, cosine in zip(others, cosines, strict=True):
-        match = examples[other]
-        if cosine < NEAR or number > other or match.group == row.group or not _are_alike(row.text, match.text):
+        match, pair = examples[other], (min(number, other), max(number, other))
+        if cosine < NEAR or match.group == row.group or pair in told or not _are_alike(row.text, match.text):
             continue
+        told.add(pair)
         detail = f"two sentences of different groups are near duplicates (cosine {cosine:.3f})"
         groups = [row.group or "", match.group or ""]
         yield Finding("near_duplicate_across_groups", detail, groups, [row.id or "", match.id or ""], cosine)

@@ -1,17 +1,27 @@
 """The rules of the gate, as settings, and what came of each."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from model.errors import ConfigError
-from model.judging.statistics import binomial_tail, bootstrap_worse, holm, mcnemar_worse
+from model.judging.statistics import (
+    better_than_chance,
+    bootstrap_worse,
+    bundled_losses,
+    holm,
+    least_chance,
+    mcnemar_worse,
+)
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Metric = Literal["hit_rate@1", "accuracy", "out_of_scope_recall", "label_f1"]
+Metric = Literal["hit_rate@1", "best_group", "accuracy", "out_of_scope_recall", "label_f1"]
+
+_MEND: Final = "look in the report at what it takes for what, mend those sentences and train again"
 
 
 class GateRules(BaseModel):
@@ -22,7 +32,7 @@ class GateRules(BaseModel):
         max_drop: For single metrics, the most that a candidate may lose, however sure that is.
         least: For single metrics, the least that a candidate must reach.
         max_ece_rise: The most that the calibration error may rise; None does not look at it.
-        above_chance: Whether groups must be told apart better than by naming the largest one always.
+        above_chance: Whether the groups of the nearest sentences must have to do with the true ones.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -50,16 +60,20 @@ class Measure:
 
     Attributes:
         active, candidate: (n,) float64 in [0, 1]; 0 or 1 where `is_share`.
+        groups: (n,) number of each sentence's group, where losses in some groups count whatever others gain.
     """
 
-    name: str
+    name: Metric
     active: NDArray[np.float64]
     candidate: NDArray[np.float64]
     is_share: bool = True
+    groups: NDArray[np.int64] | None = None
 
     @property
     def p_value(self) -> float:
         """Of the candidate being worse."""
+        if self.groups is not None:
+            return bundled_losses(self.active > 0, self.candidate > 0, self.groups)
         if self.is_share:
             return mcnemar_worse(self.active > 0, self.candidate > 0)
         return bootstrap_worse(self.active, self.candidate)
@@ -67,7 +81,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleOutcome:
-    """What came of a rule: figures, and a sentence where it failed."""
+    """What came of a rule: figures, and a sentence with the remedy where it failed."""
 
     name: str
     passed: bool
@@ -83,60 +97,98 @@ class RuleOutcome:
         return asdict(self)
 
 
-def apply_paired(measures: list[Measure], rules: GateRules) -> list[RuleOutcome]:
+def apply_paired(measures: Sequence[Measure], rules: GateRules) -> list[RuleOutcome]:
     """Not worse, by a paired test of each metric, all of them together at `alpha`."""
     measures = [measure for measure in measures if len(measure.active)]
-    p_values = {measure.name: measure.p_value for measure in measures}
-    rejected = holm(p_values, rules.alpha)
-    return [_paired(measure, p_values[measure.name], measure.name in rejected) for measure in measures]
+    p_values: dict[str, float] = {measure.name: measure.p_value for measure in measures}
+    worse = holm(p_values, rules.alpha)
+    return [_paired(measure, p_values[measure.name], is_worse=measure.name in worse) for measure in measures]
 
 
-def apply_bounds(measures: list[Measure], rules: GateRules) -> list[RuleOutcome]:
+def apply_bounds(measures: Sequence[Measure], rules: GateRules) -> list[RuleOutcome]:
     """The most that a metric may fall, and the least that it must reach; those that cannot be measured here pass."""
-    named = {measure.name: measure for measure in measures if len(measure.active)}
     outcomes = []
-    for name, most in rules.max_drop.items():
-        if name not in named:
+    for measure in measures:
+        if not len(measure.active):
             continue
-        active, candidate = _means(named[name])
-        detail = f"{name} fell by {active - candidate:.4f}, more than max_drop {most}."
-        outcomes.append(_bound(f"max_drop.{name}", named[name], passed=active - candidate <= most, detail=detail))
-    for name, least in rules.least.items():
-        if name not in named:
-            continue
-        _, candidate = _means(named[name])
-        detail = f"{name} is {candidate:.4f}, less than least {least}."
-        outcomes.append(_bound(f"least.{name}", named[name], passed=candidate >= least, detail=detail))
+        most, least = rules.max_drop.get(measure.name), rules.least.get(measure.name)
+        active, candidate = _means(measure)
+        if most is not None:
+            failure = f"{measure.name} fell by {active - candidate:.4f}, more than max_drop {most}: {_MEND}."
+            outcomes.append(_bound("max_drop", measure, failure, passed=active - candidate <= most))
+        if least is not None:
+            failure = f"{measure.name} is {candidate:.4f}, less than least {least}: {_MEND}."
+            outcomes.append(_bound("least", measure, failure, passed=candidate >= least))
     return outcomes
 
 
-def apply_above_chance(measure: Measure, largest_share: float, rules: GateRules) -> RuleOutcome:
-    """Better than naming the largest group always: what learned from labels at random is not."""
-    n, right = len(measure.candidate), int(measure.candidate.sum())
-    p_value = binomial_tail(right, n, largest_share)
-    return RuleOutcome(
-        name="above_chance",
-        passed=p_value <= rules.alpha,
-        candidate=right / n,
-        active=largest_share,
-        p_value=p_value,
-        n=n,
-        detail=f"{measure.name} {right / n:.4f} is no better than naming the largest group always "
-        f"({largest_share:.4f}): look at the groups of the records, they look as if given at random.",
+def apply_above_chance(given: NDArray[np.int64], true: NDArray[np.int64], rules: GateRules) -> list[RuleOutcome]:
+    """Groups that have to do with the true ones: those of labels given at random have not.
+
+    Args:
+        given, true: (n,) numbers, from 0 on, of the nearest sentence's group and of the right one.
+
+    Returns:
+        Nothing where the rule is off, or not even right answers could be told from chance.
+    """
+    if not rules.above_chance or not len(true) or least_chance(true) > rules.alpha:
+        return []
+    p_value = better_than_chance(given, true)
+    right = float(np.mean(given == true))
+    by_chance = _by_chance(given, true)
+    failure = (
+        f"the nearest sentence has the right group in {right:.4f} of the cases, by chance it would in {by_chance:.4f}: "
+        "look at the groups of the records, they look as if given at random."
     )
+    passed = p_value <= rules.alpha
+    outcome = RuleOutcome(
+        name="above_chance",
+        passed=passed,
+        candidate=right,
+        active=by_chance,
+        difference=right - by_chance,
+        p_value=p_value,
+        n=len(true),
+        detail="" if passed else failure,
+    )
+    return [outcome]
 
 
 def apply_calibration(active: float, candidate: float, rules: GateRules) -> list[RuleOutcome]:
     """The calibration error does not rise more than it may."""
     if rules.max_ece_rise is None:
         return []
-    detail = f"the calibration error rose from {active:.4f} to {candidate:.4f}, more than {rules.max_ece_rise}."
     passed = candidate - active <= rules.max_ece_rise
-    return [RuleOutcome(name="max_ece_rise", passed=passed, candidate=candidate, active=active, detail=detail)]
+    failure = (
+        f"the calibration error rose from {active:.4f} to {candidate:.4f}, more than max_ece_rise "
+        f"{rules.max_ece_rise}: add sentences, of which some are held out to fit the confidence, or allow more."
+    )
+    outcome = RuleOutcome(
+        name="max_ece_rise",
+        passed=passed,
+        candidate=candidate,
+        active=active,
+        difference=candidate - active,
+        detail="" if passed else failure,
+    )
+    return [outcome]
 
 
-def _paired(measure: Measure, p_value: float, is_worse: bool) -> RuleOutcome:
+def _by_chance(given: NDArray[np.int64], true: NDArray[np.int64]) -> float:
+    """The share that would be right were the answers dealt out anew: over groups, the product of both their shares."""
+    n_groups = int(max(given.max(), true.max())) + 1
+    shares = (np.bincount(numbers, minlength=n_groups) / len(numbers) for numbers in (given, true))
+    return float(np.dot(*shares))
+
+
+def _paired(measure: Measure, p_value: float, *, is_worse: bool) -> RuleOutcome:
     active, candidate = _means(measure)
+    change = f"{measure.name} fell from {active:.4f} to {candidate:.4f}"
+    if measure.groups is not None:
+        change = (
+            f"{measure.name} fell in some groups by more than chance, from {active:.4f} to {candidate:.4f} over all,"
+        )
+    failure = f"{change} on {len(measure.active)} kept-out sentences (p {p_value:.2g}): {_MEND}."
     return RuleOutcome(
         name=f"not_worse.{measure.name}",
         passed=not is_worse,
@@ -145,15 +197,21 @@ def _paired(measure: Measure, p_value: float, is_worse: bool) -> RuleOutcome:
         difference=candidate - active,
         p_value=p_value,
         n=len(measure.active),
-        detail=f"{measure.name} fell from {active:.4f} to {candidate:.4f} on {len(measure.active)} kept-out sentences "
-        f"(p {p_value:.2g}).",
+        detail=failure if is_worse else "",
     )
 
 
-def _bound(name: str, measure: Measure, *, passed: bool, detail: str) -> RuleOutcome:
+def _bound(rule: str, measure: Measure, failure: str, *, passed: bool) -> RuleOutcome:
     active, candidate = _means(measure)
-    figures = {"candidate": candidate, "active": active, "difference": candidate - active}
-    return RuleOutcome(name=name, passed=passed, n=len(measure.active), detail=detail, **figures)
+    return RuleOutcome(
+        name=f"{rule}.{measure.name}",
+        passed=passed,
+        candidate=candidate,
+        active=active,
+        difference=candidate - active,
+        n=len(measure.active),
+        detail="" if passed else failure,
+    )
 
 
 def _means(measure: Measure) -> tuple[float, float]:

@@ -11,6 +11,8 @@ _Z: Final = 1.959963984540054
 """Of a normal variable, for 95 %."""
 
 _RESAMPLES: Final = 2000
+_SIGNS: Final = 10_000
+_BLOCK_FLOATS: Final = 4_000_000
 _SEED: Final = 20181013
 
 
@@ -32,6 +34,35 @@ def mcnemar_worse(active: NDArray[np.bool_], candidate: NDArray[np.bool_]) -> fl
     return binomial_tail(losses, losses + gains, 0.5)
 
 
+def bundled_losses(active: NDArray[np.bool_], candidate: NDArray[np.bool_], groups: NDArray[np.int64]) -> float:
+    """The one-sided p-value of the candidate being worse in some of the groups, which the mean over all may hide.
+
+    Were they equally good, each sentence that one of the two answers rightly would be as likely a loss as a gain. So
+    the sum over groups of squared net losses, gains of other groups making up for none, is compared with the same sum
+    after signs are drawn anew.
+
+    Args:
+        active, candidate: (n,) whether each answered rightly.
+        groups: (n,) number of each sentence's group, from 0 on.
+
+    Source: Good 2005, Permutation, Parametric and Bootstrap Tests of Hypotheses, with one added to either count.
+    """
+    changed = np.flatnonzero(active != candidate)
+    if not len(changed):
+        return 1.0
+    losses = np.where(candidate[changed], -1.0, 1.0)
+    _, numbers = np.unique(groups[changed], return_inverse=True)
+    of_group = np.zeros((len(changed), int(numbers.max()) + 1))
+    of_group[np.arange(len(changed)), numbers] = 1.0
+    rng = np.random.default_rng(_SEED)
+    as_bad = 0
+    step = max(1, _BLOCK_FLOATS // of_group.size)
+    for start in range(0, _SIGNS, step):
+        signs = rng.integers(0, 2, (min(step, _SIGNS - start), len(changed))) * 2.0 - 1.0
+        as_bad += int(np.sum(_squared_losses(signs @ of_group) >= _squared_losses(losses @ of_group)))
+    return (as_bad + 1) / (_SIGNS + 1)
+
+
 def binomial_tail(k: int, n: int, p: float) -> float:
     """The probability that a binomial(n, p) variable is k or more."""
     if k <= 0:
@@ -51,6 +82,28 @@ def bootstrap_worse(active: NDArray[np.float64], candidate: NDArray[np.float64])
     differences = candidate - active
     means = _resampled_means(differences)
     return float((np.sum(means >= 0) + 1) / (len(means) + 1))
+
+
+def better_than_chance(given: NDArray[np.int64], true: NDArray[np.int64]) -> float:
+    """The p-value of answers that have to do with the truth: the share of reorderings that are right as often.
+
+    Unlike the share of the largest group, it asks the same of groups of any sizes.
+
+    Args:
+        given, true: (n,) numbers of groups; numbers of `given` that are in no row of `true` are always wrong.
+
+    Source: Ernst 2004, Permutation Methods, Statistical Science 19, with one added to either count.
+    """
+    rng = np.random.default_rng(_SEED)
+    right = np.sum(given == true)
+    as_good = sum(int(np.sum(rng.permutation(given) == true) >= right) for _ in range(_RESAMPLES))
+    return (as_good + 1) / (_RESAMPLES + 1)
+
+
+def least_chance(true: NDArray[np.int64]) -> float:
+    """The p-value that no answers could go below, however right: one in the orders of `true` that differ."""
+    _, sizes = np.unique(true, return_counts=True)
+    return math.exp(math.fsum(math.lgamma(size + 1) for size in sizes.tolist()) - math.lgamma(len(true) + 1))
 
 
 def wilson(right: NDArray[np.bool_]) -> tuple[float, float]:
@@ -84,6 +137,10 @@ def holm(p_values: Mapping[str, float], alpha: float) -> set[str]:
             break
         rejected.add(name)
     return rejected
+
+
+def _squared_losses(net: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray((np.maximum(net, 0.0) ** 2).sum(axis=-1))
 
 
 def _resampled_means(values: NDArray[np.float64]) -> NDArray[np.float64]:

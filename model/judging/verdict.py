@@ -1,8 +1,8 @@
 """The verdict on a candidate: every rule of the gate, the figures behind it, and what a person may do about them."""
 
 import time
-from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -30,6 +30,14 @@ FEWEST_ASKED: Final = 30
 _BINS: Final = 10
 
 
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A bundle and its answers."""
+
+    bundle: Bundle
+    answers: Answers
+
+
 def judge(
     candidate: Bundle,
     active: Bundle,
@@ -51,17 +59,37 @@ def judge(
         tell: Hears how many sentences more are done.
 
     Returns:
-        The verdict: passed, reasons, notes, rules, metrics, held_out, training_data, groups, confusions, calibration,
-        thresholds and seconds. It names records by their ids.
+        What `compare` says, and seconds.
     """
     started = time.monotonic()
-    of_candidate, of_active = answer(candidate, rows, tell), answer(active, rows, tell)
-    measures = _measures(rows, of_candidate, of_active)
-    calibrations = [_calibration(rows, answers) for answers in (of_candidate, of_active)]
-    outcomes = [*apply_paired(measures, rules), *apply_bounds(measures, rules)]
-    outcomes += _chance(rows, measures, rules)
-    outcomes += apply_calibration(calibrations[1]["ece"], calibrations[0]["ece"], rules)
-    training_data = {"candidate": _training_data(candidate, share), "active": _training_data(active, share)}
+    of_candidate, of_active = (Side(bundle, answer(bundle, rows, tell)) for bundle in (candidate, active))
+    verdict = compare(of_candidate, of_active, rows, rules, share=share, suspects=suspects)
+    return {**verdict, "seconds": round(time.monotonic() - started, 2)}
+
+
+def compare(
+    candidate: Side,
+    active: Side,
+    rows: JudgedRows,
+    rules: GateRules,
+    *,
+    share: float,
+    suspects: frozenset[str] = frozenset(),
+) -> dict[str, Any]:
+    """The verdict: passed, reasons, notes, rules, metrics, held_out, training_data, groups, confusions, calibration and
+    thresholds. It names records by their ids."""
+    measures = _measures(rows, candidate.answers, active.answers)
+    calibrations = {side: _calibration(rows, of.answers) for side, of in (("candidate", candidate), ("active", active))}
+    outcomes = [
+        *apply_paired(measures, rules),
+        *apply_bounds(measures, rules),
+        *_chance(rows, candidate.answers, rules),
+        *apply_calibration(calibrations["active"]["ece"], calibrations["candidate"]["ece"], rules),
+    ]
+    training_data = {
+        "candidate": _training_data(candidate.bundle, share),
+        "active": _training_data(active.bundle, share),
+    }
     failed = [outcome for outcome in outcomes if not outcome.passed]
     return {
         "passed": not failed,
@@ -71,16 +99,15 @@ def judge(
         "metrics": {"candidate": _metrics(measures, "candidate"), "active": _metrics(measures, "active")},
         "held_out": {
             "n": len(rows.asked),
-            "groups": len({row.group for row in rows.asked}),
+            "groups": len({row.group for row in rows.asked if row.group is not None}),
             "out_of_scope": len(rows.strangers),
             "left_out": rows.n_left_out,
         },
         "training_data": training_data,
-        "groups": [] if rows.of_labels else figures_of_groups(rows, of_candidate, of_active),
-        "confusions": [] if rows.of_labels else confusions(rows, of_candidate, suspects),
-        "calibration": {"candidate": calibrations[0], "active": calibrations[1]},
-        "thresholds": candidate.manifest.decision.model_dump(mode="json", exclude={"label_thresholds"}),
-        "seconds": round(time.monotonic() - started, 2),
+        "groups": [] if rows.of_labels else figures_of_groups(rows, candidate.answers, active.answers),
+        "confusions": [] if rows.of_labels else confusions(rows, candidate.answers, suspects),
+        "calibration": calibrations,
+        "thresholds": candidate.bundle.manifest.decision.model_dump(mode="json", exclude={"label_thresholds"}),
     }
 
 
@@ -90,17 +117,19 @@ def _measures(rows: JudgedRows, candidate: Answers, active: Answers) -> list[Mea
         return [Measure("label_f1", active.label_f1(rows), candidate.label_f1(rows), is_share=False), refusals]
     return [
         Measure("hit_rate@1", _float(active.hits(rows)), _float(candidate.hits(rows))),
+        Measure("best_group", _float(active.best(rows)), _float(candidate.best(rows)), groups=_group_numbers(rows)),
         Measure("accuracy", _float(active.right(rows)), _float(candidate.right(rows))),
         refusals,
     ]
 
 
-def _chance(rows: JudgedRows, measures: Sequence[Measure], rules: GateRules) -> list[RuleOutcome]:
-    """The rule where it can tell anything: of a handful of sentences nothing is significant."""
-    if not rules.above_chance or rows.of_labels or len(rows.asked) < FEWEST_ASKED:
+def _chance(rows: JudgedRows, candidate: Answers, rules: GateRules) -> list[RuleOutcome]:
+    if rows.of_labels:
         return []
-    sizes = Counter(row.group for row in rows.asked)
-    return [apply_above_chance(measures[0], max(sizes.values()) / len(rows.asked), rules)]
+    names = [*candidate.nearest_groups(rows), *(row.group for row in rows.asked)]
+    numbers = np.unique([name or "" for name in names], return_inverse=True)[1].astype(np.int64)
+    given, true = np.split(numbers, 2)
+    return apply_above_chance(given, true, rules)
 
 
 def _reasons(failed: Sequence[RuleOutcome], active_data: str) -> list[str]:
@@ -128,7 +157,7 @@ def _notes(rows: JudgedRows, training_data: dict[str, str]) -> list[str]:
 
 
 def _metrics(measures: Sequence[Measure], side: str) -> dict[str, dict[str, float]]:
-    found = {}
+    found: dict[str, dict[str, float]] = {}
     for measure in measures:
         values: NDArray[np.float64] = getattr(measure, side)
         if not len(values):
@@ -156,6 +185,10 @@ def _calibration(rows: JudgedRows, answers: Answers) -> dict[str, Any]:
 
 def _training_data(bundle: Bundle, share: float) -> str:
     return "kept out" if bundle.manifest.config.get("keep_out", 0.0) >= share else "unknown"
+
+
+def _group_numbers(rows: JudgedRows) -> NDArray[np.int64]:
+    return np.unique([row.group or "" for row in rows.asked], return_inverse=True)[1].astype(np.int64)
 
 
 def _float(values: NDArray[np.bool_]) -> NDArray[np.float64]:
