@@ -43,17 +43,14 @@ def test_coroutines_share_a_client(shared_service: Running, filled: str) -> None
 
 
 def test_one_connection_serves_many_calls(shared_service: Running, filled: str) -> None:
-    streams = set()
-    with (
-        httpx.Client(
-            event_hooks={"response": [lambda answer: streams.add(id(answer.extensions["network_stream"]))]}
-        ) as http,
-        Client(shared_service.url, http=http) as client,
-    ):
+    streams = []  # kept, so that no other one gets the same id
+    hooks = {"response": [lambda answer: streams.append(answer.extensions["network_stream"])]}
+    with httpx.Client(event_hooks=hooks) as http, Client(shared_service.url, http=http) as client:
         for _ in range(5):
             client.collection(filled).search("aaaaa")
         assert len([*client.collection(filled).records.list(page_size=5)]) == N
-    assert len(streams) == 1
+    assert len(streams) == 5 + 3
+    assert len({id(stream) for stream in streams}) == 1
 
 
 def test_the_callers_connections_are_the_callers_to_close(shared_service: Running) -> None:
