@@ -50,7 +50,7 @@ class CompatService:
         self._embedder = embedder
         self._encoders = encoders
         self._settings = settings
-        self._named = settings.compat_encoder
+        self._only: EncoderAnswer | None = None
 
     async def models(self) -> list[EncoderAnswer]:
         """Every registered encoder."""
@@ -72,7 +72,7 @@ class CompatService:
 
     async def info(self) -> TeiInfoAnswer:
         """What answers where no model is named, or NoModelError."""
-        encoder = await self._only_model()
+        encoder = (await self._only_model())[0]
         return TeiInfoAnswer(
             model_id=encoder.name,
             model_sha=encoder.sha,
@@ -85,7 +85,7 @@ class CompatService:
 
     async def only_bundle(self) -> Bundle:
         """The encoder behind routes that name none, loaded, or NoModelError."""
-        return await self.bundle((await self._only_model()).sha)
+        return (await self._only_model())[1]
 
     async def embed(self, bundle: Bundle, sentences: Sequence[str], receive: Receive) -> Embedded:
         """Encode the sentences of one request.
@@ -103,20 +103,29 @@ class CompatService:
             [position for position, cut in enumerate(truncated) if cut],
         )
 
-    async def _only_model(self) -> EncoderAnswer:
+    async def _only_model(self) -> tuple[EncoderAnswer, Bundle]:
         """The encoder behind routes that name none.
 
         It is the same as long as it is registered: one that is added later, such as a training's, does not replace it.
-
-        Raises:
-            NoModelError: There is none, or not the one that is set.
         """
-        if self._named is None:
+        if self._only is not None:
+            try:
+                return self._only, await self.bundle(self._only.sha)
+            except ModelNotFoundError:
+                self._only = None  # it was removed
+        chosen = await self._choose()
+        bundle = await self.bundle(chosen.sha)
+        self._only = chosen
+        return chosen, bundle
+
+    async def _choose(self) -> EncoderAnswer:
+        named = self._settings.compat_encoder
+        if named is None:
             return await self._first()
         try:
-            return await self._encoders.get(self._named)
+            return await self._encoders.get(named)
         except NotFoundError as error:
-            raise NoModelError(f"SAMESAY_COMPAT_ENCODER is {self._named!r}: {error.detail}") from None
+            raise NoModelError(f"SAMESAY_COMPAT_ENCODER is {named!r}: {error.detail}") from None
 
     async def _first(self) -> EncoderAnswer:
         registered = await self._encoders.list_all()

@@ -1,7 +1,8 @@
 """OpenAI's routes: embeddings and models."""
 
 from base64 import b64encode
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Final
 
 import numpy as np
 import orjson
@@ -19,6 +20,7 @@ from app.compat.openai.schemas import (
     ModelAnswer,
     ModelsAnswer,
 )
+from app.compat.writing import as_numbers, written
 from app.encoder.schemas import EncoderAnswer
 from app.errors import FieldProblem, InvalidValueError
 from app.http_body import answer, read_body
@@ -58,13 +60,13 @@ async def openai_embeddings(request: Request) -> Response:
         "object": "list",
         "data": [
             {"object": "embedding", "index": index, "embedding": vector}
-            for index, vector in enumerate(_written(found.vectors, wanted.encoding_format))
+            for index, vector in enumerate(await written(found.vectors, _WRITERS[wanted.encoding_format]))
         ],
         "model": wanted.model,
         "usage": {"prompt_tokens": found.n_tokens, "total_tokens": found.n_tokens},
         **({"truncated": found.truncated} if found.truncated else {}),
     }
-    return Response(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
+    return Response(orjson.dumps(body), media_type="application/json")
 
 
 @router.get("/v1/models", operation_id="openai_list_models", response_model=ModelsAnswer, responses=openai_errors())
@@ -93,10 +95,14 @@ def _check_dimensions(wanted: EmbeddingsRequest, dim: int) -> None:
         raise InvalidValueError(f"/dimensions: {detail}", errors=[FieldProblem("/dimensions", detail)])
 
 
-def _written(vectors: NDArray[np.float32], form: EncodingFormat) -> list[Any]:
-    if form is EncodingFormat.FLOAT:
-        return list(vectors)
-    return [b64encode(vector.tobytes()).decode() for vector in vectors.astype("<f4", copy=False)]
+def _as_base64(vector: NDArray[np.float32]) -> str:
+    return b64encode(vector.astype("<f4", copy=False).tobytes()).decode()
+
+
+_WRITERS: Final[Mapping[EncodingFormat, Callable[[NDArray[np.float32]], Any]]] = {
+    EncodingFormat.FLOAT: as_numbers,
+    EncodingFormat.BASE64: _as_base64,
+}
 
 
 def _model(encoder: EncoderAnswer) -> ModelAnswer:

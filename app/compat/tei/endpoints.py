@@ -23,6 +23,7 @@ from app.compat.tei.schemas import (
     TruncationDirection,
     Vectors,
 )
+from app.compat.writing import as_numbers, written
 from app.errors import FieldProblem, InvalidValueError
 from app.http_body import answer, read_body
 from app.openapi import json_body
@@ -52,7 +53,7 @@ async def tei_embed(request: Request) -> Response:
     bundle = await services(request).compat.only_bundle()
     _check_asked_for(wanted.prompt_name, wanted.dimensions, bundle)
     found = await _embed(request, bundle, wanted.inputs, wanted)
-    return _json(list(found.vectors))
+    return _json(await written(found.vectors, as_numbers))
 
 
 @router.post(

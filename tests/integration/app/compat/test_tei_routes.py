@@ -1,12 +1,15 @@
 """The routes of text-embeddings-inference: which encoder answers, what it answers, and how it refuses."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from sqlalchemy.orm import Session
 
+from app.encoder.tables import Encoder
 from tests.conftest import add_encoder
 from tests.fakes.running import Running, make_settings, running
 from tests.fakes.vectors import ROUNDING, encoded
@@ -125,6 +128,25 @@ def test_the_encoder_is_the_one_that_is_set_else_the_first(
             assert service.client.get("/info").json()["model_id"] == expected
             vectors = service.client.post("/embed", json={"inputs": TEXTS}).json()
             np.testing.assert_allclose(vectors, encoded(bundle, TEXTS), atol=ROUNDING)
+
+
+def test_an_encoder_that_is_removed_answers_no_more(tmp_path: Path, tiny_bundle: Path, other_bundle: Path) -> None:
+    settings = make_settings(tmp_path / "data")
+    sha = add_encoder(settings, tiny_bundle, "first")
+    add_encoder(settings, other_bundle, "second")
+    with running(settings) as service:
+        assert service.client.post("/embed", json={"inputs": TEXTS}).status_code == 200
+
+        def remove(session: Session) -> None:
+            session.get_one(Encoder, sha).removed_at = datetime.now(UTC)
+
+        service.container.database.write(remove).result()
+        service.container.services.encoders.remove_unneeded()
+        assert service.client.get("/info").json()["model_id"] == "second"
+        vectors = service.client.post("/embed", json={"inputs": TEXTS}).json()
+        np.testing.assert_allclose(vectors, encoded(other_bundle, TEXTS), atol=ROUNDING)
+        gone = service.client.post("/v1/embeddings", json={"model": "first", "input": "x"})
+        assert (gone.status_code, gone.json()["error"]["code"]) == (404, "model_not_found")
 
 
 def test_without_an_encoder_the_error_says_what_to_do(tmp_path: Path, tiny_bundle: Path) -> None:
