@@ -12,7 +12,7 @@ _ALWAYS: Final[Headers] = [(b"x-content-type-options", b"nosniff"), (b"referrer-
 _NO_STORE: Final = (b"cache-control", b"no-store")
 
 _NO_PAGE: Final = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
-"""Nothing but the docs is a page: whatever a browser takes for one must do nothing."""
+"""For what is no page: whatever a browser takes for one must do nothing."""
 
 _CDN: Final = "https://cdn.jsdelivr.net"
 _DOCS_RULES: Final = (
@@ -27,17 +27,22 @@ _DOCS_RULES: Final = (
 )
 _DOCS_PAGE: Final = (b"content-security-policy", "; ".join(_DOCS_RULES).encode())
 
-_DOCS: Final = (*_ALWAYS, _DOCS_PAGE)
-_OTHERS: Final = (*_ALWAYS, _NO_PAGE)
+_PAGE_RULES: Final = b"content-security-policy"
+_KEEPING: Final = b"cache-control"
 
 
 def safe_headers(headers: Iterable[tuple[bytes, bytes]], path: str, request_id: str) -> Headers:
-    """The headers of an answer, with ours; no answer is kept by a browser or a proxy unless it says so itself."""
-    given = [*headers, *(_DOCS if path == DOCS_PATH else _OTHERS), (b"x-request-id", request_id.encode())]
-    for name, _ in given:
-        if name == b"cache-control":
-            return given
-    given.append(_NO_STORE)
+    """The headers of an answer, with ours; one that has a policy for browsers of its own keeps it.
+
+    No answer is kept by a browser or a proxy unless it says so itself.
+    """
+    given = [*headers, *_ALWAYS]
+    names = {name.lower() for name, _ in given}
+    if _PAGE_RULES not in names:
+        given.append(_DOCS_PAGE if path == DOCS_PATH else _NO_PAGE)
+    if _KEEPING not in names:
+        given.append(_NO_STORE)
+    given.append((b"x-request-id", request_id.encode()))
     return given
 
 
