@@ -15,6 +15,7 @@ from samesay.errors import (
     JobTimeoutError,
     RateLimitedError,
     UnavailableError,
+    UnexpectedAnswerError,
 )
 from samesay.plans import Close, Item, Items, Pause, Plan, next_piece
 from samesay.sending import Retries, failure_of, opened
@@ -115,11 +116,15 @@ class EventParser:
 
     def __init__(self) -> None:
         self._rest = b""
-        self._number = 0
+        self._number = ""
         self._data: list[str] = []
 
     def feed(self, piece: bytes) -> Iterator[JobEvent]:
-        """The events that are whole now."""
+        """The events that are whole now.
+
+        Raises:
+            UnexpectedAnswerError: One of them tells of no job.
+        """
         *lines, self._rest = (self._rest + piece).split(b"\n")
         for line in lines:
             event = self._take(line.removesuffix(b"\r").decode())
@@ -130,10 +135,18 @@ class EventParser:
         name, _, value = line.partition(":")
         value = value.removeprefix(" ")
         if name == "id":
-            self._number = int(value)
+            self._number = value
         elif name == "data":
             self._data.append(value)
         elif not line and self._data:
-            data, self._data = "\n".join(self._data), []
-            return JobEvent.model_validate({"number": self._number, **json.loads(data)})
+            return self._whole()
         return None
+
+    def _whole(self) -> JobEvent:
+        data, self._data = "\n".join(self._data), []
+        try:
+            return JobEvent.model_validate({"number": self._number, **json.loads(data)})
+        except (TypeError, ValueError):  # pydantic's and json's are ValueErrors
+            raise UnexpectedAnswerError(
+                f"event {self._number} is none of a job's: is this a samesay server, and of the client's version?"
+            ) from None

@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 _KEY: Final = "Idempotency-Key"
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_ANSWER_TIMEOUTS: Final = (httpx.ReadTimeout, httpx.WriteTimeout)
 _BUSY: Final = 503
 _TOO_MUCH: Final = 429
 
@@ -102,9 +103,6 @@ def _answered(
             wait_s = max(asked_s, retries.backoff_s(attempt))
         yield Pause(wait_s)
         attempt += 1
-
-
-_ANSWER_TIMEOUTS: Final = (httpx.ReadTimeout, httpx.WriteTimeout)
 
 
 def _may_repeat(call: Call[T]) -> bool:

@@ -26,11 +26,14 @@ class _Wire:
         api_key: Sent with every request.
         timeout_s: How long to wait for each piece of an answer.
         retries: For the plans.
+
+    Raises:
+        ValueError: It is no URL of a server.
     """
 
     def __init__(self, url: str, api_key: str | None, timeout_s: float, retries: Retries) -> None:
         self.retries = retries
-        self._url = url.rstrip("/")
+        self._url = _checked(url)
         self._timeout_s = timeout_s
         self._headers = {"User-Agent": f"samesay-python/{metadata.version('samesay')}"}
         if api_key is not None:
@@ -45,6 +48,16 @@ class _Wire:
             "headers": {**self._headers, **request.headers},
             "timeout": httpx.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_S)),
         }
+
+
+def _checked(url: str) -> str:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ValueError(f"{url!r} is no URL: {error}; give http://HOST:PORT") from None
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise ValueError(f"{url!r} is no URL of a server: give http://HOST:PORT")
+    return url.rstrip("/")
 
 
 class _Pump:

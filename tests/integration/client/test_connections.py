@@ -71,3 +71,10 @@ def test_a_list_that_is_left_early_leaves_nothing_open(shared_service: Running, 
         assert [next(records).id, next(records).id] == ["r0", "r1"]
         records.close()  # type: ignore[attr-defined]  # a generator has it
         assert client.collection(filled).records.get("r3").id == "r3"
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8765", "ftp://host", "http://", "http://host:port", ""])
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_what_is_no_url_is_refused_at_once(url: str, kind: type[Client | AsyncClient]) -> None:
+    with pytest.raises(ValueError, match="give http://HOST:PORT"):
+        kind(url)

@@ -101,6 +101,15 @@ def test_events_are_whole_however_they_are_cut() -> None:
         ]
 
 
+@pytest.mark.parametrize("data", [b"nonsense", b"[]", b'{"state": "lost"}'])
+def test_an_event_of_something_else_is_recognised(kind: str, data: bytes) -> None:
+    stream = Reply(200, b"id: 1\ndata: " + data + b"\n\n", STREAM)
+    with scripted(job(), stream) as server, driving(kind, server.url) as driver:
+        found = driver.do(driver.client.jobs.get("j1"))
+        with pytest.raises(UnexpectedAnswerError, match="event 1 is none of a job's"):
+            driver.do(found.wait())
+
+
 def test_a_job_that_does_not_succeed_raises(kind: str) -> None:
     failed = {"state": "failed", "error": {"code": "gate_refused", "detail": "worse by 0.1"}}
     script = [
