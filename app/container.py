@@ -5,6 +5,7 @@ import sys
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from importlib.util import find_spec
 from typing import Final
 
 from app.access.keyring import Keyring
@@ -242,4 +243,13 @@ def worker_pools(settings: Settings) -> list[Pool]:
     environment |= {f"SAMESAY_{name}": value for name, value in given.items()}
     most = {Kind.FILES: settings.workers, Kind.RELEASES: _MOST_TRAINERS}
     command = [sys.executable, "-m", "app", "worker", "--embedded", "--only"]
-    return [Pool(WorkerProcesses([*command, kind], environment, most[kind]), types) for kind, types in TYPES_OF.items()]
+    return [
+        Pool(WorkerProcesses([*command, kind], environment, most[kind]), types)
+        for kind, types in TYPES_OF.items()
+        if kind is not Kind.RELEASES or _may_train(settings)
+    ]
+
+
+def _may_train(settings: Settings) -> bool:
+    """Whether releases are made on this machine: without the trainer they are left to workers apart that have it."""
+    return settings.database_url is None or find_spec("torch") is not None
