@@ -10,6 +10,7 @@ import pytest
 
 from app.serving.release import ServingRelease
 from app.settings import Settings
+from tests.conftest import sqlite_only
 from tests.fakes.releases import N, events, expected, fill, releases, search, switch
 from tests.fakes.running import Running, running, wait_for
 from tests.fakes.tiny_bundle import make_tiny_bundle
@@ -87,6 +88,7 @@ def outcome(result: dict[str, Any]) -> tuple[str, str | None]:
     return result["decision"], group
 
 
+@sqlite_only
 def test_enough_accepted_feedback_orders_a_training(service: Running, trainer: FakeTrainer) -> None:
     place = fill(service)
     service.client.patch(place, json={"auto_retrain_after": 2}).raise_for_status()
@@ -106,6 +108,7 @@ def test_enough_accepted_feedback_orders_a_training(service: Running, trainer: F
     assert "feedback" in service.client.get(f"{place}/release-events").json()["items"][0]["why"]
 
 
+@sqlite_only
 def test_releases_that_are_gone_leave_nothing_in_memory(
     service: Running, trainer: FakeTrainer, bundles: list[Path]
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from app.settings import Settings
 from model.contract.bundle import load_bundle
-from tests.conftest import add_encoder, make_collection
+from tests.conftest import add_encoder, make_collection, sqlite_only
 from tests.fakes.releases import N, events, expected, fill, releases, search, switch
 from tests.fakes.running import Running, running, wait_for
 from tests.fakes.tiny_bundle import make_tiny_bundle
@@ -234,6 +234,7 @@ def test_one_training_a_collection_at_a_time(service: Running, trainer: FakeTrai
     assert ended(service, second)["result"]["release"] == 3
 
 
+@sqlite_only
 def test_the_same_encoder_again_says_that_nothing_changed(service: Running, trainer: FakeTrainer) -> None:
     place = fill(service)
     made(service, place)
@@ -242,6 +243,7 @@ def test_the_same_encoder_again_says_that_nothing_changed(service: Running, trai
     assert sorted(releases(service, place)) == [1, 2]
 
 
+@sqlite_only
 def test_data_that_cannot_be_trained_on_is_refused_before_it_costs_anything(
     service: Running, trainer: FakeTrainer
 ) -> None:
@@ -265,6 +267,7 @@ def test_deleting_the_collection_meanwhile_ends_the_job(service: Running, traine
     assert (job["state"], job["error"]["code"]) == ("failed", "collection_gone")
 
 
+@sqlite_only
 def test_an_empty_collection_and_one_without_records_in_the_index(service: Running, trainer: FakeTrainer) -> None:
     place = f"/v1/collections/{make_collection(service)}"
     assert made(service, place)["state"] == "succeeded"  # what the fake data check lets pass
@@ -273,6 +276,7 @@ def test_an_empty_collection_and_one_without_records_in_the_index(service: Runni
     assert search(service, place, "one")["results"][0][0]["id"] == "a"
 
 
+@sqlite_only
 def test_bodies_are_checked_and_no_body_means_the_defaults(service: Running, trainer: FakeTrainer) -> None:
     place = fill(service)
     assert service.client.post(f"{place}/trainings").status_code == 202
@@ -288,6 +292,7 @@ def test_bodies_are_checked_and_no_body_means_the_defaults(service: Running, tra
     assert service.client.post("/v1/collections/nope/trainings").status_code == 404
 
 
+@sqlite_only
 def test_an_order_is_taken_once(service: Running, trainer: FakeTrainer) -> None:
     place = fill(service)
     headers = {"Idempotency-Key": "k1"}
