@@ -231,8 +231,8 @@ class DecisionSettings(Section):
         default=None,
         gt=0,
         lt=1,
-        description="Least share of matched answers that is right, on held-out rows and strangers: a margin between the "
-        "best two groups is chosen for it, and nearer ones are ambiguous. None leaves none ambiguous.",
+        description="Least share of matched answers that is right, on held-out rows and strangers: a margin between "
+        "the best two groups is chosen for it, and nearer ones are ambiguous. None leaves none ambiguous.",
     )
     label_threshold_rule: LabelThresholdRule = Field(
         default=LabelThresholdRule.ZERO, description="From which confidence a label counts: zero is 0.5, as trained."
