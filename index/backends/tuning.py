@@ -73,7 +73,7 @@ def tune(index: IvfPqIndex, trial: Trial, target: float) -> IndexSpec:
     The cost is computed, not timed: the same vectors give the same index on a busy machine.
 
     Returns:
-        The index's spec with both; the most accurate pair where none reaches the target.
+        The index's spec with both; where none reaches the target, the cheapest of those that come as near but for chance.
     """
     wanted = min(1.0, target + MARGIN)
     nprobes = _nprobes(index.spec.nlist)
@@ -90,7 +90,8 @@ def tune(index: IvfPqIndex, trial: Trial, target: float) -> IndexSpec:
             best, least = (nprobe, rerank), _cost_ns(index, nprobe, rerank)
     if least == math.inf:
         coarse = [nprobe for nprobe in nprobes if nprobe & (nprobe - 1) == 0]
-        best = max(coarse, key=lambda nprobe: (recalls_of(nprobe)[-1], -nprobe)), RERANKS[-1]
+        most = max(recalls_of(nprobe)[-1] for nprobe in coarse)
+        best = next(nprobe for nprobe in coarse if recalls_of(nprobe)[-1] >= most - MARGIN), RERANKS[-1]
     return replace(index.spec, nprobe=best[0], rerank=best[1])
 
 
