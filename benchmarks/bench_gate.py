@@ -31,7 +31,7 @@ from model.judging.verdict import Side, compare
 DATA = ("banking77", "clinc150")
 SETTINGS = ("epochs=3", "refit=false", "word_dim=128", "threads=1", f"keep_out={KEPT_OUT}")
 MERGED = 0.1
-ALPHAS = (0.05, 0.02, 0.01, 0.005, 0.001)
+ALPHAS = (0.05, 0.02, 0.01, 0.005)
 
 Rows = list[Row]
 

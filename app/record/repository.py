@@ -55,7 +55,7 @@ class RecordRepository:
         statement = select(Record.id, Record.text).where(
             Record.collection_id == self._collection_id, Record.id.in_(keys)
         )
-        return dict(self._session.execute(statement).tuples().all())
+        return dict(self._session.execute(statement).all())
 
     def list_page(self, after: int, limit: int) -> list[tuple[int, RecordAnswer]]:
         """Up to `limit` records past the record_id `after`, oldest first, each with its record_id."""

@@ -37,7 +37,7 @@ class GateRules(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    alpha: float = Field(default=0.01, gt=0, lt=0.5)
+    alpha: float = Field(default=0.02, gt=0, lt=0.5)
     max_drop: dict[Metric, Share] = {}
     least: dict[Metric, Share] = {}
     max_ece_rise: float | None = Field(default=None, ge=0)

@@ -21,7 +21,7 @@ def rows_with_faults() -> list[Row]:
         replace(row, group=f"g{rng.randrange(5)}" if row.group and rng.random() < 0.1 else row.group)
         for row in make_rows(400, strangers=60)
     ]
-    rows = [replace(row, group="<b>g4</b>" if row.group == "g4" else row.group) for row in rows]
+    rows = [replace(row, group="<b>g4" if row.group == "g4" else row.group) for row in rows]
     rows += [Row(line=900 + n, id=f"x<{n}>", text="the same & more", group=f"g{n}", role="example") for n in range(2)]
     return [*rows, Row(line=902, id="alone", text="good morning everybody", group="alone", role="example")]
 
