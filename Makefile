@@ -53,7 +53,7 @@ check: $(STAMPS)/test  ## Lint, formatting, types and the direction of imports
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m compileall -q app benchmarks index migrations model tests
+	@$(BIN)/python -m compileall -q app benchmarks index migrations model samesay tests
 	@$(BIN)/lint-imports
 
 format: $(STAMPS)/test  ## Put the code in shape

@@ -15,8 +15,10 @@ from app.commands import (
     document,
     encoders,
     exporting,
+    feedback,
     importing,
     jobs,
+    keys,
     releases,
     retraining,
     serving,
@@ -39,10 +41,12 @@ app.command("worker")(working.worker)
 app.command("import")(importing.import_file)
 app.command("export")(exporting.export)
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(keys.app, name="keys")
 app.command("search")(asking.search)
 app.command("classify")(asking.classify)
 app.command("retrain")(retraining.retrain)
 app.add_typer(releases.app, name="releases")
+app.add_typer(feedback.app, name="feedback")
 app.command("train", context_settings=training.PASS_EVERYTHING)(training.train)
 app.command("evaluate", context_settings=training.PASS_EVERYTHING)(training.evaluate)
 app.command("settings", context_settings=training.PASS_EVERYTHING)(training.settings)

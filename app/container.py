@@ -3,11 +3,17 @@
 import os
 import sys
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
+from importlib.util import find_spec
 from typing import Final
 
+from app.access.keyring import Keyring
+from app.access.service import ApiKeyService
+from app.audit.service import AuditService
 from app.bulk.service import BulkService
 from app.collection.service import CollectionService
+from app.compat.service import CompatService
 from app.cursors import Cursors
 from app.data_folder import DataFolder
 from app.databases import open_database
@@ -16,6 +22,8 @@ from app.encoder.service import EncoderService
 from app.encoder.store import EncoderStore
 from app.encoding.batcher import MicroBatcher
 from app.errors import NoDeviceError
+from app.feedback.query_keeper import QueryKeeper
+from app.feedback.service import FeedbackService
 from app.group.service import GroupService
 from app.health.service import HealthService
 from app.idempotency.attempts import Attempts
@@ -30,6 +38,7 @@ from app.record.erasing import RecordEraser
 from app.record.service import RecordService
 from app.release.activating import Activator
 from app.release.service import ReleaseService
+from app.search.embedding import Embedder
 from app.search.lookup import Found, Lookup, LookupRunner
 from app.search.service import SearchService
 from app.search.shadowing import Shadows
@@ -40,6 +49,7 @@ from app.serving.loading import Loader
 from app.serving.orders import Orders
 from app.serving.serving import Serving
 from app.settings import Settings
+from app.training.ordering import order_by_itself
 from app.training.service import TrainingService
 from index.backends.faiss_gpu import require_gpu
 from index.errors import VectorIndexError
@@ -60,15 +70,19 @@ class Container:
     batcher: MicroBatcher[Lookup, Found]
     dispatcher: Dispatcher
     shadows: Shadows
+    keeper: QueryKeeper
+    keyring: Keyring
     metrics: Metrics
     services: Services
 
     def start(self) -> None:
         """Begin to load, to follow and to answer."""
+        self.keyring.start()
         self.batcher.start()
         self.serving.start()
         self.dispatcher.start()
         self.shadows.start()
+        self.keeper.start()
 
     def stop(self) -> None:
         """Finish what is running, save what is not saved, let go of the folder."""
@@ -76,6 +90,8 @@ class Container:
         self.shadows.stop()
         self.batcher.stop()
         self.serving.stop()
+        self.keeper.stop()
+        self.keyring.stop()
         self.database.close()
         self.folder.__exit__(None, None, None)
 
@@ -115,6 +131,8 @@ def _require_device(settings: Settings) -> None:
 
 
 def _wire(settings: Settings, folder: DataFolder, database: Database) -> Container:
+    keyring = _open_keyring(settings, database)
+    settings.refuse_open_bind(has_admin_key=keyring.has_admin)
     folder.belong_to(get_secret(database, DATABASE_ID).hex())
     if settings.database_url is None:  # then no worker of before can be at work
         database.write(lambda session: JobRepository(session).release_all()).result()
@@ -144,7 +162,10 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
         max_queued=settings.max_queued_sentences,
         observe=metrics.batched,
     )
+    embedder = Embedder(encoders, store, batcher)
     shadows = Shadows(serving, database)
+    keeper = QueryKeeper(database, metrics.kept_queries)
+    search = SearchService(serving, batcher, embedder, metrics, shadows, keeper)
     activator = Activator(database, serving, encoders.remove_unneeded, keep=settings.keep_releases)
     dispatcher = Dispatcher(
         database,
@@ -159,20 +180,31 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
         collections=CollectionService(database, serving, cursors, attempts),
         groups=GroupService(database, serving, cursors),
         records=RecordService(database, serving, cursors, attempts),
-        eraser=RecordEraser(database, serving, settings.jobs),
+        eraser=RecordEraser(database, serving, settings.jobs, keeper.flush),
         releases=ReleaseService(database, serving, cursors, keep=settings.keep_releases),
         trainings=TrainingService(database, attempts, settings.max_unfinished_jobs, dispatcher.wake),
-        search=SearchService(serving, batcher, encoders, store, metrics, shadows),
+        search=search,
+        feedback=FeedbackService(database, serving, search, keeper, cursors, attempts, metrics, order_by_itself),
+        compat=CompatService(embedder, encoders, settings),
         health=HealthService(
             database,
             serving,
             metrics,
             settings,
-            {"database writer": database, "follower": serving, "micro-batcher": batcher, "dispatcher": dispatcher},
+            {
+                "database writer": database,
+                "follower": serving,
+                "micro-batcher": batcher,
+                "dispatcher": dispatcher,
+                "query keeper": keeper,
+                "keyring": keyring,
+            },
         ),
         jobs=JobService(database, cursors, settings.jobs),
         orders=orders,
         bulk=BulkService(database, attempts, settings.jobs, settings.max_unfinished_jobs, dispatcher.wake),
+        api_keys=ApiKeyService(database, cursors, keyring.refresh),
+        audit=AuditService(database, cursors, timedelta(days=settings.audit_days)),
     )
     return Container(
         settings=settings,
@@ -182,8 +214,19 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
         batcher=batcher,
         dispatcher=dispatcher,
         shadows=shadows,
+        keeper=keeper,
+        keyring=keyring,
         metrics=metrics,
         services=services,
+    )
+
+
+def _open_keyring(settings: Settings, database: Database) -> Keyring:
+    return Keyring(
+        database,
+        api_key=settings.api_key.get_secret_value() if settings.api_key else None,
+        rate_limit=settings.rate_limit,
+        rate_burst=settings.rate_burst,
     )
 
 
@@ -200,4 +243,13 @@ def worker_pools(settings: Settings) -> list[Pool]:
     environment |= {f"SAMESAY_{name}": value for name, value in given.items()}
     most = {Kind.FILES: settings.workers, Kind.RELEASES: _MOST_TRAINERS}
     command = [sys.executable, "-m", "app", "worker", "--embedded", "--only"]
-    return [Pool(WorkerProcesses([*command, kind], environment, most[kind]), types) for kind, types in TYPES_OF.items()]
+    return [
+        Pool(WorkerProcesses([*command, kind], environment, most[kind]), types)
+        for kind, types in TYPES_OF.items()
+        if kind is not Kind.RELEASES or _may_train(settings)
+    ]
+
+
+def _may_train(settings: Settings) -> bool:
+    """Whether releases are made on this machine: without the trainer they are left to workers apart that have it."""
+    return settings.database_url is None or find_spec("torch") is not None

@@ -74,7 +74,7 @@ class PostgresDatabase(Database):
             # whoever waits for the tables' locks keeps all others from them: not for as long as an export reads
             connection.exec_driver_sql(f"SET lock_timeout = {_LOCK_MS}")
             try:
-                connection.exec_driver_sql("VACUUM FULL records, record_labels, kept_answers")
+                connection.exec_driver_sql("VACUUM FULL records, record_labels, kept_answers, feedback")
             finally:
                 connection.exec_driver_sql("SET lock_timeout = DEFAULT")
 

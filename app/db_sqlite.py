@@ -53,13 +53,18 @@ def sqlite_engine(path: Path, cache_kb: int = _READER_CACHE_KB) -> Engine:
         f"sqlite:///{path}",
         hide_parameters=True,
         json_serializer=dump_json,
-        json_deserializer=orjson.loads,
+        json_deserializer=_load_json,
         pool_size=READERS + 4,
         max_overflow=8,
     )
     event.listen(engine, "connect", lambda connection, _: _configure(connection, cache_kb))
     event.listen(engine, "begin", _begin)
     return engine
+
+
+def _load_json(value: Any) -> Any:
+    """What a JSON column holds: SQLite keeps the text of a bare number as a number."""
+    return value if isinstance(value, int | float) else orjson.loads(value)
 
 
 def _configure(connection: sqlite3.Connection, cache_kb: int) -> None:

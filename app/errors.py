@@ -3,7 +3,8 @@
 SamesayError                       (model.contract.errors)
  +- ServiceError                   answered as problem+json
  |   +- MalformedBodyError         400 the body is not UTF-8 or not JSON
- |   +- UnauthorisedError          401 no key, or a wrong one
+ |   +- UnauthorisedError          401 no key, or one that is wrong, expired or revoked
+ |   +- ForbiddenError             403 the key does not allow it, or the page of another site asks
  |   +- NotFoundError              404 no such collection, record, group, encoder or release
  |   +- ConflictError              409
  |   |   +- NameTakenError         the name belongs to another one
@@ -14,12 +15,15 @@ SamesayError                       (model.contract.errors)
  |   +- UnsupportedMediaTypeError  415 an upload in a form that is not taken
  |   +- InvalidValueError          422 the body or a parameter has a wrong value; says which
  |   |   +- KeyReusedError         an Idempotency-Key that came with another request
+ |   +- RateLimitedError           429 the key has asked for too much of late
  |   +- UnavailableError           503 try again later
  |   |   +- OverloadedError        a queue is full
  |   |   +- NotReadyError          still loading, or stopping
  |   |   +- WorkerDeadError        a thread of the server has died
  |   |   +- StorageError           the database cannot be reached, read or written
+ |   |   +- NotAuditedError        done, but not written into the audit log
  |   +- StorageFullError           507 the disk is full
+ |   +- UndeclaredRouteError       500 a route that does not say who may use it: a defect of ours
  +- StartupError                   the process refuses to start
      +- NoDeviceError              the GPU that the index is to be on cannot be used
      +- InsecureBindError          reachable from outside and without a key
@@ -53,7 +57,7 @@ class ServiceError(SamesayError):
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     title: ClassVar[str] = "Internal error"
-    retry_after_s: ClassVar[int | None] = None
+    retry_after_s: int | None = None
 
     def __init__(self, detail: str, *, errors: Sequence[FieldProblem] = ()) -> None:
         super().__init__(detail)
@@ -68,9 +72,15 @@ class MalformedBodyError(ServiceError):
 
 
 class UnauthorisedError(ServiceError):
-    """No key, or a wrong one."""
+    """No key, or one that is wrong, expired or revoked."""
 
     status, code, title = 401, "unauthorised", "Unauthorised"
+
+
+class ForbiddenError(ServiceError):
+    """The key does not allow it, or the page of another site asks a server that wants no key."""
+
+    status, code, title = 403, "forbidden", "Forbidden"
 
 
 class NotFoundError(ServiceError):
@@ -133,6 +143,16 @@ class KeyReusedError(InvalidValueError):
     code, title = "idempotency_key_reused", "Idempotency-Key reused"
 
 
+class RateLimitedError(ServiceError):
+    """The key has asked for too much of late."""
+
+    status, code, title = 429, "rate_limited", "Rate limited"
+
+    def __init__(self, detail: str, *, retry_after_s: int) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
 class UnavailableError(ServiceError):
     """The same request may succeed later."""
 
@@ -169,10 +189,20 @@ class ErasureError(UnavailableError):
     code, title, retry_after_s = "not_erased_yet", "Not erased yet", 30
 
 
+class NotAuditedError(UnavailableError):
+    """It was done, but could not be written into the audit log."""
+
+    code, title, retry_after_s = "not_audited", "Not audited", 5
+
+
 class StorageFullError(ServiceError):
     """The disk is full: nothing more is accepted, everything acknowledged is kept."""
 
     status, code, title, retry_after_s = 507, "storage_full", "Storage full", 30
+
+
+class UndeclaredRouteError(ServiceError):
+    """A route does not say who may use it: a defect of ours, found when the app is made."""
 
 
 class StartupError(SamesayError):

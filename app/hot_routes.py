@@ -21,9 +21,10 @@ _RECORD: Final = f"{_PREFIX}{{collection}}/records/{{record}}"
 _WAITS: Final = {b"": Wait.COMMITTED, **{f"wait={wait}".encode(): wait for wait in Wait}}
 _KEY: Final[TypeAdapter[str]] = TypeAdapter(Key)
 
-OnCollection = Callable[[Request, str], Awaitable[Response]]
-OnRecord = Callable[[Request, str, str, Wait], Awaitable[Response]]
-_Endpoint = Callable[[Request], Awaitable[Response]]
+Endpoint = Callable[..., Awaitable[Response]]
+"""Called with names, as FastAPI does."""
+
+_Bound = Callable[[Request], Awaitable[Response]]
 
 
 class HotRoutes:
@@ -37,7 +38,7 @@ class HotRoutes:
         put_record: The endpoint that stores a record.
     """
 
-    def __init__(self, app: ASGIApp, *, verbs: Mapping[str, OnCollection], put_record: OnRecord) -> None:
+    def __init__(self, app: ASGIApp, *, verbs: Mapping[str, Endpoint], put_record: Endpoint) -> None:
         self._app = app
         self._verbs = verbs
         self._patterns = {verb: f"{_PREFIX}{{collection}}:{verb}" for verb in verbs}
@@ -55,7 +56,7 @@ class HotRoutes:
             response = problem_of(scope, error)
         await response(scope, receive, send)
 
-    def _find(self, scope: Scope) -> tuple[str, _Endpoint] | None:
+    def _find(self, scope: Scope) -> tuple[str, _Bound] | None:
         """The pattern of a hot route and what answers it."""
         if scope["type"] != "http" or not scope["path"].startswith(_PREFIX):
             return None
@@ -64,19 +65,19 @@ class HotRoutes:
             return self._find_verb(place)
         return self._find_record(place, scope["query_string"]) if scope["method"] == "PUT" else None
 
-    def _find_verb(self, place: str) -> tuple[str, _Endpoint] | None:
+    def _find_verb(self, place: str) -> tuple[str, _Bound] | None:
         name, _, verb = place.rpartition(":")
         endpoint = self._verbs.get(verb)
         if endpoint is None or "/" in name:
             return None
-        return self._patterns[verb], lambda request: endpoint(request, name)
+        return self._patterns[verb], lambda request: endpoint(request=request, collection=name)
 
-    def _find_record(self, place: str, query: bytes) -> tuple[str, _Endpoint] | None:
+    def _find_record(self, place: str, query: bytes) -> tuple[str, _Bound] | None:
         name, _, key = place.partition("/records/")
         wait = _WAITS.get(query)
         if wait is None or not name or "/" in name or ":" in name or not _is_key(key):
             return None
-        return _RECORD, lambda request: self._put_record(request, name, key, wait)
+        return _RECORD, lambda request: self._put_record(request=request, collection=name, record=key, wait=wait)
 
 
 def _is_key(key: str) -> bool:

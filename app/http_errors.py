@@ -1,6 +1,10 @@
-"""Every error as application/problem+json (RFC 9457): ours, the framework's, and the defects nobody foresaw."""
+"""Every error as application/problem+json (RFC 9457): ours, the framework's, and the defects nobody foresaw.
 
-from collections.abc import Mapping, Sequence
+But for routes that speak another API's language (app/compat): those name their own form in the scope.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -20,13 +24,32 @@ PROBLEM_JSON: Final = "application/problem+json"
 REQUEST_ID: Final = "samesay.request_id"
 """Key of the request's id in the ASGI scope."""
 
+ERROR_FORM: Final = "samesay.error_form"
+"""Key in the ASGI scope of the ErrorForm of a route that speaks another API's language; most have none."""
+
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """What went wrong with a request, in whatever form it will be told."""
+
+    status: int
+    code: str
+    detail: str
+    errors: Sequence[FieldProblem] = ()
+
+
+ErrorForm = Callable[[Failure], Response]
 
 
 def problem(
     scope: Scope, *, status: int, code: str, title: str, detail: str, errors: Sequence[FieldProblem] = ()
 ) -> Response:
-    """Build a problem answer."""
+    """Build a problem answer, or the answer in the form that the route's clients know."""
+    form: ErrorForm | None = scope.get(ERROR_FORM)
+    if form is not None:
+        return form(Failure(status=status, code=code, detail=detail, errors=errors))
     body = problem_body(
         status=status,
         code=code,

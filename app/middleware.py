@@ -1,6 +1,5 @@
 """What happens around every request, in one plain ASGI middleware: id, key, size, errors of last resort, metrics."""
 
-import hmac
 import re
 import time
 from collections.abc import Iterable
@@ -10,14 +9,13 @@ import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.access.caller import ADMIN_KEY, CALLER
-from app.errors import BodyTooLargeError, OverloadedError, ServiceError, UnauthorisedError
+from app.access.declaring import ADMITTED
+from app.access.door import Door
+from app.errors import BodyTooLargeError, OverloadedError, ServiceError, UndeclaredRouteError
 from app.http_errors import REQUEST_ID, defect, problem_of
+from app.http_headers import safe_headers
 from app.ids import IdSource
 from app.observability import Metrics
-
-OPEN_PATHS: Final = frozenset({"/livez", "/readyz", "/openapi.json", "/docs"})
-"""Answered without a key."""
 
 ROUTE: Final = "samesay.route"
 """Key of the route's pattern in the ASGI scope, where it is not FastAPI that found the route."""
@@ -33,7 +31,7 @@ class ServiceMiddleware:
     Args:
         app: What to wrap.
         metrics: Counts the requests.
-        api_key: Required at every path but OPEN_PATHS; None opens all.
+        door: Finds out who asks, or refuses.
         max_body_bytes: Larger bodies are refused, however they come.
         max_bodies_bytes: What all bodies may take together; more is refused until some are done.
         max_upload_bytes: The same as `max_body_bytes` for uploads, which go to the disk as they come.
@@ -44,14 +42,14 @@ class ServiceMiddleware:
         app: ASGIApp,
         *,
         metrics: Metrics,
-        api_key: str | None,
+        door: Door,
         max_body_bytes: int,
         max_bodies_bytes: int,
         max_upload_bytes: int,
     ) -> None:
         self._app = app
         self._metrics = metrics
-        self._key = api_key.encode() if api_key else None
+        self._door = door
         self._max_body_bytes = max_body_bytes
         self._max_upload_bytes = max_upload_bytes
         self._bodies = _Room(max_bodies_bytes)
@@ -71,6 +69,7 @@ class ServiceMiddleware:
         finally:
             exchange.end()
             self._metrics.answered(_route(scope), _method(scope), exchange.status, time.perf_counter() - started)
+            self._door.close(scope)
 
     def _exchange(self, scope: Scope, receive: Receive, send: Send) -> "_Exchange":
         if scope["method"] == "POST" and _UPLOAD.fullmatch(scope["path"]):
@@ -81,9 +80,12 @@ class ServiceMiddleware:
 
     async def _answer(self, scope: Scope, exchange: "_Exchange") -> None:
         try:
-            self._check_key(scope)
+            self._door.enter(scope)
             exchange.check_declared_length()
             await self._app(scope, exchange.receive, exchange.send)
+        except UndeclaredRouteError:
+            _log.exception("route_undeclared", request_id=exchange.request_id, path=scope["path"])
+            await exchange.fall_back_on(defect(scope))
         except ServiceError as error:
             await exchange.fall_back_on(problem_of(scope, error))
         except ClientDisconnect:
@@ -91,16 +93,6 @@ class ServiceMiddleware:
         except Exception:
             _log.exception("request_failed", request_id=exchange.request_id, path=scope["path"])
             await exchange.fall_back_on(defect(scope))
-
-    def _check_key(self, scope: Scope) -> None:
-        if self._key is None or scope["path"] in OPEN_PATHS:
-            return
-        scheme, _, given = (_header(scope["headers"], b"authorization") or b"").partition(b" ")
-        if scheme.lower() != b"bearer":
-            raise UnauthorisedError("this server wants a key: send the header Authorization: Bearer KEY")
-        if not hmac.compare_digest(given.strip(), self._key):
-            raise UnauthorisedError("the key is wrong: send the one in SAMESAY_API_KEY of the server")
-        scope[CALLER] = ADMIN_KEY
 
 
 class _Room:
@@ -160,9 +152,11 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         """Pass the answer on, with the request's id."""
         if message["type"] == "http.response.start":
+            if message["status"] < 400 and ADMITTED not in self._scope:  # a way that bypasses the declarations
+                raise UndeclaredRouteError(f"{self._scope['path']} was answered without a look at who asks")
             self._started = True
             self.status = message["status"]
-            message["headers"] = [*message["headers"], (b"x-request-id", self.request_id.encode())]
+            message["headers"] = safe_headers(message["headers"], self._scope["path"], self.request_id)
         await self._send(message)
 
     async def fall_back_on(self, response: ASGIApp) -> None:

@@ -53,6 +53,16 @@ class Metrics:
         self._decisions = Counter(
             "samesay_decisions_total", "Decisions by outcome", ["outcome"], registry=self.registry
         )
+        self._feedback = Counter("samesay_feedback_total", "Feedback received", ["verdict"], registry=self.registry)
+        self._resolved = Counter(
+            "samesay_feedback_resolved_total", "Items accepted or rejected", ["state"], registry=self.registry
+        )
+        self._kept_queries = Counter(
+            "samesay_kept_queries_total", "Queries to keep, by what became of them", ["outcome"], registry=self.registry
+        )
+        self._refused = Counter(
+            "samesay_requests_refused_total", "Requests refused by reason", ["reason"], registry=self.registry
+        )
         self.encoded, self.searched, self.followed = self._encode.observe, self._search.observe, self._lag.observe
         self._children: dict[tuple[str, str, int], Any] = {}
         self._timers: dict[str, Histogram] = {}
@@ -72,9 +82,25 @@ class Metrics:
         self._batch.observe(stats.n_sentences)
         self._wait.observe(stats.longest_wait_s)
 
+    def refused(self, reason: str) -> None:
+        """Count a request that its key, or the lack of one, does not allow."""
+        self._refused.labels(reason).inc()
+
     def decided(self, outcome: str) -> None:
         """Count a decision."""
         self._decisions.labels(outcome).inc()
+
+    def fed_back(self, verdict: str) -> None:
+        """Count feedback that was stored."""
+        self._feedback.labels(verdict).inc()
+
+    def resolved(self, state: str, n: int) -> None:
+        """Count items that were accepted or rejected."""
+        self._resolved.labels(state).inc(n)
+
+    def kept_queries(self, outcome: str, n: int) -> None:
+        """Count queries that were kept or dropped."""
+        self._kept_queries.labels(outcome).inc(n)
 
     def watch(self, serving: Serving) -> None:
         """Report the indexes in memory whenever the metrics are read."""

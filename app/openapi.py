@@ -1,5 +1,6 @@
 """The OpenAPI document: problems with examples, bodies that we parse ourselves, and the file docs/openapi.json."""
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -11,18 +12,20 @@ from pydantic.json_schema import models_json_schema
 from app.http_errors import PROBLEM_JSON
 from app.schemas import Problem
 
-_ALWAYS: Final = (401, 422, 503)
+_ALWAYS: Final = (401, 403, 422, 429, 503)
 _REF: Final = "#/components/schemas/{model}"
 
 _EXAMPLES: Final[dict[int, tuple[str, str]]] = {
     400: ("malformed_body", "the body is not JSON: Expecting ',' delimiter at line 1, column 12"),
     401: ("unauthorised", "send the header Authorization: Bearer KEY"),
+    403: ("forbidden", "the key 0123456789abcdef lacks the scope data:write: use a key that has it"),
     404: ("not_found", "there is no collection 'faq': GET /v1/collections lists them"),
     409: ("name_taken", "there is a collection 'faq' already: choose another name"),
     412: ("precondition_failed", "group 'g1' is at version 2, If-Match names another: get it again"),
     413: ("body_too_large", "the body is larger than 16777216 bytes: send it in parts"),
     415: ("unsupported_media_type", "no Content-Type: send one of application/x-ndjson, text/csv"),
     422: ("invalid_value", "/text: is empty or blank: give a sentence"),
+    429: ("rate_limited", "this key may send 50 items a second, 100 at once: repeat it in 2 s"),
     503: ("overloaded", "4096 sentences wait already: repeat the request in a second"),
     507: ("storage_full", "the disk of the database is full: nothing was stored; free some space"),
 }
@@ -45,8 +48,8 @@ _BODIES: Final[set[type[BaseModel]]] = set()
 """Filled by `json_body` as routes are declared; the document needs their schemas."""
 
 
-def document(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document of the app, with the schemas of the bodies."""
+def document(app: FastAPI, describe_access: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """The OpenAPI document of the app, with the schemas of the bodies, and what `describe_access` adds."""
     if app.openapi_schema is None:
         app.openapi_schema = get_openapi(
             title=app.title,
@@ -57,8 +60,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         )
         components = app.openapi_schema.setdefault("components", {})
         components.setdefault("schemas", {}).update(_body_schemas())
-        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-        app.openapi_schema["security"] = [{"key": []}, {}]
+        describe_access(app.openapi_schema)
     return app.openapi_schema
 
 

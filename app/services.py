@@ -5,9 +5,13 @@ from typing import cast
 
 from fastapi import Request
 
+from app.access.service import ApiKeyService
+from app.audit.service import AuditService
 from app.bulk.service import BulkService
 from app.collection.service import CollectionService
+from app.compat.service import CompatService
 from app.encoder.service import EncoderService
+from app.feedback.service import FeedbackService
 from app.group.service import GroupService
 from app.health.service import HealthService
 from app.job.service import JobService
@@ -31,10 +35,14 @@ class Services:
     releases: ReleaseService
     trainings: TrainingService
     search: SearchService
+    feedback: FeedbackService
+    compat: CompatService
     health: HealthService
     jobs: JobService
     bulk: BulkService
     orders: Orders
+    api_keys: ApiKeyService
+    audit: AuditService
 
 
 def services(request: Request) -> Services:

@@ -1,11 +1,12 @@
 """What can be set from outside: environment variables SAMESAY_*, and the options of `samesay serve` over them."""
 
+import re
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Any, Final, Self
 
-from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import InsecureBindError
 from index.spec import Device
@@ -16,9 +17,9 @@ class Settings(BaseSettings):
 
     Attributes:
         data: Folder of the database, the encoders and the snapshots.
-        host: Address to listen on; anything but loopback needs `api_key`.
+        host: Address to listen on; anything but loopback needs a key.
         port: Port to listen on; 0 takes a free one.
-        api_key: The one admin key; required at every route but the health checks once it is set.
+        api_key: A key that allows everything and is stored nowhere; those in the database stand beside it.
         database_url: A PostgreSQL URL; without one, SQLite in `data`.
         max_body_bytes: Largest request body.
         max_bodies_bytes: What the bodies of all running requests may take together; more is refused with 503.
@@ -35,6 +36,12 @@ class Settings(BaseSettings):
         max_unpacked_bytes: Largest file to import, once it is unpacked.
         keep_releases: Encoders of so many releases of a collection are kept beside the active and the previous one.
         max_unfinished_jobs: Jobs that may wait or run; more are refused with 503.
+        rate_limit: Items (sentences, records, other requests) that each key may send a second; none by default.
+        rate_burst: Items that a key may send at once after a pause; by default those of two seconds.
+        cors_origins: Sites whose pages may ask this server, such as https://faq.example.org,https://x.example.org.
+        audit_days: So long entries of the audit log are kept.
+        compat_encoder: Name or sha256 of the encoder behind text-embeddings-inference's routes, which name none; by
+            default the one that was registered first.
     """
 
     model_config = SettingsConfigDict(env_prefix="SAMESAY_", env_ignore_empty=True, frozen=True)
@@ -59,11 +66,29 @@ class Settings(BaseSettings):
     max_unpacked_bytes: int = Field(default=16 * 1024**3, ge=1024)
     keep_releases: int = Field(default=5, ge=0, le=1000)
     max_unfinished_jobs: int = Field(default=100, ge=1)
+    rate_limit: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    rate_burst: int | None = Field(default=None, ge=1)
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    audit_days: int = Field(default=365, ge=1)
+    compat_encoder: str | None = Field(default=None, max_length=64)
 
     @property
     def jobs(self) -> Path:
         """Folder of the jobs' files."""
         return self.data / "jobs"
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin!r} is no origin: give scheme://host or scheme://host:port, in lower case")
+        return value
 
     @model_validator(mode="after")
     def _key_is_strong_enough(self) -> Self:
@@ -71,17 +96,28 @@ class Settings(BaseSettings):
             raise ValueError("SAMESAY_API_KEY is shorter than 8 characters: set a longer one")
         return self
 
-    def refuse_open_bind(self) -> None:
+    @property
+    def is_on_loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        return _is_loopback(self.host)
+
+    def refuse_open_bind(self, *, has_admin_key: bool) -> None:
         """Refuse to listen where others can reach us without a key.
+
+        Args:
+            has_admin_key: Whether the database has a key of scope admin that can be used.
 
         Raises:
             InsecureBindError: `host` is not loopback and there is no key.
         """
-        if self.api_key is None and not _is_loopback(self.host):
+        if self.api_key is None and not has_admin_key and not self.is_on_loopback:
             raise InsecureBindError(
-                f"host {self.host} can be reached from other machines and there is no key: "
-                "set SAMESAY_API_KEY, or listen on 127.0.0.1"
+                f"host {self.host} can be reached from other machines and there is no key: set SAMESAY_API_KEY, "
+                "or make one with `samesay keys create admin --scope admin`, or listen on 127.0.0.1"
             )
+
+
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9.-]+(:\d{1,5})?|[a-z][a-z0-9+.-]*://\[[0-9a-f:]+\](:\d{1,5})?")
 
 
 def _is_loopback(host: str) -> bool:

@@ -3,9 +3,12 @@
 from sqlalchemy import LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.access.tables import ApiKey
+from app.audit.tables import AuditEntry
 from app.collection.tables import Collection
 from app.db import Base
 from app.encoder.tables import Encoder
+from app.feedback.tables import Feedback
 from app.group.tables import Group
 from app.idempotency.tables import KeptAnswer
 from app.job.tables import Job, JobEvent
@@ -13,10 +16,13 @@ from app.record.tables import ChangeLogEntry, Record, RecordLabel
 from app.release.tables import Release, ReleaseEvent
 
 __all__ = [
+    "ApiKey",
+    "AuditEntry",
     "Base",
     "ChangeLogEntry",
     "Collection",
     "Encoder",
+    "Feedback",
     "Group",
     "Job",
     "JobEvent",

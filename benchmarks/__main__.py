@@ -23,6 +23,8 @@ NAMES = (
     "milvus",
     "backup",
     "peers",
+    "access",
+    "swap",
 )
 
 
@@ -43,6 +45,7 @@ def main() -> None:
             run("http", texts),
             run("import", ["--bundle", str(bundle), "--records", "200000"]),
             run("writes", ["--bundle", str(bundle)]),
+            run("access", []),
         ]
     sys.exit(max(codes))
 

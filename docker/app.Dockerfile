@@ -7,6 +7,7 @@ COPY model model
 COPY index index
 COPY migrations migrations
 COPY samples samples
+COPY samesay samesay
 ARG EXTRAS=cpu,postgres
 RUN pip install --no-cache-dir ".[${EXTRAS}]"
 RUN useradd --create-home samesay && mkdir /data && chown samesay /data

@@ -90,4 +90,5 @@ def _choose_decision(inside: list[Candidates], outside: list[Candidates], data: 
         false_accept_target=config.false_accept_target,
         out_of_scope_score=config.out_of_scope_score,
         logit_adjustment_tau=config.posthoc_tau,
+        precision_target=config.precision_target,
     )

@@ -57,6 +57,10 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     return postgres_settings(request.getfixturevalue("postgres"), tmp_path / "data")
 
 
+sqlite_only = pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+"""For tests that have `settings`, or what stands on it, and would prove nothing more on PostgreSQL."""
+
+
 def postgres_settings(server_url: str, data: Path) -> Settings:
     """Settings over a new database of this server."""
     return make_settings(data, database_url=create_database(server_url, f"test_{next(_numbers)}"))

@@ -5,6 +5,8 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from app.access.declaring import requires
+from app.access.scopes import KeyScope
 from app.bulk.forms import CONTENT_TYPES
 from app.bulk.schemas import ExportRequest
 from app.bulk.service import DEFAULT_REJECTED, FileOf, ImportOptions
@@ -49,6 +51,7 @@ _UPLOAD: Final = {
     responses=problems(404, 409, 413, 415, 507),
     openapi_extra=_UPLOAD,
 )
+@requires(KeyScope.DATA_WRITE)
 async def start_import(
     request: Request,
     collection: CollectionName,
@@ -79,6 +82,7 @@ async def start_import(
     responses=problems(400, 404, 409, 413, 507),
     openapi_extra=json_body(ExportRequest, parquet={"format": "parquet", "vectors": True}),
 )
+@requires(KeyScope.DATA_READ)
 async def start_export(
     request: Request, collection: CollectionName, idempotency_key: IdempotencyKey = None
 ) -> Response:
@@ -100,6 +104,7 @@ async def start_export(
         **problems(404),
     },
 )
+@requires(KeyScope.DATA_READ, KeyScope.DATA_WRITE)
 async def get_import_results(request: Request, job: JobKey) -> Response:
     """Get what became of each row of an import, as far as it is."""
     return _file(await services(request).bulk.results(job))
@@ -117,6 +122,7 @@ async def get_import_results(request: Request, job: JobKey) -> Response:
         **problems(404, 409),
     },
 )
+@requires(KeyScope.DATA_READ)
 async def get_export_file(request: Request, job: JobKey) -> Response:
     """Get the file that an export has written; it is kept as long as its job."""
     return _file(await services(request).bulk.file(job))

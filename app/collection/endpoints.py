@@ -2,6 +2,9 @@
 
 from fastapi import APIRouter, Request, Response
 
+from app.access.caller import collections_of
+from app.access.declaring import Reach, name_target, requires
+from app.access.scopes import KeyScope
 from app.collection.schemas import CollectionAnswer, CollectionCreate, CollectionPatch
 from app.http_body import answer, etag, read_body
 from app.idempotency.attempts import IdempotencyKey, attempt_of
@@ -20,9 +23,10 @@ router = APIRouter(tags=["collections"])
 @router.get(
     "/v1/collections", operation_id="list_collections", response_model=Page[CollectionAnswer], responses=problems()
 )
+@requires(KeyScope.DATA_READ, reach=Reach.OWN)
 async def list_collections(request: Request, limit: Limit = 100, cursor: Cursor = None) -> Response:
     """List the collections, oldest first."""
-    return answer(await services(request).collections.list_page(cursor, limit))
+    return answer(await services(request).collections.list_page(cursor, limit, collections_of(request.scope)))
 
 
 @router.post(
@@ -33,15 +37,18 @@ async def list_collections(request: Request, limit: Limit = 100, cursor: Cursor 
     responses=problems(400, 409, 413, 507),
     openapi_extra=json_body(CollectionCreate, faq={"name": "faq", "encoder": "faq-encoder"}),
 )
+@requires(KeyScope.DATA_WRITE)
 async def create_collection(request: Request, idempotency_key: IdempotencyKey = None) -> Response:
     """Create a collection; it starts with release 1 of the encoder."""
     wanted = await read_body(request, CollectionCreate)
     attempt = attempt_of(request, idempotency_key, await request.body())
     created = await services(request).collections.create(wanted, attempt)
+    name_target(request, created.name)
     return answer(created, status=201, headers=etag(created.version))
 
 
 @router.get(COLLECTION, operation_id="get_collection", response_model=CollectionAnswer, responses=problems(404))
+@requires(KeyScope.DATA_READ)
 async def get_collection(request: Request, collection: CollectionName) -> Response:
     """Get one collection, with the state of its index."""
     found = await services(request).collections.get(collection)
@@ -55,6 +62,7 @@ async def get_collection(request: Request, collection: CollectionName) -> Respon
     responses=problems(400, 404, 412, 413, 507),
     openapi_extra=json_body(CollectionPatch, description={"description": "questions of our customers"}),
 )
+@requires(KeyScope.DATA_WRITE)
 async def change_collection(request: Request, collection: CollectionName) -> Response:
     """Change what is given, keep the rest. If-Match guards against a change unseen."""
     patch = await read_body(request, CollectionPatch)
@@ -69,6 +77,7 @@ async def change_collection(request: Request, collection: CollectionName) -> Res
     response_model=JobAnswer,
     responses=problems(404, 507),
 )
+@requires(KeyScope.DATA_WRITE)
 async def compact_collection(request: Request, collection: CollectionName) -> Response:
     """Fold all changes into a new index now; it happens by itself when there are many."""
     return accepted(await services(request).orders.order_async(JobType.COMPACTION, collection))
@@ -81,12 +90,14 @@ async def compact_collection(request: Request, collection: CollectionName) -> Re
     response_model=JobAnswer,
     responses=problems(404, 409, 507),
 )
+@requires(KeyScope.DATA_WRITE)
 async def rebuild_collection(request: Request, collection: CollectionName) -> Response:
     """Encode every record anew and build the index from nothing; searches go on meanwhile."""
     return accepted(await services(request).orders.order_async(JobType.REBUILD, collection))
 
 
 @router.delete(COLLECTION, operation_id="delete_collection", status_code=204, responses=problems(404, 412, 507))
+@requires(KeyScope.DATA_WRITE)
 async def delete_collection(request: Request, collection: CollectionName) -> Response:
     """Delete a collection with everything in it."""
     await services(request).collections.delete(collection, read_precondition(request))

@@ -1,5 +1,6 @@
 """Collections in the database, and the sequence that orders their changes."""
 
+from collections.abc import Collection as AnyOf
 from typing import Final
 
 from sqlalchemy import bindparam, delete, func, select, update
@@ -8,6 +9,7 @@ from sqlalchemy.orm import Session
 from app.collection.tables import Collection
 from app.db import CHANGED, table_of
 from app.errors import NotFoundError
+from app.feedback.tables import Feedback
 from app.group.tables import Group
 from app.record.tables import ChangeLogEntry, Record, RecordLabel
 from app.release.tables import Release, ReleaseEvent
@@ -61,11 +63,12 @@ class CollectionRepository:
         found = self.get(name)
         return found.id, found.last_seq
 
-    def list_page(self, after: int, limit: int) -> list[Collection]:
-        """Up to `limit` collections past the id `after`, oldest first."""
-        return list(
-            self._session.scalars(select(Collection).where(Collection.id > after).order_by(Collection.id).limit(limit))
-        )
+    def list_page(self, after: int, limit: int, within: AnyOf[str] | None = None) -> list[Collection]:
+        """Up to `limit` collections past the id `after`, oldest first; of all, or of those named."""
+        statement = select(Collection).where(Collection.id > after).order_by(Collection.id).limit(limit)
+        if within is not None:
+            statement = statement.where(Collection.name.in_(within))
+        return list(self._session.scalars(statement))
 
     def add(self, collection: Collection) -> None:
         """Store a new one."""
@@ -101,13 +104,13 @@ class CollectionRepository:
         self._session.info[CHANGED] = True
         labels = select(Record.record_id).where(Record.collection_id == collection.id)
         self._session.execute(delete(RecordLabel).where(RecordLabel.record_id.in_(labels)))
-        for table in (ChangeLogEntry, Record, Group, Release, ReleaseEvent):
+        for table in (Feedback, ChangeLogEntry, Record, Group, Release, ReleaseEvent):
             self._delete_all(table, collection.id)
         self._session.delete(collection)
         self._session.flush()
 
     def _delete_all(
-        self, table: type[ChangeLogEntry | Record | Group | Release | ReleaseEvent], collection_id: int
+        self, table: type[Feedback | ChangeLogEntry | Record | Group | Release | ReleaseEvent], collection_id: int
     ) -> None:
         statement = delete(table).where(table.collection_id == collection_id)
         self._session.execute(statement, execution_options={"synchronize_session": False})

@@ -6,13 +6,14 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from app.collection.tables import DEFAULT_TARGET_RECALL
-from app.schemas import Answer, Line, Name, Strict
+from app.feedback.keeping import FeedbackSettings, KeepQueries
+from app.schemas import Answer, Line, Name
 
 TargetRecall = Annotated[float, Field(ge=0.5, le=1)]
 _TARGET = "index_recall@10 that the index is tuned for; exact where it is small"
 
 
-class CollectionCreate(Strict):
+class CollectionCreate(FeedbackSettings):
     """A new collection; it starts with release 1 of the encoder."""
 
     name: Name
@@ -23,7 +24,7 @@ class CollectionCreate(Strict):
     target_index_recall: TargetRecall = Field(default=DEFAULT_TARGET_RECALL, description=_TARGET)
 
 
-class CollectionPatch(Strict):
+class CollectionPatch(FeedbackSettings):
     """What of a collection can be changed."""
 
     description: Line | None = None
@@ -59,6 +60,8 @@ class CollectionAnswer(Answer):
         index_recall: Measured index_recall@10; 1 where the index is exact; null while it is loading.
         target_index_recall: What the index is tuned for.
         index: What the index consists of, on the server that answered; null while it is loading.
+        keep_queries, keep_queries_share, keep_queries_days, keep_queries_most: Which queries are kept, and how long.
+        auto_retrain_after: Accepted items after which a training is ordered; null for never.
     """
 
     name: str
@@ -73,6 +76,11 @@ class CollectionAnswer(Answer):
     index_recall: float | None
     target_index_recall: float
     index: IndexAnswer | None
+    keep_queries: KeepQueries
+    keep_queries_share: float
+    keep_queries_days: int
+    keep_queries_most: int
+    auto_retrain_after: int | None
     active_release: int
     version: int
     created_at: datetime

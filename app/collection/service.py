@@ -1,5 +1,7 @@
 """Creating, reading, changing and deleting collections."""
 
+from collections.abc import Collection as AnyOf
+
 from sqlalchemy.orm import Session
 
 from app.collection.repository import CollectionRepository
@@ -10,6 +12,7 @@ from app.db import Database
 from app.encoder.repository import EncoderRepository
 from app.encoder.service import named_encoder
 from app.errors import NameTakenError
+from app.feedback.keeping import FeedbackSettings
 from app.idempotency.attempts import Attempt, Attempts, once
 from app.preconditions import Precondition
 from app.release.repository import ReleaseRepository
@@ -53,14 +56,18 @@ class CollectionService:
             lambda session: self._to_answer(session, CollectionRepository(session).get(name))
         )
 
-    async def list_page(self, cursor: str | None, limit: int) -> Page[CollectionAnswer]:
-        """One page of all collections, oldest first."""
+    async def list_page(
+        self, cursor: str | None, limit: int, within: AnyOf[str] | None = None
+    ) -> Page[CollectionAnswer]:
+        """One page of the collections, oldest first; of all, or of those named."""
         after = self._cursors.read(_LISTING, cursor)
-        return await self._database.read_async(lambda session: self._list_page(session, after, limit))
+        return await self._database.read_async(lambda session: self._list_page(session, after, limit, within))
 
     async def change(self, name: str, patch: CollectionPatch, precondition: Precondition) -> CollectionAnswer:
         """Change what is given, keep the rest."""
-        return await self._database.write_async(lambda session: self._change(session, name, patch, precondition))
+        changed = await self._database.write_async(lambda session: self._change(session, name, patch, precondition))
+        self._serving.wake()
+        return changed
 
     async def delete(self, name: str, precondition: Precondition) -> None:
         """Delete a collection with everything in it."""
@@ -97,8 +104,8 @@ class CollectionService:
             CollectionRepository(session).bump(collection)
         return self._to_answer(session, collection)
 
-    def _list_page(self, session: Session, after: int, limit: int) -> Page[CollectionAnswer]:
-        found = CollectionRepository(session).list_page(after, limit + 1)
+    def _list_page(self, session: Session, after: int, limit: int, within: AnyOf[str] | None) -> Page[CollectionAnswer]:
+        found = CollectionRepository(session).list_page(after, limit + 1, within)
         more = len(found) > limit
         return Page[CollectionAnswer](
             items=[self._to_answer(session, collection) for collection in found[:limit]],
@@ -123,6 +130,7 @@ class CollectionService:
             index_recall=status.index_recall if status else None,
             target_index_recall=collection.settings.get("target_index_recall", DEFAULT_TARGET_RECALL),
             index=_index(status) if status else None,
+            **FeedbackSettings.of(collection.settings).model_dump(),
             active_release=collection.active_release,
             version=collection.version,
             created_at=collection.created_at,

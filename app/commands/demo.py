@@ -1,4 +1,4 @@
-"""`samesay demo`: train on the sample FAQ, import it, serve it and ask it a few questions."""
+"""`samesay demo`: train on the sample FAQ, import it, serve it, ask it a few questions and retrain it."""
 
 import hashlib
 import os
@@ -20,10 +20,12 @@ from rich.table import Table
 from rich.text import Text
 
 from app.commands.client import Client
+from app.commands.demo_retraining import retrain
 from app.commands.following import follow
 from app.commands.importing import send_file
 from app.commands.shared import plain_errors
 from app.errors import StartupError
+from model.contract.keep_out import KEPT_OUT
 
 COLLECTION: Final = "faq"
 QUESTIONS: Final = (
@@ -45,7 +47,7 @@ def demo(
         "data/demo"
     ),
 ) -> None:
-    """Train on the sample FAQ, import it, serve it and ask it a few questions in Chinese and English."""
+    """Train on the sample FAQ, serve it, ask it in Chinese and English, retrain it and roll back."""
     with plain_errors(), as_file(files("samples")) as samples:
         folder = data / _fingerprint(samples)
         bundle = _train(folder, samples)
@@ -53,15 +55,17 @@ def demo(
         server_data = folder / "server"
         _register(bundle, server_data)
         with _server(server_data, port=0 if once else _free_port()) as url, Client(url, None) as client:
-            _fill(client, samples / "faq.tsv")
+            _fill(client, samples)
             _ask(client)
+            retrain(client, f"/v1/collections/{COLLECTION}", _say)
             if not once:
                 _keep_serving(url)
 
 
 def _fingerprint(samples: Path) -> str:
     """Changes with the samples and with the version, so that an old demo is never mistaken for this one."""
-    digest = hashlib.sha256(version("samesay").encode() + (samples / "faq.tsv").read_bytes())
+    content = b"".join((samples / name).read_bytes() for name in ("faq.tsv", "strangers.tsv"))
+    digest = hashlib.sha256(version("samesay").encode() + content)
     return digest.hexdigest()[:12]
 
 
@@ -72,7 +76,18 @@ def _train(folder: Path, samples: Path) -> Path:
         return run / "bundle"
     _say("1. Training on the sample FAQ, Chinese and English")
     resume = ["--resume"] if (run / "checkpoint.safetensors").exists() else []
-    _trainer("train", samples / "faq.tsv", "--out", run, *resume)
+    # what a retraining keeps out, so that the two can be compared
+    _trainer(
+        "train",
+        samples / "faq.tsv",
+        "--out",
+        run,
+        "--set",
+        f"keep_out={KEPT_OUT}",
+        "--out-of-scope",
+        samples / "strangers.tsv",
+        *resume,
+    )
     return run / "bundle"
 
 
@@ -138,14 +153,15 @@ def _server(server_data: Path, port: int) -> Iterator[str]:
         process.wait()
 
 
-def _fill(client: Client, faq: Path) -> None:
+def _fill(client: Client, samples: Path) -> None:
     _say("3. Importing the FAQ into the collection 'faq'")
     if all(collection["name"] != COLLECTION for collection in client.get("/v1/collections")["items"]):
         client.post("/v1/collections", {"name": COLLECTION, "encoder": COLLECTION})
-    job = follow(client, send_file(client, COLLECTION, faq)["id"])
-    if job["state"] != "succeeded":
-        raise StartupError(f"the import {job['state']}: {job['error']}")
-    _say(f"   {job['result']['rows']} sentences are searchable")
+    for name, what in (("faq.tsv", "are searchable"), ("strangers.tsv", "that belong to no group are at hand")):
+        job = follow(client, send_file(client, COLLECTION, samples / name)["id"])
+        if job["state"] != "succeeded":
+            raise StartupError(f"the import {job['state']}: {job['error']}")
+        _say(f"   {job['result']['rows']} sentences {what}")
 
 
 def _ask(client: Client) -> None:
@@ -164,7 +180,7 @@ def _ask(client: Client) -> None:
 
 def _keep_serving(url: str) -> None:
     body = '{"text": "怎么退款"}'
-    _say(f"5. Serving at {url} (API: {url}/docs) until Ctrl-C. Try, in another terminal:")
+    _say(f"8. Serving at {url} (API: {url}/docs) until Ctrl-C. Try, in another terminal:")
     _say(f"   {sys.argv[0]} classify {COLLECTION} 'how do I get my money back' --url {url}")
     _say(f"   curl -s {url}/v1/collections/{COLLECTION}:classify -d '{body}'")
     stopped = threading.Event()

@@ -15,6 +15,7 @@ from app.errors import InvalidValueError
 from model.contract.runtime import check_runtimes
 
 if TYPE_CHECKING:
+    from app.audit.service import AuditService
     from app.encoder.schemas import EncoderAnswer
     from app.encoder.service import EncoderService
 
@@ -39,14 +40,16 @@ def register(path: Path, name: str, data: Path | None) -> "EncoderAnswer":
 
     if not re.fullmatch(NAME_PATTERN, name):
         raise InvalidValueError(f"the name {name!r} is not allowed: give lower-case letters, digits, - and _ only")
-    with _registry(data) as encoders:
-        return encoders.add(path, name)
+    with _registry(data) as (encoders, audit):
+        added = encoders.add(path, name)
+        audit.write_command("add_encoder", added.sha)
+        return added
 
 
 @app.command("list")
 def list_all(data: DataOption = None) -> None:
     """List the registered encoders."""
-    with plain_errors(), _registry(data) as encoders:
+    with plain_errors(), _registry(data) as (encoders, _):
         table = Table("name", "sha256", "dim", "labels", "added")
         for encoder in encoders.list_now():
             added = f"{encoder.created_at:%Y-%m-%d %H:%M}"
@@ -55,14 +58,16 @@ def list_all(data: DataOption = None) -> None:
 
 
 @contextmanager
-def _registry(data: Path | None) -> Iterator["EncoderService"]:
+def _registry(data: Path | None) -> Iterator[tuple["EncoderService", "AuditService"]]:
     check_runtimes()
+    from app.access.opening import open_keys
     from app.container import open_encoders
     from app.databases import open_database
 
     settings = load_settings(data=data)
     database = open_database(settings)
     try:
-        yield open_encoders(settings, database)
+        _, audit = open_keys(settings, database)
+        yield open_encoders(settings, database), audit
     finally:
         database.close()

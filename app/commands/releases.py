@@ -59,7 +59,7 @@ def report(
         if as_json:
             print(json.dumps(found, ensure_ascii=False, indent=2))
         else:
-            _print_report(found)
+            print_report(found)
 
 
 @app.command()
@@ -137,7 +137,8 @@ def _show_switch(client: Client, answered: dict[str, Any]) -> None:
     print(f"release {number} {when}, in place of {before}")
 
 
-def _print_report(found: dict[str, Any]) -> None:
+def print_report(found: dict[str, Any]) -> None:
+    """Say whether a release passed the gate, and show every rule."""
     console, verdict = Console(), found["verdict"]
     passed = "passed the gate" if verdict["passed"] else "was refused by the gate"
     console.print(f"It {passed}, judged against release {found['previous']}.", highlight=False)

@@ -18,7 +18,6 @@ def serve(
     _calculate_on_one_thread()
     with plain_errors():
         settings = load_settings(host=host, port=port, data=data)
-        settings.refuse_open_bind()
         check_runtimes()
         from app import server
         from app.observability import configure_logging

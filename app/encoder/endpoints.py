@@ -2,6 +2,8 @@
 
 from fastapi import APIRouter, Request, Response
 
+from app.access.declaring import requires
+from app.access.scopes import KeyScope
 from app.encoder.schemas import EncoderAnswer
 from app.http_body import answer
 from app.openapi import problems
@@ -13,12 +15,14 @@ router = APIRouter(prefix="/v1/encoders", tags=["encoders"])
 
 
 @router.get("", operation_id="list_encoders", response_model=Page[EncoderAnswer], responses=problems())
+@requires(KeyScope.DATA_READ)
 async def list_encoders(request: Request) -> Response:
     """List the registered encoders."""
     return answer(Page[EncoderAnswer](items=await services(request).encoders.list_all(), next_cursor=None))
 
 
 @router.get("/{sha}", operation_id="get_encoder", response_model=EncoderAnswer, responses=problems(404))
+@requires(KeyScope.DATA_READ)
 async def get_encoder(request: Request, sha: NameOrSha) -> Response:
     """Get one encoder, by its sha256 or its name."""
     return answer(await services(request).encoders.get(sha))

@@ -4,6 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from app.access.declaring import requires
+from app.access.scopes import KeyScope
 from app.group.schemas import GroupAnswer, GroupPatch, GroupPut, RecordsOf
 from app.http_body import answer, etag, read_body
 from app.openapi import json_body, problems
@@ -18,6 +20,7 @@ _EXAMPLE = {"title": "How do I get a refund?", "payload": {"answer": "Open your 
 
 
 @router.get("", operation_id="list_groups", response_model=Page[GroupAnswer], responses=problems(404))
+@requires(KeyScope.DATA_READ)
 async def list_groups(
     request: Request, collection: CollectionName, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
@@ -26,6 +29,7 @@ async def list_groups(
 
 
 @router.get("/{group}", operation_id="get_group", response_model=GroupAnswer, responses=problems(404))
+@requires(KeyScope.DATA_READ)
 async def get_group(request: Request, collection: CollectionName, group: ItemKey) -> Response:
     """Get one group."""
     found = await services(request).groups.get(collection, group)
@@ -39,6 +43,7 @@ async def get_group(request: Request, collection: CollectionName, group: ItemKey
     responses={201: {"model": GroupAnswer, "description": "Created"}, **problems(400, 404, 412, 413, 507)},
     openapi_extra=json_body(GroupPut, refund=_EXAMPLE),
 )
+@requires(KeyScope.DATA_WRITE)
 async def put_group(request: Request, collection: CollectionName, group: ItemKey) -> Response:
     """Create or replace a group. If-None-Match: * only creates, If-Match only replaces what was seen."""
     wanted = await read_body(request, GroupPut)
@@ -53,6 +58,7 @@ async def put_group(request: Request, collection: CollectionName, group: ItemKey
     responses=problems(400, 404, 412, 413, 507),
     openapi_extra=json_body(GroupPatch, title={"title": "Refunds"}),
 )
+@requires(KeyScope.DATA_WRITE)
 async def change_group(request: Request, collection: CollectionName, group: ItemKey) -> Response:
     """Change what is given, keep the rest."""
     patch = await read_body(request, GroupPatch)
@@ -61,6 +67,7 @@ async def change_group(request: Request, collection: CollectionName, group: Item
 
 
 @router.delete("/{group}", operation_id="delete_group", status_code=204, responses=problems(404, 409, 412, 507))
+@requires(KeyScope.DATA_WRITE)
 async def delete_group(
     request: Request,
     collection: CollectionName,

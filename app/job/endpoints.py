@@ -1,10 +1,13 @@
 """Routes of jobs."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from app.access.caller import collections_of
+from app.access.declaring import Reach, requires
+from app.access.scopes import KeyScope
 from app.http_body import answer
 from app.job.schemas import JobAnswer
 from app.job.tables import JobState
@@ -20,6 +23,12 @@ LastEvent = Annotated[
     int, Header(alias="Last-Event-ID", ge=0, le=2**31 - 1, description="go on after this event; 0 from the first")
 ]
 
+ORDERS: Final = (KeyScope.DATA_WRITE, KeyScope.TRAIN, KeyScope.RELEASE)
+"""Any of these lets a key order jobs, and so cancel them."""
+
+JOBS: Final = (KeyScope.DATA_READ, *ORDERS)
+"""Any of these lets a key order jobs or read what they read: it may look at jobs."""
+
 
 def accepted(job: JobAnswer) -> Response:
     """The answer to what began a job."""
@@ -27,6 +36,7 @@ def accepted(job: JobAnswer) -> Response:
 
 
 @router.get("/v1/jobs", operation_id="list_jobs", response_model=Page[JobAnswer], responses=problems())
+@requires(*JOBS, reach=Reach.OWN)
 async def list_jobs(
     request: Request,
     limit: Limit = 100,
@@ -35,10 +45,12 @@ async def list_jobs(
     state: Annotated[list[JobState] | None, Query(description="those in any of these states only")] = None,
 ) -> Response:
     """List the jobs, newest first. Of finished ones the newest 200 of each type are kept."""
-    return answer(await services(request).jobs.list_page(cursor, limit, collection, state or []))
+    within = collections_of(request.scope)
+    return answer(await services(request).jobs.list_page(cursor, limit, collection, state or [], within))
 
 
 @router.get("/v1/jobs/{job}", operation_id="get_job", response_model=JobAnswer, responses=problems(404))
+@requires(*JOBS)
 async def get_job(request: Request, job: JobKey) -> Response:
     """Get one job with its progress; poll this, or follow its events."""
     return answer(await services(request).jobs.get(job))
@@ -51,6 +63,7 @@ async def get_job(request: Request, job: JobKey) -> Response:
     response_model=JobAnswer,
     responses=problems(404, 409, 507),
 )
+@requires(*ORDERS)
 async def cancel_job(request: Request, job: JobKey) -> Response:
     """Cancel a job. One that runs is `cancelling` until its worker has stopped, within seconds."""
     return answer(await services(request).jobs.cancel(job), status=202)
@@ -69,6 +82,7 @@ async def cancel_job(request: Request, job: JobKey) -> Response:
         **problems(404),
     },
 )
+@requires(*JOBS)
 async def follow_job(request: Request, job: JobKey, last_event_id: LastEvent = 0) -> Response:
     """Follow a job as Server-Sent Events, from the first event on or after Last-Event-ID, until the job is over."""
     stream = await services(request).jobs.events(job, last_event_id)

@@ -71,6 +71,11 @@ def new_job(key: str, kind: JobType, collection_id: int, collection: str, reques
     )
 
 
+def no_such_job(key: str) -> NotFoundError:
+    """What to raise where there is none."""
+    return NotFoundError(f"there is no job {key[:64]!r}: GET /v1/jobs lists them; old ones are forgotten")
+
+
 class JobRepository:
     """Reads and writes jobs.
 
@@ -96,7 +101,7 @@ class JobRepository:
         """`find`, or raise NotFoundError."""
         found = self.find(key)
         if found is None:
-            raise NotFoundError(f"there is no job {key[:64]!r}: GET /v1/jobs lists them; old ones are forgotten")
+            raise no_such_job(key)
         return found
 
     def get_locked(self, key: str) -> Job:
@@ -104,13 +109,20 @@ class JobRepository:
         found = self._session.scalars(select(Job).where(Job.key == key.replace("\0", "")).with_for_update()).first()
         return found if found is not None else self.get(key)
 
-    def list_page(self, before: int, limit: int, collection: str | None, states: AnyOf[str]) -> list[Job]:
-        """Up to `limit` jobs, newest first, of ids below `before`; 0 from the newest on."""
+    def list_page(
+        self, before: int, limit: int, collection: str | None, states: AnyOf[str], within: AnyOf[str] | None = None
+    ) -> list[Job]:
+        """Up to `limit` jobs, newest first, of ids below `before`; 0 from the newest on.
+
+        Of those collections only that are `within`, if that is given.
+        """
         statement = select(Job).order_by(Job.id.desc()).limit(limit)
         if before:
             statement = statement.where(Job.id < before)
         if collection is not None:
             statement = statement.where(Job.collection == collection.replace("\0", ""))
+        if within is not None:
+            statement = statement.where(Job.collection.in_(within))
         if states:
             statement = statement.where(Job.state.in_(states))
         return list(self._session.scalars(statement))

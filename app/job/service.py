@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Collection as AnyOf
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.cursors import Cursors
 from app.db import Database
 from app.errors import ConflictError, OverloadedError
-from app.job.repository import HANDED_OVER, JobRepository, progress_of
+from app.job.repository import HANDED_OVER, JobRepository, no_such_job, progress_of
 from app.job.schemas import JobAnswer, JobErrorAnswer, ProgressAnswer
 from app.job.tables import UNFINISHED, Job, JobState, JobType
 from app.schemas import Page
@@ -47,14 +48,28 @@ class JobService:
         """One job, or NotFoundError."""
         return await self._database.read_async(lambda session: to_answer(JobRepository(session).get(key)))
 
+    async def check_is_of(self, key: str, collections: AnyOf[str]) -> None:
+        """Refuse a job of any other collection, as if it were not there: NotFoundError."""
+
+        def unit(session: Session) -> None:
+            if JobRepository(session).get(key).collection not in collections:
+                raise no_such_job(key)
+
+        await self._database.read_async(unit)
+
     async def list_page(
-        self, cursor: str | None, limit: int, collection: str | None, states: Sequence[JobState]
+        self,
+        cursor: str | None,
+        limit: int,
+        collection: str | None,
+        states: Sequence[JobState],
+        within: AnyOf[str] | None = None,
     ) -> Page[JobAnswer]:
-        """One page of the jobs, newest first."""
+        """One page of the jobs, newest first; `within` some collections only, or all for None."""
         before = self._cursors.read(_LISTING, cursor)
 
         def unit(session: Session) -> Page[JobAnswer]:
-            found = JobRepository(session).list_page(before, limit + 1, collection, states)
+            found = JobRepository(session).list_page(before, limit + 1, collection, states, within)
             more = len(found) > limit
             return Page[JobAnswer](
                 items=[to_answer(job) for job in found[:limit]],

@@ -1,7 +1,12 @@
 """Routes of records."""
 
+from functools import partial
+
 from fastapi import APIRouter, Request, Response
 
+from app.access.charging import charge
+from app.access.declaring import requires
+from app.access.scopes import KeyScope
 from app.http_body import answer, etag, read_body
 from app.idempotency.attempts import IdempotencyKey, attempt_of
 from app.openapi import json_body, problems
@@ -29,6 +34,7 @@ _BATCH = {
 
 
 @router.get("/records", operation_id="list_records", response_model=Page[RecordAnswer], responses=problems(404))
+@requires(KeyScope.DATA_READ)
 async def list_records(
     request: Request, collection: CollectionName, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
@@ -37,6 +43,7 @@ async def list_records(
 
 
 @router.get("/records/{record}", operation_id="get_record", response_model=RecordAnswer, responses=problems(404))
+@requires(KeyScope.DATA_READ)
 async def get_record(request: Request, collection: CollectionName, record: ItemKey) -> Response:
     """Get one record."""
     found = await services(request).records.get(collection, record)
@@ -50,6 +57,7 @@ async def get_record(request: Request, collection: CollectionName, record: ItemK
     responses={201: {"model": WriteAnswer, "description": "Created"}, **problems(400, 404, 409, 412, 413, 507)},
     openapi_extra=json_body(RecordPut, refund=_RECORD),
 )
+@requires(KeyScope.DATA_WRITE, is_audited=False)
 async def put_record(
     request: Request, collection: CollectionName, record: ItemKey, wait: WaitFor = Wait.COMMITTED
 ) -> Response:
@@ -63,6 +71,7 @@ async def put_record(
 @router.delete(
     "/records/{record}", operation_id="delete_record", status_code=204, responses=problems(404, 409, 412, 507)
 )
+@requires(KeyScope.DATA_WRITE, is_audited=False)
 async def delete_record(
     request: Request, collection: CollectionName, record: ItemKey, wait: WaitFor = Wait.COMMITTED
 ) -> Response:
@@ -78,6 +87,7 @@ async def delete_record(
     responses=problems(400, 404, 409, 413, 507),
     openapi_extra=json_body(BatchRequest, batch=_BATCH),
 )
+@requires(KeyScope.DATA_WRITE, is_audited=False)
 async def change_records(
     request: Request,
     collection: CollectionName,
@@ -86,8 +96,8 @@ async def change_records(
 ) -> Response:
     """Upsert and delete up to 1,000 records in one transaction; each item has a status of its own."""
     body = await request.body()
-    attempt = attempt_of(request, idempotency_key, body)
-    return answer(await services(request).records.change_batch(collection, body, wait, attempt))
+    attempt, count = attempt_of(request, idempotency_key, body), partial(charge, request.scope)
+    return answer(await services(request).records.change_batch(collection, body, wait, attempt, count))
 
 
 @router.post(
@@ -97,12 +107,14 @@ async def change_records(
     responses=problems(400, 404, 413, 503, 507),
     openapi_extra=json_body(EraseRequest, person={"ids": ["r1", "r9"]}),
 )
+@requires(KeyScope.DATA_WRITE)
 async def erase_records(request: Request, collection: CollectionName) -> Response:
     """Delete up to 1,000 records and overwrite every copy the service has of them; takes as long as a new index does.
 
-    Gone when answered: the records, their vectors, texts and metadata in the index and in all snapshots, the answers
-    kept for Idempotency-Key that name them, and what the database's file held of them. Out of its reach: backups, a
-    trained encoder's vocabulary and weights until the next training, and the log of PostgreSQL.
+    Gone when answered: the records, their vectors, texts and metadata in the index and in all snapshots, feedback and
+    kept queries with the same texts, the answers kept for Idempotency-Key that name them, and what the database's file
+    held of all that. Out of its reach: backups, a trained encoder's vocabulary and weights until the next training, and
+    the log of PostgreSQL.
     """
     wanted = await read_body(request, EraseRequest)
     return answer(await services(request).eraser.erase(collection, wanted.ids))

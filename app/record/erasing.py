@@ -1,9 +1,9 @@
-"""Erasing records for good: out of the database's files, the index, its snapshots and the answers that are kept."""
+"""Erasing records for good: out of the database's files, the index, its snapshots, feedback and kept answers."""
 
 import asyncio
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,10 +12,13 @@ from sqlalchemy.orm import Session
 from app.collection.repository import CollectionRepository
 from app.db import Database
 from app.errors import ErasureError
+from app.feedback.repository import FeedbackRepository
+from app.feedback.text_key import text_key
 from app.idempotency.attempts import forget_answers
 from app.job.kinds import Kind
 from app.job.repository import JobRepository
 from app.job.tables import TYPES_OF, UNFINISHED, JobState, JobType
+from app.record.repository import RecordRepository
 from app.record.schemas import EraseAnswer
 from app.record.writer import RecordWriter
 from app.release.repository import ReleaseRepository
@@ -33,15 +36,19 @@ class RecordEraser:
         database: Where they are.
         serving: Has them in its snapshots.
         jobs: Folder of the jobs' files, which may hold them.
+        store_queries: Has the queries stored that this server kept and did not store yet.
     """
 
-    def __init__(self, database: Database, serving: Serving, jobs: Path) -> None:
+    def __init__(self, database: Database, serving: Serving, jobs: Path, store_queries: Callable[[], None]) -> None:
         self._database = database
         self._serving = serving
         self._jobs = jobs
+        self._store_queries = store_queries
 
     async def erase(self, collection: str, ids: Sequence[str]) -> EraseAnswer:
         """Delete the records that are there, and overwrite what is left of all of them; done when answered.
+
+        Feedback and kept queries go too, those with the same text and those that became one of the records.
 
         An id that is not there counts too: what was deleted before may still be in an older snapshot.
 
@@ -54,12 +61,15 @@ class RecordEraser:
 
         def unit(session: Session) -> tuple[int, int, dict[str, int]]:
             collection_id, last_seq = CollectionRepository(session).lock(collection)
+            texts = list(RecordRepository(session, collection_id).find_texts(wanted).values())
+            FeedbackRepository(session, collection_id).forget(map(text_key, texts), wanted)
             deleted = RecordWriter(session, collection_id).delete(wanted)
             forget_answers(session, wanted)
             for release in ReleaseRepository(session).list_all(collection_id):
                 strip_examples(release)  # queries that may say the same
             return collection_id, max([last_seq, *deleted.values()]), deleted
 
+        await asyncio.to_thread(self._store_queries)
         collection_id, seq, deleted = await self._database.write_async(unit)
         self._serving.wake()
         await self._purge(collection_id, seq)

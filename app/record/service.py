@@ -1,7 +1,7 @@
 """Storing, reading and deleting records."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from sqlalchemy.orm import Session
 
@@ -95,9 +95,12 @@ class RecordService:
         collection_id, seq = await self._database.write_async(unit)
         await self._settle(collection_id, seq, wait)
 
-    async def change_batch(self, collection: str, body: bytes, wait: Wait, attempt: Attempt | None) -> BatchAnswer:
-        """Apply what of a batch can be applied, in one transaction."""
+    async def change_batch(
+        self, collection: str, body: bytes, wait: Wait, attempt: Attempt | None, count: Callable[[int], None]
+    ) -> BatchAnswer:
+        """Apply what of a batch can be applied, in one transaction; `count` may refuse its number of items."""
         batch = await asyncio.to_thread(parse_batch, body)
+        count(batch.size)
 
         def unit(session: Session) -> tuple[int, BatchAnswer]:
             collection_id, last_seq = CollectionRepository(session).lock(collection)

@@ -6,6 +6,8 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
 from app.access.caller import caller_of
+from app.access.declaring import requires
+from app.access.scopes import KeyScope
 from app.http_body import answer, read_optional_body
 from app.job.endpoints import accepted
 from app.job.schemas import JobAnswer
@@ -31,6 +33,7 @@ _WHY = json_body(SwitchRequest, why={"why": "the new one misses questions on ref
 
 
 @router.get("/releases", operation_id="list_releases", response_model=Page[ReleaseAnswer], responses=problems(404))
+@requires(KeyScope.DATA_READ)
 async def list_releases(request: Request, collection: CollectionName) -> Response:
     """List the releases of a collection, oldest first."""
     items = await services(request).releases.list_all(collection)
@@ -38,6 +41,7 @@ async def list_releases(request: Request, collection: CollectionName) -> Respons
 
 
 @router.get("/releases/{number}", operation_id="get_release", response_model=ReleaseAnswer, responses=problems(404))
+@requires(KeyScope.DATA_READ)
 async def get_release(request: Request, collection: CollectionName, number: ReleaseNumber) -> Response:
     """Get one release."""
     return answer(await services(request).releases.get(collection, number))
@@ -49,6 +53,7 @@ async def get_release(request: Request, collection: CollectionName, number: Rele
     response_model=ReportAnswer,
     responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}}, **problems(404)},
 )
+@requires(KeyScope.DATA_READ)
 async def get_release_report(
     request: Request,
     collection: CollectionName,
@@ -68,6 +73,7 @@ async def get_release_report(
     response_model=Page[EventAnswer],
     responses=problems(404),
 )
+@requires(KeyScope.DATA_READ)
 async def list_release_events(
     request: Request, collection: CollectionName, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
@@ -82,6 +88,7 @@ async def list_release_events(
     responses={202: {"model": JobAnswer, "description": "Its index is built first"}, **problems(400, 404, 409, 413)},
     openapi_extra=_WHY,
 )
+@requires(KeyScope.RELEASE)
 async def promote_release(request: Request, collection: CollectionName, number: ReleaseNumber) -> Response:
     """Let a release answer: at once where it is kept warm, else by a job that builds its index first."""
     wanted, who = await read_optional_body(request, SwitchRequest), caller_of(request.scope)
@@ -97,6 +104,7 @@ async def promote_release(request: Request, collection: CollectionName, number: 
     responses=problems(400, 404, 409, 413),
     openapi_extra=_WHY,
 )
+@requires(KeyScope.RELEASE)
 async def roll_back_release(request: Request, collection: CollectionName, number: ReleaseNumber) -> Response:
     """Let the release answer again that was active before this one, which must be active now."""
     wanted = await read_optional_body(request, SwitchRequest)
@@ -111,6 +119,7 @@ async def roll_back_release(request: Request, collection: CollectionName, number
     responses=problems(400, 404, 409, 413),
     openapi_extra=json_body(ShadowRequest, tenth={"share": 0.1, "examples": 20}, end={"share": 0}),
 )
+@requires(KeyScope.RELEASE)
 async def shadow_release(request: Request, collection: CollectionName, number: ReleaseNumber) -> Response:
     """Ask a release that is kept warm some of the live queries too, to see how it would answer; nobody waits for it."""
     wanted = await read_optional_body(request, ShadowRequest)
@@ -123,6 +132,7 @@ async def shadow_release(request: Request, collection: CollectionName, number: R
     response_model=ShadowAnswer,
     responses=problems(404),
 )
+@requires(KeyScope.RELEASE)
 async def get_release_shadow(request: Request, collection: CollectionName, number: ReleaseNumber) -> Response:
     """Get how a release's answers to live queries compare with the active one's."""
     return answer(await services(request).releases.get_shadow(collection, number))

@@ -2,6 +2,9 @@
 
 from fastapi import APIRouter, Request, Response
 
+from app.access.charging import charge
+from app.access.declaring import requires
+from app.access.scopes import KeyScope
 from app.http_body import read_body
 from app.openapi import json_body, problems
 from app.parameters import COLLECTION, CollectionName
@@ -36,9 +39,11 @@ router = APIRouter(tags=["search"])
         },
     ),
 )
+@requires(KeyScope.SEARCH, is_audited=False)
 async def search(request: Request, collection: CollectionName) -> Response:
     """Find the nearest records of one or several sentences."""
     wanted = await read_body(request, SearchRequest)
+    charge(request.scope, len(wanted.sentences))
     body = await services(request).search.search(collection, wanted, request.receive)
     return Response(body, media_type="application/json")
 
@@ -54,9 +59,11 @@ async def search(request: Request, collection: CollectionName) -> Response:
         several={"texts": ["I want my money back", "我要退款"], "prior": {"refund": 120, "cancel": 40, "invoice": 3}},
     ),
 )
+@requires(KeyScope.CLASSIFY, is_audited=False)
 async def classify(request: Request, collection: CollectionName) -> Response:
     """Decide which group a sentence belongs to, or which labels apply to it, if any."""
     wanted = await read_body(request, ClassifyRequest)
+    charge(request.scope, len(wanted.sentences))
     body = await services(request).search.classify(collection, wanted, request.receive)
     return Response(body, media_type="application/json")
 
@@ -71,8 +78,10 @@ async def classify(request: Request, collection: CollectionName) -> Response:
         pair={"encoder": "faq-encoder", "source": "I want my money back", "targets": ["How do I get a refund?"]},
     ),
 )
+@requires(KeyScope.ENCODE, is_audited=False)
 async def similarity(request: Request) -> Response:
     """Compare one sentence with one or many."""
     wanted = await read_body(request, SimilarityRequest)
+    charge(request.scope, 1 + len(wanted.targets))
     body = await services(request).search.similarity(wanted, request.receive)
     return Response(body, media_type="application/json")

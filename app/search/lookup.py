@@ -54,6 +54,7 @@ class Found:
     Attributes:
         embeddings: (n, dim) float32.
         truncated: For each sentence whether a limit cut it.
+        n_tokens: For each sentence how many tokens the encoder was given of it.
         record_ids: For each sentence the ids of its neighbours, best first, MISSING_ID where there is none.
         scores: Their cosines.
         view: The moment of the release that they were searched in.
@@ -61,6 +62,7 @@ class Found:
 
     embeddings: NDArray[np.float32]
     truncated: list[bool]
+    n_tokens: list[int]
     record_ids: list[list[int]]
     scores: list[list[float]]
     view: View | None = None
@@ -105,7 +107,8 @@ class LookupRunner:
         for lookup in lookups:
             end = start + len(lookup.sentences)
             truncated = [sentence.truncated for sentence in tokens[start:end]]
-            found.append(Found(embeddings[start:end], truncated, _NO_IDS, _NO_SCORES))
+            n_tokens = [len(sentence.ids) for sentence in tokens[start:end]]
+            found.append(Found(embeddings[start:end], truncated, n_tokens, _NO_IDS, _NO_SCORES))
             start = end
         return found
 

@@ -1,24 +1,26 @@
 """Neighbours, decisions and similarity. No SQL on this path; the micro-batcher does the work."""
 
-import asyncio
 import difflib
 import math
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any, Final
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 from starlette.types import Receive
 
-from app.encoder.service import EncoderService
-from app.encoder.store import EncoderStore
 from app.encoding.batcher import MicroBatcher
 from app.encoding.patience import while_wanted
 from app.errors import FieldProblem, InvalidValueError, NotFoundError
+from app.feedback.query_keeper import QueryKeeper
 from app.http_errors import pointer
 from app.ids import IdSource
 from app.observability import Metrics
 from app.search.answers import best_of_each_group, neighbours
 from app.search.deciding import Decider
+from app.search.embedding import Embedder
 from app.search.lookup import Found, Lookup
 from app.search.schemas import ClassifyRequest, GroupBy, SearchRequest, SimilarityRequest
 from app.search.shadowing import Shadows
@@ -43,6 +45,9 @@ _MOST_COMPARED: Final = 1000
 _MOST_NAMED: Final = 3
 """Misspelt groups that a problem names."""
 
+_REVIEWED_AT_ONCE: Final = 16
+"""Sentences of a review that are looked up together: whoever asks meanwhile waits for these at most."""
+
 
 class SearchService:
     """Answers queries.
@@ -50,30 +55,29 @@ class SearchService:
     Args:
         serving: The releases in memory.
         batcher: Runs the lookups.
-        encoders: Knows encoders by name.
-        store: Loads encoders.
+        embedder: Encodes where no collection is concerned.
         metrics: Counts decisions.
         shadows: Asks other releases too.
+        keeper: Keeps queries of the collections that want it.
     """
 
     def __init__(
         self,
         serving: Serving,
         batcher: MicroBatcher[Lookup, Found],
-        encoders: EncoderService,
-        store: EncoderStore,
+        embedder: Embedder,
         metrics: Metrics,
         shadows: Shadows,
+        keeper: QueryKeeper,
     ) -> None:
         self._serving = serving
         self._shadows = shadows
         self._batcher = batcher
-        self._encoders = encoders
-        self._store = store
+        self._embedder = embedder
         self._metrics = metrics
+        self._keeper = keeper
         self._decider = Decider()
         self._ids = IdSource()
-        self._shas: dict[str, str] = {}  # a registered name never changes its encoder
 
     async def search(self, collection: str, request: SearchRequest, receive: Receive) -> bytes:
         """The nearest records of each query, as JSON."""
@@ -99,24 +103,40 @@ class SearchService:
         release = await self._release(collection, request.release)
         prior = _prior(release, request.prior)
         found = await self._look_up(release, request.sentences, NEIGHBOURS_USED, receive)
+        decisions = self._decider.decide(release, found, prior)
         results = []
-        for decision, truncated in zip(self._decider.decide(release, found, prior), found.truncated, strict=True):
+        for decision, truncated in zip(decisions, found.truncated, strict=True):
             self._metrics.decided(decision.outcome)
             results.append({**_classified(decision, request.top_n), "truncated": truncated})
         self._shadows.offer(release, request.sentences)
+        if release.keeping is not None:
+            self._keeper.offer(
+                release.key.collection_id, release.key.number, release.keeping, request.sentences, decisions
+            )
         body = {"release": release.key.number, "answer_ids": self._answer_ids(len(results)), "results": results}
         return orjson.dumps(body)
 
+    async def review(
+        self, collection: str, sentences: Sequence[str], receive: Receive
+    ) -> tuple[ServingRelease, NDArray[np.float32], list[Decision]]:
+        """What the active release makes of many sentences, some at a time, so that others are answered in between.
+
+        Returns:
+            The release, (n, dim) float32 embeddings, and a decision on each.
+        """
+        release = await self._release(collection, None)
+        embeddings, decisions = np.empty((len(sentences), release.bundle.manifest.dim), np.float32), []
+        for start in range(0, len(sentences), _REVIEWED_AT_ONCE):
+            chunk = list(sentences[start : start + _REVIEWED_AT_ONCE])
+            found = await self._look_up(release, chunk, NEIGHBOURS_USED, receive)
+            embeddings[start : start + len(chunk)] = found.embeddings
+            decisions += self._decider.decide(release, found)
+        return release, embeddings, decisions
+
     async def similarity(self, request: SimilarityRequest, receive: Receive) -> bytes:
         """The cosine of the source with each target, as JSON."""
-        sha = self._shas.get(request.encoder)
-        if sha is None:
-            sha = self._shas[request.encoder] = await self._encoders.resolve(request.encoder)
-        bundle = self._store.find_loaded(sha)
-        if bundle is None:
-            bundle = await asyncio.to_thread(self._store.get, sha)
-        lookup = Lookup(bundle, [request.source, *request.targets])
-        found = await while_wanted(self._batcher.submit(lookup), receive)
+        bundle = await self._embedder.bundle(request.encoder)
+        found = await self._embedder.embed(bundle, [request.source, *request.targets], receive)
         scores = found.embeddings[1:] @ found.embeddings[0]
         rounded = [round(min(1.0, max(-1.0, score)), 6) for score in scores.tolist()]
         return orjson.dumps({"scores": rounded, "truncated": any(found.truncated)})

@@ -87,7 +87,7 @@ class Holder:
             self._keep_warm(release, answering)
         if wanted.is_active:
             self._visibility.advance(wanted.key.collection_id, release.applied_seq)
-        release.target_recall = wanted.target_recall
+        release.target_recall, release.keeping = wanted.target_recall, wanted.keeping
         self._housekeeper.consider(release)
         behind = self.behind[wanted.key.release_id] = max(0, wanted.last_seq - release.applied_seq)
         return behind > 0 and not is_full

@@ -197,7 +197,7 @@ def encode_all(
 
 def _release(active: WantedRelease, bundle: Bundle, base: Base) -> ServingRelease:
     parameters = DecisionParameters.model_validate(active.decision)
-    return ServingRelease(active.key, bundle, parameters, base, active.target_recall)
+    return ServingRelease(active.key, bundle, parameters, base, active.target_recall, active.keeping)
 
 
 def _write_all(

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from app.feedback.keeping import FeedbackSettings
 from app.serving.catalogue import Catalogue, CatalogueView
 from app.serving.masks import FilterMasks
 from app.serving.release_key import ReleaseKey
@@ -57,12 +58,20 @@ class ServingRelease:
         parameters: The thresholds.
         base: The snapshot to start from.
         target_recall: index_recall@10 that the next snapshot is tuned for.
+        keeping: Which queries to keep; None for none.
     """
 
     def __init__(
-        self, key: ReleaseKey, bundle: Bundle, parameters: DecisionParameters, base: Base, target_recall: float
+        self,
+        key: ReleaseKey,
+        bundle: Bundle,
+        parameters: DecisionParameters,
+        base: Base,
+        target_recall: float,
+        keeping: FeedbackSettings | None = None,
     ) -> None:
-        self.key, self.bundle, self.parameters, self.target_recall = key, bundle, parameters, target_recall
+        self.key, self.bundle, self.parameters = key, bundle, parameters
+        self.target_recall, self.keeping = target_recall, keeping
         self.shadow_share = 0.0
         """Share of the queries that it is asked beside the one that answers."""
         self.masks = FilterMasks()

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.collection.tables import DEFAULT_TARGET_RECALL, Collection
 from app.db import table_of
+from app.feedback.keeping import FeedbackSettings, KeepQueries
 from app.group.tables import Group
 from app.record.tables import ChangeLogEntry, Record, Role
 from app.release.tables import Release
@@ -71,6 +72,12 @@ class WantedRelease:
         """index_recall@10 that its index is tuned for."""
         wanted: float = self.settings.get("target_index_recall", DEFAULT_TARGET_RECALL)
         return wanted
+
+    @property
+    def keeping(self) -> FeedbackSettings | None:
+        """Which queries to keep; None for none."""
+        wanted = FeedbackSettings.of(self.settings)
+        return None if wanted.keep_queries is KeepQueries.OFF else wanted
 
 
 @dataclass(frozen=True, slots=True)

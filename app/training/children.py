@@ -24,6 +24,14 @@ _MOST_DETAIL: Final = 1000
 _NOT_NOTED: Final = frozenset({"event", "step", "total_steps", "done", "total", "stage", "unit"})
 
 
+class TrainerKilledError(Exception):
+    """A signal ended the trainer; its attribute `signal` is the number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"signal {number}")
+        self.signal = number
+
+
 def run_trainer(run: JobRun, stage: str, arguments: Sequence[str]) -> None:
     """Run `python -m model ARGUMENTS` to its end.
 
@@ -35,6 +43,7 @@ def run_trainer(run: JobRun, stage: str, arguments: Sequence[str]) -> None:
     Raises:
         JobCancelledError, JobLostError: The child was killed.
         JobFailedError: The child failed; says what it said last.
+        TrainerKilledError: The child was killed by somebody else.
     """
     command = [sys.executable, "-m", "model", *arguments]
     child = subprocess.Popen(
@@ -54,6 +63,8 @@ def run_trainer(run: JobRun, stage: str, arguments: Sequence[str]) -> None:
         if child.stdin is not None:
             child.stdin.close()
         exit_status = child.wait()
+    if exit_status < 0:
+        raise TrainerKilledError(-exit_status)
     if exit_status:
         raise _failed(stage, exit_status, said)
 

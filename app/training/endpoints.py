@@ -3,6 +3,8 @@
 from fastapi import APIRouter, Request, Response
 
 from app.access.caller import caller_of
+from app.access.declaring import requires
+from app.access.scopes import KeyScope
 from app.http_body import read_body, read_optional_body
 from app.idempotency.attempts import IdempotencyKey, attempt_of
 from app.job.endpoints import accepted
@@ -27,6 +29,7 @@ router = APIRouter(prefix=COLLECTION, tags=["releases"])
         by_hand={"settings": {"epochs": 20}, "promote": "manual", "why": "the new questions on returns"},
     ),
 )
+@requires(KeyScope.TRAIN)
 async def start_training(
     request: Request, collection: CollectionName, idempotency_key: IdempotencyKey = None
 ) -> Response:
@@ -48,6 +51,7 @@ async def start_training(
     responses=problems(400, 404, 409, 413, 507),
     openapi_extra=json_body(AdoptionRequest, encoder={"encoder": "faq-encoder-2", "promote": "manual"}),
 )
+@requires(KeyScope.RELEASE)
 async def add_release(request: Request, collection: CollectionName, idempotency_key: IdempotencyKey = None) -> Response:
     """Make a release of an encoder that was trained elsewhere: the job that judges it as a training's."""
     wanted = await read_body(request, AdoptionRequest)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
+import structlog
 from sqlalchemy.orm import Session
 
 from app.encoder.store import EncoderStore
@@ -15,7 +16,7 @@ from app.job.repository import CATCHING_UP, Progress
 from app.job.run import Handover, JobRun, Step
 from app.job.tables import JobState, JobType
 from app.training.building import Builder
-from app.training.children import run_trainer
+from app.training.children import TrainerKilledError, run_trainer
 from app.training.freezing import freeze
 from app.training.registering import Candidate, register, rewarm
 from app.training.report import make_report
@@ -24,6 +25,12 @@ from model.contract.keep_out import KEPT_OUT
 
 _ROWS, _CHECK, _RULES, _VERDICT = "rows.ndjson", "check.json", "rules.json", "verdict.json"
 _RUN: Final = "run"
+
+_MOST_KILLS: Final = 3
+"""So often a trainer may be killed in one attempt at a job."""
+
+_log = structlog.get_logger(__name__)
+
 _STEPS: Final = "steps"
 _STAGES: Final = {
     "freeze": "freezing",
@@ -110,8 +117,6 @@ class ReleaseJob:
         out, request = self._folder / _RUN, self._run.request
         settings = {**request["settings"], "keep_out": KEPT_OUT}  # last, so that no request can undo it
         more = [part for item in settings.items() for part in ("--set", _setting(*item))]
-        if (out / "config.json").exists():
-            more.append("--resume")
         self._trainer("train", *more, out=out, recipe=request["recipe"], seed=request["seed"])
         bundle = load_bundle(out / "bundle")
         if bundle.sha == self._builder.active(self._run.collection_id).key.encoder_sha:
@@ -136,7 +141,22 @@ class ReleaseJob:
     def _trainer(self, command: str, *more: str, **options: object) -> None:
         """Run a command of the trainer on the frozen rows; each keyword is an option of it."""
         given = [part for name, value in options.items() for part in (f"--{name}", str(value))]
-        run_trainer(self._run, _STAGES[command], [command, str(self._rows), *given, *more, "--progress", "json"])
+        arguments = [command, str(self._rows), *given, *more, "--progress", "json"]
+        for attempt in range(1, _MOST_KILLS + 1):
+            try:
+                run_trainer(self._run, _STAGES[command], [*arguments, *self._resuming(command)])
+                return
+            except TrainerKilledError as error:
+                _log.warning("trainer_killed", job=self._run.key, command=command, signal=error.signal, attempt=attempt)
+                killed = error.signal
+        raise JobFailedError(
+            "trainer_killed",
+            f"signal {killed} ended `{command}` {_MOST_KILLS} times: signal 9 most often means that memory ran out",
+        )
+
+    def _resuming(self, command: str) -> list[str]:
+        """A training goes on from its last checkpoint, if there is one."""
+        return ["--resume"] if command == "train" and (self._folder / _RUN / "config.json").exists() else []
 
     def _build(self) -> dict[str, Any]:
         base = self._builder.build(self._run, self._bundle(), self._folder)

@@ -11,14 +11,11 @@ from app.db import Database
 from app.encoder.service import named_encoder
 from app.errors import ConflictError, OverloadedError
 from app.idempotency.attempts import Attempt, Attempts, once
-from app.ids import IdSource
-from app.job.kinds import Kind
-from app.job.repository import JobRepository, new_job
 from app.job.schemas import JobAnswer
-from app.job.service import to_answer
-from app.job.tables import TYPES_OF, JobType
+from app.job.tables import JobType
 from app.release.repository import ReleaseRepository
 from app.release.tables import ReleaseState
+from app.training.ordering import order, to_request, unfinished
 from app.training.schemas import AdoptionRequest, JudgedRequest, TrainingRequest, WhenBusy
 
 
@@ -42,7 +39,7 @@ class TrainingService:
         self, collection: str, wanted: TrainingRequest, who: str, attempt: Attempt | None
     ) -> JobAnswer:
         """Queue a training."""
-        request = _request(wanted, who)
+        request = to_request(wanted, who)
         return await self._start(JobType.TRAINING, collection, lambda session, _: request, wanted, attempt)
 
     async def start_adoption(
@@ -60,7 +57,7 @@ class TrainingService:
             active = ReleaseRepository(session).get(collection_.id, collection_.active_release)
             if encoder.sha == active.encoder_sha:
                 raise ConflictError(f"release {active.number}, which is active, has this encoder already")
-            return {**_request(wanted, who), "encoder": encoder.sha}
+            return {**to_request(wanted, who), "encoder": encoder.sha}
 
         return await self._start(JobType.ADOPTION, collection, request, wanted, attempt)
 
@@ -102,22 +99,11 @@ class TrainingService:
         return started
 
     def _check_room(self, session: Session, collection: Collection, *, refuses: bool) -> None:
-        unfinished = JobRepository(session).list_unfinished(TYPES_OF[Kind.RELEASES])
-        busy = [job.key for job in unfinished if job.collection_id == collection.id]
+        jobs = unfinished(session)
+        busy = [job.key for job in jobs if job.collection_id == collection.id]
         if refuses and busy:
             raise ConflictError(
                 f"a release of the collection is being made already (job {busy[0]}): wait for it, or cancel it"
             )
-        if len(unfinished) >= self._max_unfinished:
-            raise OverloadedError(f"{len(unfinished)} trainings wait or run already: repeat it when some are over")
-
-
-def order(session: Session, kind: JobType, collection: Collection, request: dict[str, Any]) -> JobAnswer:
-    """Queue a job in the transaction of who calls."""
-    job = new_job(IdSource().take(), kind, collection.id, collection.name, request)
-    JobRepository(session).add(job)
-    return to_answer(job)
-
-
-def _request(wanted: JudgedRequest, who: str) -> dict[str, Any]:
-    return {**wanted.model_dump(mode="json", exclude={"when_busy"}), "who": who}
+        if len(jobs) >= self._max_unfinished:
+            raise OverloadedError(f"{len(jobs)} trainings wait or run already: repeat it when some are over")

@@ -36,6 +36,9 @@ NOISE: Final = 0.3
 MARGIN: Final = 0.003
 """Reached above the target in tuning, since what is best on one sample is a little worse on another."""
 
+CHANCE: Final = 0.001
+"""Four of the sample's neighbours: what more lists find by chance alone."""
+
 LIST_NS: Final = 450.0
 BYTE_NS: Final = 0.02
 CANDIDATE_NS: Final = 0.5
@@ -73,7 +76,7 @@ def tune(index: IvfPqIndex, trial: Trial, target: float) -> IndexSpec:
     The cost is computed, not timed: the same vectors give the same index on a busy machine.
 
     Returns:
-        The index's spec with both; the most accurate pair where none reaches the target.
+        The index's spec with both; where none reaches the target, the cheapest that comes as near but for chance.
     """
     wanted = min(1.0, target + MARGIN)
     nprobes = _nprobes(index.spec.nlist)
@@ -90,7 +93,8 @@ def tune(index: IvfPqIndex, trial: Trial, target: float) -> IndexSpec:
             best, least = (nprobe, rerank), _cost_ns(index, nprobe, rerank)
     if least == math.inf:
         coarse = [nprobe for nprobe in nprobes if nprobe & (nprobe - 1) == 0]
-        best = max(coarse, key=lambda nprobe: (recalls_of(nprobe)[-1], -nprobe)), RERANKS[-1]
+        most = max(recalls_of(nprobe)[-1] for nprobe in coarse)
+        best = next(nprobe for nprobe in coarse if recalls_of(nprobe)[-1] >= most - CHANCE), RERANKS[-1]
     return replace(index.spec, nprobe=best[0], rerank=best[1])
 
 

@@ -308,6 +308,7 @@ _MATTERS: Final[dict[str, Callable[[Config], bool]]] = {
     "rdrop_on": _rdrop,
     "flood_mode": _floods,
     "false_accept_target": lambda c: c.threshold_rule == "false_accept_rate",
+    "precision_target": lambda c: c.objective is not Objective.MULTI_LABEL,
     "label_threshold_rule": _is(Objective.MULTI_LABEL),
 }
 """Where a setting changes anything."""

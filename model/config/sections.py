@@ -227,6 +227,13 @@ class DecisionSettings(Section):
     false_accept_target: float = Field(
         default=0.05, gt=0, lt=1, description="Of false_accept_rate: largest share of strangers that may be answered."
     )
+    precision_target: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="Least share of matched answers that is right, on held-out rows and strangers: a margin between "
+        "the best two groups is chosen for it, and nearer ones are ambiguous. None leaves none ambiguous.",
+    )
     label_threshold_rule: LabelThresholdRule = Field(
         default=LabelThresholdRule.ZERO, description="From which confidence a label counts: zero is 0.5, as trained."
     )

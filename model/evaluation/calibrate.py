@@ -1,5 +1,6 @@
 """Default decision parameters: chosen on held-out sentences and on sentences that belong to no group."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import repeat
@@ -12,6 +13,7 @@ from model.contract.decision import DecisionParameters, match_score, score_group
 from model.contract.evidence import NEIGHBOURS_USED, Evidence, EvidenceGatherer, OutOfScopeScore
 from model.contract.head import Head
 from model.errors import ConfigError
+from model.evaluation.margins import choose_margin
 from model.evaluation.neighbours import Nearest, nearest
 from model.evaluation.thresholds import balanced_threshold, choose_threshold
 
@@ -77,6 +79,7 @@ def calibrate(
     false_accept_target: float = 0.05,
     out_of_scope_score: OutOfScopeScore | None = None,
     logit_adjustment_tau: float = 0.0,
+    precision_target: float | None = None,
 ) -> DecisionParameters:
     """Choose how groups are ranked, which score says what is in scope, its threshold, and the scale of the confidence.
 
@@ -99,6 +102,8 @@ def calibrate(
         threshold_rule: By which the threshold is chosen.
         false_accept_target: Largest share of out-of-scope sentences that may be answered, for that rule.
         out_of_scope_score: The score to use; None tries all that there is evidence for.
+        precision_target: Least share of the matched answers that shall be right; a margin is chosen for it, below which
+            answers are ambiguous. None leaves none ambiguous.
         logit_adjustment_tau: Post-hoc logit adjustment: share of the training prior taken out of the head's cosines.
 
     Raises:
@@ -124,7 +129,8 @@ def calibrate(
             chosen = parameters.model_copy(
                 update={"threshold": threshold, "break_even": even if even != threshold else None}
             )
-    return chosen.model_copy(update={"scale": _fit_scale(in_scope, strangers, chosen)})
+    margin = 0.0 if precision_target is None else _choose_margin(in_scope, strangers, chosen, precision_target)
+    return chosen.model_copy(update={"scale": _fit_scale(in_scope, strangers, chosen), "margin": margin})
 
 
 def stand_ins(in_scope: Sequence[Candidates]) -> list[Candidates]:
@@ -180,6 +186,22 @@ def _score(in_scope: Sequence[Candidates], strangers: Sequence[Candidates], para
     rightly = [_match(one, best, parameters) for one, best in winners if best == one.true_group]
     refusable = [_match(one, _best(one, parameters), parameters) for one in strangers]
     return _Scored(np.array(rightly), len(winners), np.array(refusable))
+
+
+def _choose_margin(
+    in_scope: Sequence[Candidates], strangers: Sequence[Candidates], parameters: DecisionParameters, target: float
+) -> float:
+    """The margin for the answers that the threshold lets through, of strangers too: these are never right."""
+    gaps: list[float] = []
+    right: list[bool] = []
+    for candidates in [*in_scope, *strangers]:
+        best = _best(candidates, parameters)
+        if best is None or _match(candidates, best, parameters) < parameters.threshold:
+            continue
+        scores = sorted(score_groups(candidates.evidence, parameters).values(), reverse=True)
+        gaps.append(scores[0] - scores[1] if len(scores) > 1 else math.inf)
+        right.append(best == candidates.true_group)
+    return choose_margin(np.array(gaps), np.array(right, np.bool_), target)
 
 
 def _fit_scale(

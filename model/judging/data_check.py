@@ -22,7 +22,10 @@ MOST_COMPARED: Final = 20_000
 """Sentences that are compared with all others; of more, as many are drawn."""
 
 NEAR: Final = 0.97
-"""Cosine from which two sentences of different groups count as near duplicates."""
+"""Cosine from which two sentences of different groups count as near duplicates, if they are written alike too."""
+
+ALIKE: Final = 0.5
+"""Share of their character pairs that two sentences have in common from which they are written alike."""
 
 _NEIGHBOURS: Final = 10
 _OTHERS: Final = 0.6
@@ -152,12 +155,19 @@ def _near_duplicates(
     row = examples[number]
     for other, cosine in zip(others, cosines, strict=True):
         match, pair = examples[other], (min(number, other), max(number, other))
-        if cosine < NEAR or match.group == row.group or pair in told or text_key(match.text) == text_key(row.text):
+        if cosine < NEAR or match.group == row.group or pair in told or not _are_alike(row.text, match.text):
             continue
         told.add(pair)
         detail = f"two sentences of different groups are near duplicates (cosine {cosine:.3f})"
         groups = [row.group or "", match.group or ""]
         yield Finding("near_duplicate_across_groups", detail, groups, [row.id or "", match.id or ""], cosine)
+
+
+def _are_alike(text: str, other: str) -> bool:
+    """Whether two sentences share most of their letters in a row, and are not the same."""
+    keys = text_key(text), text_key(other)
+    pairs, others = ({key[at : at + 2] for at in range(max(1, len(key) - 1))} for key in keys)
+    return keys[0] != keys[1] and len(pairs & others) >= ALIKE * len(pairs | others)
 
 
 def _mislabelled(

@@ -14,7 +14,7 @@ from tests.fakes.postgres import create_database
 from tests.fakes.spawned import spawned
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("app", "model", "index", "migrations", "samples")
+PACKAGES = ("app", "model", "index", "migrations", "samples", "samesay")
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +64,19 @@ def test_the_wheel_brings_its_packages_and_data(installed: Path, tmp_path: Path)
     assert [Path(path).parent for path in done.stdout.split()] == [installed / name for name in PACKAGES]
     assert (installed / "samples" / "faq.tsv").read_bytes() == (ROOT / "samples" / "faq.tsv").read_bytes()
     assert (installed / "migrations" / "versions").is_dir()
+    assert (installed / "samesay" / "py.typed").exists()
+
+
+def test_the_client_needs_nothing_of_the_service(installed: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys, samesay; samesay.Client(); own = {name.partition('.')[0] for name in sys.modules}; "
+        "print(*own & {'app', 'model', 'index', 'numpy', 'fastapi', 'sqlalchemy', 'onnxruntime', 'torch', 'orjson'})"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={"PYTHONPATH": str(installed)}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == ""
 
 
 def test_the_wheel_serves(installed: Path, tmp_path: Path) -> None:

@@ -67,6 +67,9 @@ def _fill(session: Session, sha: str) -> None:
     add("changes", *({"collection_id": 1, "seq": n, "record_id": 2**40 + n, "op": "upsert"} for n in (1, 2)))
     add("changes", {"collection_id": 2, "seq": 2**62, "record_id": 1, "op": "delete", "tag": 2**62 - 1})
     add("jobs", *(_job(number, state) for number, state in enumerate(("succeeded", "running"), start=1)))
+    add("feedback", *(_feedback(number) for number in (1, 2)))
+    add("api_keys", *(_key(number) for number in range(1, 4)))
+    add("audit_log", *(_deed(number) for number in (1, 2)))
     add("job_events", *({"job_id": 1, "number": n, "data": HARD_JSON[n % 3]} for n in (1, 2, 3)))
     session.execute(text(f"DELETE FROM records WHERE record_id = {2**40 + 1}"))
     session.execute(text("DELETE FROM groups WHERE key = 'last'"))
@@ -84,6 +87,49 @@ def _answer(number: int) -> dict[str, Any]:
         "answer": bytes(range(256)) * number,
         "created_at": MOMENTS[number],
     }
+
+
+def _feedback(number: int) -> dict[str, Any]:
+    return {
+        "key": f"{number:032x}",
+        "collection_id": number,
+        "source": "kept_query" if number == 1 else "client",
+        "text": HARD_TEXTS[number + 2],
+        "text_key": "f" * 32,
+        "verdict": None if number == 1 else "right_group",
+        "group_key": None if number == 1 else "退",
+        "metadata": HARD_JSON[number],
+        "state": "pending",
+        "awaits_training": number == 2,
+        "count": 2**62,
+        "release": number,
+        "confidence": 0.1 + 0.2,
+        "groups": None if number == 2 else [{"group": "退", "confidence": 1e-300}],
+        "last_seen_at": MOMENTS[number],
+    }
+
+
+def _key(number: int) -> dict[str, Any]:
+    is_first = number == 1
+    return {
+        "key": f"{number:016x}",
+        "name": HARD_TEXTS[number][:100],
+        "digest": bytes(range(32)),
+        "old_digest": None if is_first else b"\0\xff\n\\" * 8,
+        "old_until": None if is_first else MOMENTS[number],
+        "scopes": ["search", "data:read"],
+        "collections": None if is_first else ["c1", "退"],
+        "rate_limit": None if is_first else 0.1 + 0.2,
+        "rate_burst": None if is_first else 2**31 - 1,
+        "created_by": "command line",
+        "expires_at": None if is_first else MOMENTS[3],
+        "revoked_at": MOMENTS[0] if number == 3 else None,
+    }
+
+
+def _deed(number: int) -> dict[str, Any]:
+    fields = {"caller": "key 退", "action": "put_group", "status": 201}
+    return {**fields, "at": MOMENTS[number], "collection": None if number == 1 else "c1", "target": HARD_TEXTS[number]}
 
 
 def _job(number: int, state: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from model.contract.dataset import read_rows, text_key
 SAMPLES = Path(__file__).parents[2] / "samples"
 FAQ = read_rows(SAMPLES / "faq.tsv", need=["group", "title"])
 QUERIES = read_rows(SAMPLES / "queries.tsv", need=["group"])
+STRANGERS = read_rows(SAMPLES / "strangers.tsv", need=["role"])
 
 
 def test_sixty_groups_a_language_with_eight_variants_each() -> None:
@@ -36,5 +37,5 @@ def test_enough_questions_inside_and_outside_the_scope() -> None:
 
 
 def test_no_sentence_twice() -> None:
-    keys = Counter(text_key(row.text) for row in [*FAQ.rows, *QUERIES.rows])
+    keys = Counter(text_key(row.text) for row in [*FAQ.rows, *QUERIES.rows, *STRANGERS.rows])
     assert [key for key, count in keys.items() if count > 1] == []

@@ -194,7 +194,7 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
 
 _LATER = {
     ("changes", "tag"),
-    *(("releases", name) for name in ("is_warm", "previous", "job", "report", "shadow")),
+    *(("releases", name) for name in ("is_warm", "previous", "job", "report", "shadow_share", "shadow")),
     *(("encoders", name) for name in ("job", "removed_at")),
 }
 
@@ -203,9 +203,9 @@ _LATER = {
 def test_an_older_schema_is_restored_and_upgraded(
     kind: str, backup: Path, source: Settings, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """At 0001, changes had no tag, releases were made elsewhere only, and there were no jobs."""
+    """At 0001, changes had no tag, releases were made elsewhere only; no jobs, feedback, keys or audit log."""
     older = {"schema_revision": "0001", "samesay_version": "0.0.9"}
-    later = ("jobs", "job_events", "release_events")
+    later = ("jobs", "job_events", "release_events", "feedback", "api_keys", "audit_log")
     rewrite(
         backup,
         tmp_path / "old.tar",

@@ -23,7 +23,7 @@ from app.errors import (
     WorkerDeadError,
 )
 from app.migrating import upgrade
-from app.tables import Collection
+from app.tables import Collection, Group
 
 
 def add(name: str) -> Any:
@@ -224,3 +224,17 @@ async def database_read_later(database: Database, unit: Any) -> Any:
             return await database.read_async(unit)
         except OverloadedError:
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("payload", [5, -0.5, 1e300, "5", "x", True, None, [], {}])
+def test_json_of_any_kind_comes_back_as_it_was(database: Database, payload: Any) -> None:
+    """SQLite takes columns of JSON for numeric: a bare number must not break who reads it."""
+
+    def add(session: Session) -> None:
+        collection = Collection(name="faq", settings={})
+        session.add(collection)
+        session.flush()
+        session.add(Group(collection_id=collection.id, key="g", payload=payload))
+
+    database.write(add).result()
+    assert database.read(lambda session: session.scalars(select(Group)).one().payload) == payload

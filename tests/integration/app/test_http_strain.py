@@ -23,8 +23,8 @@ from tests.fakes.running import Running, make_settings, running, wait_for
     "raw",
     [
         b"this is no HTTP\r\n\r\n",
-        b"POST /v1/collections HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n",
-        b"POST /v1/collections HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"POST /v1/collections HTTP/1.1\r\nHost: localhost\r\nContent-Length: many\r\n\r\n",
+        b"POST /v1/collections HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     ],
 )
 def test_what_is_no_http_is_a_problem_too(shared_service: Running, raw: bytes) -> None:
@@ -52,11 +52,13 @@ def test_a_caller_that_hangs_up_is_no_defect(
     path = f"/v1/collections/{collection}".encode()
     with capture_logs() as logs:
         with connected(shared_service.url) as connection:  # in the middle of its body
-            connection.sendall(b"PUT " + path + b"/records/r HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{")
+            connection.sendall(
+                b"PUT " + path + b"/records/r HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n{"
+            )
             time.sleep(0.1)
         with blocked(shared_service), connected(shared_service.url) as connection:  # while it waits for its answer
             body = b'{"query": "a"}'
-            head = b" HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+            head = b" HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
             connection.sendall(b"POST " + path + b":search" + head + body)
             time.sleep(0.3)
             connection.close()
@@ -135,7 +137,7 @@ def test_many_large_bodies_are_not_taken_at_the_same_time(tmp_path: Path, tiny_b
         path = f"/v1/collections/{make_collection(service)}/records:batch"
         body = json.dumps({"upsert": [{"id": "r", "text": "x" * 60_000}]})
         with connected(service.url) as slow:  # sends most of its body, and then nothing
-            head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+            head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
             slow.sendall(head.encode() + body[:-1].encode())
             time.sleep(0.3)
             assert_problem(service.client.post(path, content=body), 503, "overloaded")

@@ -11,7 +11,7 @@ from app.job.run import JobRun, Step
 from app.release.tables import Release
 from app.settings import Settings
 from app.training.building import Builder
-from tests.conftest import make_collection
+from tests.conftest import make_collection, sqlite_only
 from tests.fakes.running import Running, running, wait_for
 from tests.fakes.tiny_bundle import make_tiny_bundle
 from tests.fakes.trainer import FakeTrainer, ended, install, job_of, let_leases_run_out, order, worker_of
@@ -133,6 +133,7 @@ def test_killed_while_the_release_is_stored(
     check_one_release(service, place, job, newest)
 
 
+@sqlite_only
 @pytest.mark.parametrize("command", ["check", "train", "judge"])
 def test_cancelled_while_the_trainer_works(service: Running, place: str, trainer: FakeTrainer, command: str) -> None:
     key = order(service, place)
@@ -153,6 +154,7 @@ def test_cancelled_while_the_trainer_works(service: Running, place: str, trainer
     assert service.client.get("/v1/encoders").json()["items"][0]["name"] == "tiny"
 
 
+@sqlite_only
 @pytest.mark.parametrize("at", range(len(STEPS) - 1), ids=STEPS[:-1])
 def test_cancelled_after_the_worker_died(
     service: Running, place: str, trainer: FakeTrainer, monkeypatch: pytest.MonkeyPatch, at: int

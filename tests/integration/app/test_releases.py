@@ -8,12 +8,11 @@ import pytest
 
 from app.settings import Settings
 from model.contract.bundle import load_bundle
-from tests.conftest import add_encoder, make_collection
+from tests.conftest import add_encoder, make_collection, sqlite_only
+from tests.fakes.releases import N, events, expected, fill, releases, search, switch
 from tests.fakes.running import Running, running, wait_for
 from tests.fakes.tiny_bundle import make_tiny_bundle
 from tests.fakes.trainer import FakeTrainer, ended, install, job_of, made, order, worker_of
-
-N = 30
 
 
 @pytest.fixture(scope="module")
@@ -34,46 +33,6 @@ def trainer(monkeypatch: pytest.MonkeyPatch, bundles: list[Path]) -> FakeTrainer
 def service(registered: Settings) -> Iterator[Running]:
     with running(registered.model_copy(update={"workers": 0, "keep_releases": 1})) as started:
         yield started
-
-
-def fill(service: Running) -> str:
-    """A collection of N records in three groups, and one sentence out of scope; its place."""
-    name = make_collection(service)
-    place = f"/v1/collections/{name}"
-    records: list[dict[str, Any]] = [
-        {"id": f"r{n}", "text": f"sentence {n} of many", "group": f"g{n % 3}"} for n in range(N)
-    ]
-    records.append({"id": "stranger", "text": "what is the weather like", "role": "out_of_scope"})
-    answer = service.client.post(f"{place}/records:batch", json={"upsert": records}, params={"wait": "visible"})
-    assert answer.status_code == 200, answer.text
-    return place
-
-
-def search(service: Running, place: str, query: str, **body: Any) -> dict[str, Any]:
-    answer = service.client.post(f"{place}:search", json={"query": query, "k": 5, **body})
-    assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
-
-
-def expected(bundle: Path, texts: dict[str, str], query: str) -> list[str]:
-    """The ids nearest to a query, by the bundle's encoder alone."""
-    encoder = load_bundle(bundle).encoder
-    scores = dict(zip(texts, encoder.encode(list(texts.values())) @ encoder.encode([query])[0], strict=True))
-    return sorted(scores, key=lambda key: -scores[key])[:5]
-
-
-def releases(service: Running, place: str) -> dict[int, dict[str, Any]]:
-    return {found["number"]: found for found in service.client.get(f"{place}/releases").json()["items"]}
-
-
-def events(service: Running, place: str) -> list[tuple[int, str]]:
-    found = service.client.get(f"{place}/release-events").json()["items"]
-    return [(event["release"], event["action"]) for event in reversed(found)]
-
-
-def switch(service: Running, place: str, number: int, verb: str, **body: Any) -> Any:
-    return service.client.post(f"{place}/releases/{number}:{verb}", json=body)
 
 
 def test_a_training_makes_the_release_that_answers(
@@ -275,6 +234,7 @@ def test_one_training_a_collection_at_a_time(service: Running, trainer: FakeTrai
     assert ended(service, second)["result"]["release"] == 3
 
 
+@sqlite_only
 def test_the_same_encoder_again_says_that_nothing_changed(service: Running, trainer: FakeTrainer) -> None:
     place = fill(service)
     made(service, place)
@@ -283,6 +243,7 @@ def test_the_same_encoder_again_says_that_nothing_changed(service: Running, trai
     assert sorted(releases(service, place)) == [1, 2]
 
 
+@sqlite_only
 def test_data_that_cannot_be_trained_on_is_refused_before_it_costs_anything(
     service: Running, trainer: FakeTrainer
 ) -> None:
@@ -306,6 +267,7 @@ def test_deleting_the_collection_meanwhile_ends_the_job(service: Running, traine
     assert (job["state"], job["error"]["code"]) == ("failed", "collection_gone")
 
 
+@sqlite_only
 def test_an_empty_collection_and_one_without_records_in_the_index(service: Running, trainer: FakeTrainer) -> None:
     place = f"/v1/collections/{make_collection(service)}"
     assert made(service, place)["state"] == "succeeded"  # what the fake data check lets pass
@@ -314,57 +276,7 @@ def test_an_empty_collection_and_one_without_records_in_the_index(service: Runni
     assert search(service, place, "one")["results"][0][0]["id"] == "a"
 
 
-def test_a_shadow_is_asked_live_queries_and_answers_none(
-    service: Running, trainer: FakeTrainer, bundles: list[Path], tiny_bundle: Path
-) -> None:
-    place = fill(service)
-    made(service, place, promote="manual")
-    wait_for(lambda: releases(service, place)[2]["behind"] == 0)
-    assert service.client.get(f"{place}/releases/2/shadow").status_code == 404
-    begun = switch(service, place, 2, "shadow", share=1.0, examples=3)
-    assert (begun.status_code, begun.json()["queries"]) == (200, 0)
-    collection_id = next(r.key.collection_id for r in service.container.serving.releases if r.key.collection in place)
-    wait_for(lambda: service.container.serving.find_shadow(collection_id))
-    queries = [f"sentence {n} again" for n in range(20)] + ["quite another thing", "many"]
-    for query in queries:
-        assert search(service, place, query)["release"] == 1
-    classified = service.client.post(f"{place}:classify", json={"texts": queries}).json()
-    assert classified["release"] == 1
-    shadow = f"{place}/releases/2/shadow"
-    wait_for(lambda: service.client.get(shadow).json()["queries"] == 2 * len(queries))
-    found = service.client.get(shadow).json()
-    texts = {f"r{n}": f"sentence {n} of many" for n in range(N)}
-    agree = sum(expected(tiny_bundle, texts, query)[0] == expected(bundles[0], texts, query)[0] for query in queries)
-    assert found["agreement_at_1"] == pytest.approx(agree / len(queries))
-    assert found["dropped"] == 0
-    there = service.client.post(f"{place}:classify", json={"texts": queries, "release": 2}).json()["results"]
-    flips = [
-        query
-        for query, before, after in zip(queries, classified["results"], there, strict=True)
-        if outcome(before) != outcome(after)
-    ]
-    assert flips
-    assert found["flips"] == 2 * len(flips)
-    assert {example["text"] for example in found["examples"]} <= set(flips)
-    assert len(found["examples"]) == 3
-    example = found["examples"][0]
-    at = queries.index(example["text"])
-    assert (example["active"]["decision"], example["active"]["group"]) == outcome(classified["results"][at])
-    assert (example["shadow"]["decision"], example["shadow"]["group"]) == outcome(there[at])
-    assert found["active_ms"] > 0 < found["shadow_ms"]
-    ended_ = switch(service, place, 2, "shadow", share=0).json()
-    assert (ended_["share"], ended_["examples"], ended_["flips"]) == (None, [], found["flips"])
-    wait_for(lambda: service.container.serving.find_shadow(collection_id) is None)
-    assert (2, "shadowed") in events(service, place)
-    active = switch(service, place, 1, "shadow")
-    assert (active.status_code, "active" in active.json()["detail"]) == (409, True)
-
-
-def outcome(result: dict[str, Any]) -> tuple[str, str | None]:
-    group = result["groups"][0]["group"] if result["decision"] != "no_match" and result["groups"] else None
-    return result["decision"], group
-
-
+@sqlite_only
 def test_bodies_are_checked_and_no_body_means_the_defaults(service: Running, trainer: FakeTrainer) -> None:
     place = fill(service)
     assert service.client.post(f"{place}/trainings").status_code == 202
@@ -380,6 +292,7 @@ def test_bodies_are_checked_and_no_body_means_the_defaults(service: Running, tra
     assert service.client.post("/v1/collections/nope/trainings").status_code == 404
 
 
+@sqlite_only
 def test_an_order_is_taken_once(service: Running, trainer: FakeTrainer) -> None:
     place = fill(service)
     headers = {"Idempotency-Key": "k1"}

@@ -5,9 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app import container
 from app.cursors import Cursors
 from app.errors import InsecureBindError, InvalidValueError, PreconditionFailedError
 from app.ids import IdSource
+from app.job.kinds import Kind
+from app.job.tables import TYPES_OF
 from app.preconditions import Precondition
 from app.schemas import check_key
 from app.search.answers import best_of_each_group, neighbours
@@ -73,13 +76,14 @@ def test_ids_are_different_and_in_order_of_time() -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.1", "example.org"])
 def test_an_open_host_needs_a_key(host: str) -> None:
     with pytest.raises(InsecureBindError, match="SAMESAY_API_KEY"):
-        Settings(host=host).refuse_open_bind()
-    Settings(host=host, api_key="long enough").refuse_open_bind()
+        Settings(host=host).refuse_open_bind(has_admin_key=False)
+    Settings(host=host, api_key="long enough").refuse_open_bind(has_admin_key=False)
+    Settings(host=host).refuse_open_bind(has_admin_key=True)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
 def test_loopback_needs_none(host: str, tmp_path: Path) -> None:
-    Settings(host=host, data=tmp_path).refuse_open_bind()
+    Settings(host=host, data=tmp_path).refuse_open_bind(has_admin_key=False)
 
 
 def test_answers_leave_out_what_is_gone_or_too_far() -> None:
@@ -88,3 +92,23 @@ def test_answers_leave_out_what_is_gone_or_too_far() -> None:
     assert [(one["id"], one["score"]) for one in found] == [("a", 0.9), ("c", 0.7), ("b", 0.612346)]
     assert [one["id"] for one in best_of_each_group(found)] == ["a"]
     assert [one["id"] for one in neighbours(catalogue, [1, 2], [0.9, 0.5], 0.6)] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("url", "has_torch", "kinds"),
+    [
+        (None, True, 2),
+        (None, False, 2),
+        ("postgresql://x/y", True, 2),
+        ("postgresql://x/y", False, 1),
+    ],
+)
+def test_who_makes_releases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str | None, has_torch: bool, kinds: int
+) -> None:
+    """One that shares its database leaves them to others where it has no trainer; alone it says what is missing."""
+    monkeypatch.setattr(container, "find_spec", lambda name: object() if has_torch else None)
+    pools = container.worker_pools(Settings(data=tmp_path, database_url=url))
+    assert len(pools) == kinds
+    assert pools[0].types == TYPES_OF[Kind.FILES]
+    assert container.worker_pools(Settings(data=tmp_path, database_url=url, workers=0)) == []

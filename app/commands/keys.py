@@ -1,0 +1,123 @@
+"""`samesay keys`: the keys of a data folder or database; works with the server running or not."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from app.access.scopes import KeyScope
+from app.commands.shared import DataOption, load_settings, plain_errors
+
+if TYPE_CHECKING:
+    from app.access.schemas import ApiKeyAnswer, ApiKeySecret
+    from app.access.service import ApiKeyService
+    from app.audit.service import AuditService
+
+app = typer.Typer(help="Make, list, change and revoke API keys.", no_args_is_help=True)
+
+KeyArgument = Annotated[str, typer.Argument(help="Id of the key, the part of it after sms_.")]
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="What it is for.")],
+    scope: Annotated[list[KeyScope], typer.Option(help="What it allows; give it several times for more.")],
+    collection: Annotated[
+        list[str] | None, typer.Option(help="A collection it is for; several times for more, never for all.")
+    ] = None,
+    days: Annotated[float | None, typer.Option(help="Days after which it is refused; for ever without.", min=0)] = None,
+    rate_limit: Annotated[float | None, typer.Option(help="Items a second that it may send.")] = None,
+    rate_burst: Annotated[int | None, typer.Option(help="Items that it may send at once.")] = None,
+    data: DataOption = None,
+) -> None:
+    """Make a key and print it; it is shown this once only."""
+    with plain_errors(), _opened(data) as (keys, audit):
+        import orjson
+
+        from app.access.caller import COMMAND_LINE
+        from app.access.schemas import ApiKeyCreate
+        from app.http_body import parse_body
+
+        expires_at = None if days is None else datetime.now(UTC) + timedelta(days=days)
+        limits = {"rate_limit": rate_limit, "rate_burst": rate_burst, "expires_at": expires_at}
+        body = orjson.dumps({"name": name, "scopes": scope, "collections": collection or None, **limits})
+        made = asyncio.run(keys.create(parse_body(body, ApiKeyCreate), COMMAND_LINE))
+        audit.write_command("create_api_key", made.id)
+        _show(made)
+
+
+@app.command("list")
+def list_all(data: DataOption = None) -> None:
+    """List the keys, without their secrets."""
+    with plain_errors(), _opened(data) as (keys, _):
+        table = Table("id", "name", "scopes", "collections", "state", "last used")
+        cursor = None
+        while True:
+            page = asyncio.run(keys.list_page(cursor, 1000))
+            for key in page.items:
+                used = f"{key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else "never"
+                collections = "all" if key.collections is None else ", ".join(key.collections)
+                table.add_row(key.id, key.name, ", ".join(key.scopes), collections, _state(key), used)
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        Console(soft_wrap=True).print(table)
+
+
+@app.command()
+def revoke(key: KeyArgument, data: DataOption = None) -> None:
+    """Refuse a key from now on, and for ever; running servers do so within 5 seconds."""
+    with plain_errors(), _opened(data) as (keys, audit):
+        asyncio.run(keys.revoke(key))
+        audit.write_command("revoke_api_key", key)
+        print(f"key {key} is revoked; running servers refuse it within 5 seconds")
+
+
+@app.command()
+def rotate(
+    key: KeyArgument,
+    grace_s: Annotated[
+        int, typer.Option(help="Seconds for which the old secret is good too.", min=0, max=30 * 24 * 3600)
+    ] = 0,
+    data: DataOption = None,
+) -> None:
+    """Give a key a new secret and print it; it is shown this once only."""
+    with plain_errors(), _opened(data) as (keys, audit):
+        made = asyncio.run(keys.rotate(key, grace_s))
+        audit.write_command("rotate_api_key", key)
+        _show(made)
+
+
+@contextmanager
+def _opened(data: Path | None) -> Iterator[tuple["ApiKeyService", "AuditService"]]:
+    from app.access.opening import open_keys
+    from app.databases import open_database
+
+    settings = load_settings(data=data)
+    database = open_database(settings)
+    try:
+        yield open_keys(settings, database)
+    finally:
+        database.close()
+
+
+def _show(made: "ApiKeySecret") -> None:
+    """Print the key alone to stdout, so that a script can take it, and what to know about it beside."""
+    Console(stderr=True, soft_wrap=True).print(
+        f"key {made.id} ({made.name}): keep it now, it is shown this once. Running servers know it within 5 seconds."
+    )
+    print(made.key)
+
+
+def _state(key: "ApiKeyAnswer") -> str:
+    if key.revoked_at is not None:
+        return "revoked"
+    if key.expires_at is None:
+        return "good"
+    return f"{'expired' if key.expires_at <= datetime.now(UTC) else 'good until'} {key.expires_at:%Y-%m-%d %H:%M}"

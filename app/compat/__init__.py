@@ -1,0 +1,1 @@
+"""Routes that speak the languages of other servers, so that their clients work with this one."""

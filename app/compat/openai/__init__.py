@@ -1,0 +1,1 @@
+"""Embeddings and models as OpenAI's API has them."""

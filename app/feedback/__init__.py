@@ -1,0 +1,1 @@
+"""Feedback: what people say of answers, the queries that are kept, and how both become records."""

@@ -1,0 +1,71 @@
+"""The groups of a collection."""
+
+from typing import Any, Literal
+
+from samesay.answers import Group, Page
+from samesay.calls import KEEP, Call, Keep, asking, changed, changing, given, path
+from samesay.operations import Resource, X, listing, operation
+from samesay.paging import pages
+from samesay.plans import Items
+
+
+class Groups(Resource[X]):
+    """The groups of a collection.
+
+    Args:
+        transport: Does what is described.
+        collection: The collection's name.
+    """
+
+    def __init__(self, transport: X, collection: str) -> None:
+        super().__init__(transport)
+        self._collection = collection
+
+    @operation
+    def get(self, group: str) -> Call[Group]:
+        """One group."""
+        return asking("GET", self._path(group), Group)
+
+    @listing
+    def list(self, *, page_size: int = 100) -> Items[Group]:
+        """All groups, oldest first."""
+        return pages(asking("GET", self._path(), Page[Group], query={"limit": page_size}), self._transport.retries)
+
+    @operation
+    def put(
+        self,
+        group: str,
+        *,
+        title: str | None = None,
+        payload: Any = None,
+        if_version: int | None = None,
+        only_new: bool = False,
+    ) -> Call[Group]:
+        """Create or replace a group.
+
+        Args:
+            group: Its id.
+            payload: Any JSON to get back with it, such as the answer to its question.
+            if_version: Only if it is at this version still, else PreconditionFailedError.
+            only_new: Only if there is none yet, else PreconditionFailedError.
+        """
+        body = given(title=title, payload=payload)
+        return changing("PUT", self._path(group), Group, body=body, if_version=if_version, only_new=only_new)
+
+    @operation
+    def change(
+        self, group: str, *, title: str | Keep | None = KEEP, payload: Any = KEEP, if_version: int | None = None
+    ) -> Call[Group]:
+        """Change what is given, keep the rest."""
+        body = changed(title=title, payload=payload)
+        return changing("PATCH", self._path(group), Group, body=body, if_version=if_version)
+
+    @operation
+    def delete(
+        self, group: str, *, records: Literal["delete", "detach"] | None = None, if_version: int | None = None
+    ) -> Call[None]:
+        """Delete a group; ConflictError for one that has records, unless `records` says what becomes of them."""
+        return changing("DELETE", self._path(group), None, query={"records": records}, if_version=if_version)
+
+    def _path(self, *steps: str) -> str:
+        return path("v1", "collections", self._collection, "groups", *steps)

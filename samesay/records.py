@@ -1,0 +1,99 @@
+"""The records of a collection."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NotRequired, TypedDict
+
+from samesay.answers import BatchResult, Erased, MetadataValue, Page, Record, Role, Written
+from samesay.calls import Call, Repeat, asking, changing, given, path
+from samesay.operations import Resource, X, listing, operation
+from samesay.paging import pages
+from samesay.plans import Items
+
+Wait = Literal["committed", "visible"]
+"""When a write is answered: when it is durable, or when searches find it too."""
+
+
+class Draft(TypedDict):
+    """A record to store, as an item of a batch."""
+
+    id: str
+    text: str
+    group: NotRequired[str | None]
+    labels: NotRequired[Sequence[str]]
+    role: NotRequired[Role]
+    metadata: NotRequired[Mapping[str, MetadataValue]]
+
+
+class Records(Resource[X]):
+    """The records of a collection.
+
+    Args:
+        transport: Does what is described.
+        collection: The collection's name.
+    """
+
+    def __init__(self, transport: X, collection: str) -> None:
+        super().__init__(transport)
+        self._collection = collection
+
+    @operation
+    def get(self, record: str) -> Call[Record]:
+        """One record."""
+        return asking("GET", self._path("records", record), Record)
+
+    @listing
+    def list(self, *, page_size: int = 100) -> Items[Record]:
+        """All records, oldest first."""
+        call = asking("GET", self._path("records"), Page[Record], query={"limit": page_size})
+        return pages(call, self._transport.retries)
+
+    @operation
+    def put(
+        self,
+        record: str,
+        text: str,
+        *,
+        group: str | None = None,
+        labels: Sequence[str] = (),
+        role: Role = "example",
+        metadata: Mapping[str, MetadataValue] | None = None,
+        wait: Wait = "committed",
+        if_version: int | None = None,
+        only_new: bool = False,
+    ) -> Call[Written]:
+        """Create or replace a record; durable when answered. The same content again changes nothing.
+
+        Args:
+            record: Its id.
+            wait: "visible": answer when searches find it.
+            if_version: Only if it is at this version still, else PreconditionFailedError.
+            only_new: Only if there is none yet, else PreconditionFailedError.
+        """
+        body = given(text=text, group=group, labels=list(labels) or None, role=role, metadata=metadata)
+        where = self._path("records", record)
+        return changing(
+            "PUT", where, Written, query={"wait": wait}, body=body, if_version=if_version, only_new=only_new
+        )
+
+    @operation
+    def delete(self, record: str, *, wait: Wait = "committed", if_version: int | None = None) -> Call[None]:
+        """Delete a record; durable when answered."""
+        where = self._path("records", record)
+        return changing("DELETE", where, None, query={"wait": wait}, if_version=if_version)
+
+    @operation
+    def change(
+        self, *, upsert: Sequence[Draft] = (), delete: Sequence[str] = (), wait: Wait = "committed"
+    ) -> Call[BatchResult]:
+        """Upsert and delete up to 1,000 records in one transaction; each item has a status of its own."""
+        body = {"upsert": [dict(draft) for draft in upsert], "delete": list(delete)}
+        where = self._path("records:batch")
+        return changing("POST", where, BatchResult, query={"wait": wait}, body=body, repeat=Repeat.WITH_KEY)
+
+    @operation
+    def erase(self, records: Sequence[str]) -> Call[Erased]:
+        """Delete up to 1,000 records and overwrite every copy of them; takes as long as a new index does."""
+        return changing("POST", self._path("records:erase"), Erased, body={"ids": list(records)})
+
+    def _path(self, *steps: str) -> str:
+        return path("v1", "collections", self._collection, *steps)

@@ -1,0 +1,126 @@
+"""Releases beside one another: a shadow that is asked live queries, one that feedback orders, many in turn."""
+
+import gc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from app.serving.release import ServingRelease
+from app.settings import Settings
+from tests.conftest import sqlite_only
+from tests.fakes.releases import N, events, expected, fill, releases, search, switch
+from tests.fakes.running import Running, running, wait_for
+from tests.fakes.tiny_bundle import make_tiny_bundle
+from tests.fakes.trainer import FakeTrainer, ended, install, made, worker_of
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Bundles of other encoders than the tiny one."""
+    folder = tmp_path_factory.mktemp("bundles")
+    for seed in range(10, 20):
+        make_tiny_bundle(folder / str(seed), seed=seed)
+    return [folder / str(seed) for seed in range(10, 20)]
+
+
+@pytest.fixture
+def trainer(monkeypatch: pytest.MonkeyPatch, bundles: list[Path]) -> FakeTrainer:
+    return install(monkeypatch, FakeTrainer(bundles[0]))
+
+
+@pytest.fixture
+def service(registered: Settings) -> Iterator[Running]:
+    with running(registered.model_copy(update={"workers": 0, "keep_releases": 1})) as started:
+        yield started
+
+
+def test_a_shadow_is_asked_live_queries_and_answers_none(
+    service: Running, trainer: FakeTrainer, bundles: list[Path], tiny_bundle: Path
+) -> None:
+    place = fill(service)
+    made(service, place, promote="manual")
+    wait_for(lambda: releases(service, place)[2]["behind"] == 0)
+    assert service.client.get(f"{place}/releases/2/shadow").status_code == 404
+    begun = switch(service, place, 2, "shadow", share=1.0, examples=3)
+    assert (begun.status_code, begun.json()["queries"]) == (200, 0)
+    collection_id = next(r.key.collection_id for r in service.container.serving.releases if r.key.collection in place)
+    wait_for(lambda: service.container.serving.find_shadow(collection_id))
+    queries = [f"sentence {n} again" for n in range(20)] + ["quite another thing", "many"]
+    for query in queries:
+        assert search(service, place, query)["release"] == 1
+    classified = service.client.post(f"{place}:classify", json={"texts": queries}).json()
+    assert classified["release"] == 1
+    shadow = f"{place}/releases/2/shadow"
+    wait_for(lambda: service.client.get(shadow).json()["queries"] == 2 * len(queries))
+    found = service.client.get(shadow).json()
+    texts = {f"r{n}": f"sentence {n} of many" for n in range(N)}
+    agree = sum(expected(tiny_bundle, texts, query)[0] == expected(bundles[0], texts, query)[0] for query in queries)
+    assert found["agreement_at_1"] == pytest.approx(agree / len(queries))
+    assert found["dropped"] == 0
+    there = service.client.post(f"{place}:classify", json={"texts": queries, "release": 2}).json()["results"]
+    flips = [
+        query
+        for query, before, after in zip(queries, classified["results"], there, strict=True)
+        if outcome(before) != outcome(after)
+    ]
+    assert flips
+    assert found["flips"] == 2 * len(flips)
+    assert {example["text"] for example in found["examples"]} <= set(flips)
+    assert len(found["examples"]) == 3
+    example = found["examples"][0]
+    at = queries.index(example["text"])
+    assert (example["active"]["decision"], example["active"]["group"]) == outcome(classified["results"][at])
+    assert (example["shadow"]["decision"], example["shadow"]["group"]) == outcome(there[at])
+    assert found["active_ms"] > 0 < found["shadow_ms"]
+    ended_ = switch(service, place, 2, "shadow", share=0).json()
+    assert (ended_["share"], ended_["examples"], ended_["flips"]) == (None, [], found["flips"])
+    wait_for(lambda: service.container.serving.find_shadow(collection_id) is None)
+    assert (2, "shadowed") in events(service, place)
+    active = switch(service, place, 1, "shadow")
+    assert (active.status_code, "active" in active.json()["detail"]) == (409, True)
+
+
+def outcome(result: dict[str, Any]) -> tuple[str, str | None]:
+    group = result["groups"][0]["group"] if result["decision"] != "no_match" and result["groups"] else None
+    return result["decision"], group
+
+
+@sqlite_only
+def test_enough_accepted_feedback_orders_a_training(service: Running, trainer: FakeTrainer) -> None:
+    place = fill(service)
+    service.client.patch(place, json={"auto_retrain_after": 2}).raise_for_status()
+    for n in range(2):
+        sent = service.client.post(
+            f"{place}/feedback", json={"text": f"a new one {n}", "verdict": "right_group", "group": "g1"}
+        )
+        assert sent.status_code == 201, sent.text
+        taken = service.client.patch(f"{place}/feedback/{sent.json()['id']}", json={"state": "accepted"})
+        assert taken.status_code == 200, taken.text
+    (job,) = service.client.get("/v1/jobs", params={"state": "queued"}).json()["items"]
+    assert job["type"] == "training"
+    worker_of(service).run_next()
+    assert ended(service, job["id"])["result"]["state"] == "active"
+    rows = {row["text"] for row in trainer.calls[1][1]}
+    assert {"a new one 0", "a new one 1"} <= rows
+    assert "feedback" in service.client.get(f"{place}/release-events").json()["items"][0]["why"]
+
+
+@sqlite_only
+def test_releases_that_are_gone_leave_nothing_in_memory(
+    service: Running, trainer: FakeTrainer, bundles: list[Path]
+) -> None:
+    place, process = fill(service), psutil.Process()
+    for number, bundle in enumerate([*bundles, *bundles[:2]], start=2):
+        trainer.bundle = bundle
+        assert made(service, place)["result"]["release"] == number
+        wait_for(lambda number=number: search(service, place, "x")["release"] == number)  # type: ignore[misc]
+        if number == 5:
+            before = process.num_threads(), process.num_fds()
+    gc.collect()
+    held = [found for found in gc.get_objects() if type(found) is ServingRelease and found.key.collection in place]
+    assert len(held) == 2  # the active one and the one before
+    assert process.num_threads() <= before[0] + 2
+    assert process.num_fds() <= before[1] + 2

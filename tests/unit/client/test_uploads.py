@@ -1,0 +1,64 @@
+"""What an upload is made of: lazily, in pieces of bounded size, and what its name says."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.bulk import forms
+from samesay import uploads
+
+ROWS = [{"id": f"r{n}", "text": "我要退款 " * 20} for n in range(2000)]
+
+
+def test_rows_are_taken_as_their_pieces_are_wanted() -> None:
+    taken = 0
+
+    def rows() -> Iterator[dict[str, Any]]:
+        nonlocal taken
+        for row in ROWS:
+            taken += 1
+            yield row
+
+    pieces = uploads.RowsContent(rows()).pieces()
+    first = next(pieces)
+    assert 65_536 <= len(first) < 65_536 + 1000
+    assert taken < 300
+    body = first + b"".join(pieces)
+    assert [json.loads(line) for line in body.splitlines()] == ROWS
+
+
+def test_rows_may_be_awaited_and_may_be_bytes() -> None:
+    async def rows() -> AsyncIterator[uploads.Row]:
+        yield b"id,text\n"
+        yield b"r1,refund\n"
+
+    async def joined() -> bytes:
+        return b"".join([piece async for piece in uploads.RowsContent(rows()).pieces_async()])
+
+    assert asyncio.run(joined()) == b"id,text\nr1,refund\n"
+    with pytest.raises(TypeError, match="use AsyncClient"):
+        list(uploads.RowsContent(rows()).pieces())
+
+
+@pytest.mark.parametrize("suffix", [*forms._FORM_SUFFIXES, ".CSV"])
+@pytest.mark.parametrize("packing", ["", *forms._PACKING_SUFFIXES])
+def test_names_mean_what_they_mean_to_the_server(tmp_path: Path, suffix: str, packing: str) -> None:
+    file = tmp_path / f"my.faq{suffix}{packing}"
+    file.write_bytes(b"x")
+    _, headers = uploads.upload_of(file, None)
+    form, packed = forms.form_of_name(file.name)
+    assert headers["Content-Type"] == form.content_type
+    assert headers.get("Content-Encoding") == packed.content_encoding
+
+
+def test_what_cannot_be_told_is_asked_for(tmp_path: Path) -> None:
+    for name in ("faq", "faq.gz", "faq.doc"):
+        file = tmp_path / name
+        file.write_bytes(b"x")
+        with pytest.raises(ValueError, match="give content_type"):
+            uploads.upload_of(file, None)
+        assert uploads.upload_of(file, "text/csv")[1]["Content-Type"] == "text/csv"
