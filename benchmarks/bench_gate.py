@@ -28,7 +28,7 @@ from model.judging.rows import OUT_OF_SCOPE, JudgedRows, part
 from model.judging.rules import GateRules
 from model.judging.verdict import Side, compare
 
-DATA = ("banking77", "clinc150")
+DATA = ("banking77", "clinc150", "massive_en")
 SETTINGS = ("epochs=3", "refit=false", "word_dim=128", "threads=1", f"keep_out={KEPT_OUT}")
 MERGED = 0.1
 ALPHAS = (0.05, 0.02, 0.01, 0.005)

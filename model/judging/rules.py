@@ -15,7 +15,7 @@ from model.judging.statistics import (
     bundled_losses,
     holm,
     least_chance,
-    mcnemar_worse,
+    worse_by_more,
 )
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -29,6 +29,8 @@ class GateRules(BaseModel):
 
     Attributes:
         alpha: Chance that a candidate as good as what answers is refused by any of the paired tests together.
+        tolerance: Loss of accuracy, as a share of the sentences, that counts as none: the threshold, and how many are
+            refused with it, differs so much from training to training.
         max_drop: For single metrics, the most that a candidate may lose, however sure that is.
         least: For single metrics, the least that a candidate must reach.
         max_ece_rise: The most that the calibration error may rise; None does not look at it.
@@ -38,6 +40,7 @@ class GateRules(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     alpha: float = Field(default=0.02, gt=0, lt=0.5)
+    tolerance: Share = 0.01
     max_drop: dict[Metric, Share] = {}
     least: dict[Metric, Share] = {}
     max_ece_rise: float | None = Field(default=None, ge=0)
@@ -60,6 +63,7 @@ class Measure:
 
     Attributes:
         active, candidate: (n,) float64 in [0, 1]; 0 or 1 where `is_share`.
+        tolerance: Loss that counts as none.
         groups: (n,) number of each sentence's group, where losses in some groups count whatever others gain.
     """
 
@@ -67,6 +71,7 @@ class Measure:
     active: NDArray[np.float64]
     candidate: NDArray[np.float64]
     is_share: bool = True
+    tolerance: float = 0.0
     groups: NDArray[np.int64] | None = None
 
     @property
@@ -75,7 +80,7 @@ class Measure:
         if self.groups is not None:
             return bundled_losses(self.active > 0, self.candidate > 0, self.groups)
         if self.is_share:
-            return mcnemar_worse(self.active > 0, self.candidate > 0)
+            return worse_by_more(self.active > 0, self.candidate > 0, self.tolerance)
         return bootstrap_worse(self.active, self.candidate)
 
 
@@ -129,9 +134,9 @@ def apply_above_chance(given: NDArray[np.int64], true: NDArray[np.int64], rules:
         given, true: (n,) numbers, from 0 on, of the nearest sentence's group and of the right one.
 
     Returns:
-        Nothing where the rule is off, or not even right answers could be told from chance.
+        Nothing where the rule is off, or not even right answers could well be told from chance.
     """
-    if not rules.above_chance or not len(true) or least_chance(true) > rules.alpha:
+    if not rules.above_chance or not len(true) or least_chance(true) > rules.alpha / 2:
         return []
     p_value = better_than_chance(given, true)
     right = float(np.mean(given == true))

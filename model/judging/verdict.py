@@ -78,7 +78,7 @@ def compare(
 ) -> dict[str, Any]:
     """The verdict: passed, reasons, notes, rules, metrics, held_out, training_data, groups, confusions, calibration and
     thresholds. It names records by their ids."""
-    measures = _measures(rows, candidate.answers, active.answers)
+    measures = _measures(rows, candidate.answers, active.answers, rules)
     calibrations = {side: _calibration(rows, of.answers) for side, of in (("candidate", candidate), ("active", active))}
     outcomes = [
         *apply_paired(measures, rules),
@@ -111,14 +111,14 @@ def compare(
     }
 
 
-def _measures(rows: JudgedRows, candidate: Answers, active: Answers) -> list[Measure]:
+def _measures(rows: JudgedRows, candidate: Answers, active: Answers, rules: GateRules) -> list[Measure]:
     refusals = Measure("out_of_scope_recall", _float(active.refused()), _float(candidate.refused()))
     if rows.of_labels:
         return [Measure("label_f1", active.label_f1(rows), candidate.label_f1(rows), is_share=False), refusals]
     return [
         Measure("hit_rate@1", _float(active.hits(rows)), _float(candidate.hits(rows))),
         Measure("best_group", _float(active.best(rows)), _float(candidate.best(rows)), groups=_group_numbers(rows)),
-        Measure("accuracy", _float(active.right(rows)), _float(candidate.right(rows))),
+        Measure("accuracy", _float(active.right(rows)), _float(candidate.right(rows)), tolerance=rules.tolerance),
         refusals,
     ]
 

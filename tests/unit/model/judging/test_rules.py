@@ -115,5 +115,5 @@ def test_calibration_is_looked_at_where_a_bound_is_set() -> None:
     ],
 )
 def test_a_wrong_rule_is_named(values: object, named: str) -> None:
-    with pytest.raises(ConfigError, match=f"^{named}.*there are alpha, max_drop"):
+    with pytest.raises(ConfigError, match=f"^{named}.*there are alpha, tolerance, max_drop"):
         GateRules.read(values)

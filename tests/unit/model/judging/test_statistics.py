@@ -19,6 +19,7 @@ from model.judging.statistics import (
     least_chance,
     mcnemar_worse,
     wilson,
+    worse_by_more,
 )
 
 
@@ -79,6 +80,26 @@ def test_the_same_answers_are_never_worse() -> None:
     scores = np.array([0.0, 0.5, 1.0] * 10)
     assert bootstrap_worse(scores, scores) == 1.0
     assert mcnemar_worse(scores > 0, scores > 0) == 1.0
+
+
+@pytest.mark.parametrize("margin", [0.01, 0.02, 0.05])
+def test_the_p_value_of_a_loss_beyond_a_margin_is_met_by_chance(margin: float) -> None:
+    """Of candidates that are worse by just the margin, about one in twenty is found to be worse by more."""
+    rng = np.random.default_rng(4)
+    n, found = 1000, 0
+    for _ in range(1000):
+        active = rng.random(n) < 0.9
+        change = rng.random(n)
+        candidate = np.where(active, change >= (0.03 + margin) / 0.9, change < 0.3)
+        found += worse_by_more(active, candidate, margin) <= 0.05
+    assert 0.015 < found / 1000 < 0.07
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=60), st.floats(0, 0.2), st.floats(0, 0.2))
+def test_a_larger_margin_never_makes_a_loss_surer(pairs: list[tuple[bool, bool]], one: float, other: float) -> None:
+    active, candidate = (np.array([pair[side] for pair in pairs], bool) for side in (0, 1))
+    low, high = (worse_by_more(active, candidate, margin) for margin in sorted((one, other)))
+    assert mcnemar_worse(active, candidate) == worse_by_more(active, candidate, 0.0) <= low <= high + 1e-12
 
 
 GROUPS = st.lists(st.integers(0, 2), min_size=1, max_size=6)
