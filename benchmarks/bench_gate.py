@@ -92,6 +92,7 @@ def train(work: Path, name: str, rows: Rows, seed: int, settings: Sequence[str])
         folder.mkdir(parents=True, exist_ok=True)
         write_rows(folder / "rows.ndjson", rows)
         options = [part for setting in (*SETTINGS, *settings) for part in ("--set", setting)]
+        options += ["--resume"] if (folder / "run/config.json").exists() else []
         run("train", folder / "rows.ndjson", "--out", folder / "run", "--seed", str(seed), *options)
     return folder / "run/bundle"
 
