@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check
+# Many tests wait for servers or disks; each process that runs tests starts databases of its own, so not too many of them.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist worksteal
 TORCH_OPTION := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DEFAULT_GOAL := help
@@ -43,11 +45,11 @@ demo: $(STAMPS)/demo  ## Train on the samples, import, answer and serve (ONCE=1:
 serve: $(STAMPS)/demo  ## Serve ./data on http://127.0.0.1:8765
 	@$(BIN)/samesay serve
 
-test: $(STAMPS)/test  ## Run all tests
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(STAMPS)/test  ## Run all tests, several at a time (ARGS='tests/unit -k word')
+	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 test-fast: $(STAMPS)/test  ## Run the tests that take seconds
-	@$(BIN)/python -m pytest -m 'not slow' $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) -m 'not slow' $(ARGS)
 
 check: $(STAMPS)/test  ## Lint, formatting, types and the direction of imports
 	@$(BIN)/ruff check .

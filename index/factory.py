@@ -111,7 +111,7 @@ def _take_over(
         return None
     if spec != replace(trained.spec, nprobe=0, rerank=0):
         return None
-    codes = trained.refill(rows.vectors, threads=threads)
+    codes = trained.refill(rows, threads=threads)
     if codes is None:
         return None
     index = IvfPqIndex(rows, codes, spec=trained.spec, index_recall=np.nan, threads=threads)

@@ -137,11 +137,13 @@ class IvfPqIndex(FaissIndex):
                 found[part] = self._scan(queries[part], wanted, lists, only)
         return found
 
-    def refill(self, vectors: Vectors, *, threads: int) -> Any | None:
-        """Codes of other vectors, by the lists and codes that were learned for these rows.
+    def refill(self, rows: Rows, *, threads: int) -> Any | None:
+        """Codes of other rows, by the lists and codes that were learned for these.
+
+        Where the other rows begin with these, as they do while records are only added, the others alone are work.
 
         Args:
-            vectors: (n, dim) float32.
+            rows: The other rows.
             threads: OpenMP threads of the work.
 
         Returns:
@@ -150,8 +152,9 @@ class IvfPqIndex(FaissIndex):
         """
         self.faiss.omp_set_num_threads(threads)
         codes = self.faiss.clone_index(self._codes)
-        codes.reset()
-        codes.add(vectors)
+        if not rows.begin_with(self.rows):
+            codes.reset()
+        codes.add(rows.vectors[codes.ntotal :])
         is_uneven = codes.invlists.imbalance_factor() > MOST_UNEVEN * self._codes.invlists.imbalance_factor()
         return None if is_uneven else codes
 

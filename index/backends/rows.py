@@ -1,7 +1,7 @@
 """What the in-memory back ends share: immutable rows in order of record id, and the checks of a search."""
 
 from abc import ABC, abstractmethod
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +12,9 @@ from index.errors import InvalidIdError, InvalidVectorError
 from index.interface import IndexReader
 from index.spec import IndexSpec
 from index.types import Allowed, Ids, Neighbours, Vectors
+
+_COMPARED: Final = 10_000
+"""Rows compared at once: the first that differ end it."""
 
 
 class Rows:
@@ -65,6 +68,14 @@ class Rows:
         at = np.searchsorted(self.record_ids, record_ids)
         at[at == len(self)] = 0
         return np.where(self.record_ids[at] == record_ids, at, -1).astype(np.int64, copy=False)
+
+    def begin_with(self, others: "Rows") -> bool:
+        """Whether the first of these rows are the others, ids and vectors."""
+        n = len(others)
+        if n > len(self) or not np.array_equal(self.record_ids[:n], others.record_ids):
+            return False
+        parts = (slice(start, min(start + _COMPARED, n)) for start in range(0, n, _COMPARED))
+        return all(np.array_equal(self.vectors[part], others.vectors[part]) for part in parts)
 
 
 class FrozenIndex(IndexReader, Protocol):

@@ -4,11 +4,15 @@ import sys
 import threading
 from dataclasses import replace
 
+import faiss
 import numpy as np
 import pytest
 
+from index.backends import tuning
 from index.backends.exact import ExactIndex
 from index.backends.faiss_ivf import IvfPqIndex
+from index.backends.rows import Rows
+from index.backends.tuning import make_trials
 from index.errors import BackendMissingError, InvalidSpecError, InvalidVectorError
 from index.factory import build
 from index.spec import MIN_IVF_ROWS, IndexKind, IndexSpec, choose_nlist, choose_pq_m, choose_spec
@@ -172,9 +176,53 @@ def test_sentences_of_another_kind_are_learned_anew() -> None:
     old = build(np.arange(6_000), vectors[:6_000], IVF)
     new = build(np.arange(12_000), vectors, replace(IVF, nlist=old.spec.nlist), trained_from=old)
     assert isinstance(old, IvfPqIndex) and isinstance(new, IvfPqIndex)
-    assert old.refill(vectors, threads=1) is None
-    assert old.refill(vectors[:5_000], threads=1).ntotal == 5_000
+    assert old.refill(Rows(np.arange(12_000), vectors), threads=1) is None
+    assert old.refill(Rows(np.arange(5_000), vectors[:5_000]), threads=1).ntotal == 5_000
     assert centres_of(new).tolist() != centres_of(old).tolist()
+
+
+@pytest.mark.parametrize("change", ["only added to", "one vector is another", "one record is gone", "fewer"])
+def test_codes_are_those_of_the_rows_however_they_came_about(change: str) -> None:
+    vectors, ids = make_vectors(9_000, 32), np.arange(9_000)
+    old = build(ids[:6_000], vectors[:6_000], IVF)
+    assert isinstance(old, IvfPqIndex)
+    if change == "one vector is another":
+        vectors = vectors.copy()  # the index keeps the array
+        vectors[11] = vectors[12]
+    elif change == "one record is gone":
+        vectors, ids = np.delete(vectors, 11, axis=0), np.delete(ids, 11)
+    elif change == "fewer":
+        vectors, ids = vectors[:5_000], ids[:5_000]
+    rows = Rows(ids, vectors)
+    assert rows.begin_with(old.rows) == (change == "only added to")
+    expected = faiss.clone_index(old._codes)
+    expected.reset()
+    expected.add(rows.vectors)
+    assert faiss.serialize_index(old.refill(rows, threads=1)).tobytes() == faiss.serialize_index(expected).tobytes()
+
+
+def test_rows_begin_with_others_only_where_ids_and_vectors_are_the_same() -> None:
+    vectors = make_vectors(25_000, 4)
+    rows = Rows(np.arange(25_000), vectors)
+    assert rows.begin_with(Rows(np.arange(24_000), vectors[:24_000].copy()))
+    assert rows.begin_with(Rows(np.arange(0), vectors[:0])) and rows.begin_with(rows)
+    assert not rows.begin_with(Rows(np.arange(1, 24_001), vectors[:24_000]))
+    changed = vectors[:24_000].copy()
+    changed[-1, -1] += 0.5
+    assert not rows.begin_with(Rows(np.arange(24_000), changed))
+
+
+def test_the_truth_that_recall_is_held_against_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "TRUTH_FLOATS", 20_000)  # several rounds over the rows
+    rows = Rows(np.arange(3_000), make_vectors(3_000, 16))
+    own = make_trials(rows, None)[1]
+    outside = make_trials(rows, make_vectors(50, 16, seed=5))[0]
+    for trial in (own, outside):
+        scores = trial.queries.astype(np.float64) @ rows.vectors.T.astype(np.float64)
+        asked = trial.own_rows >= 0
+        scores[asked, trial.own_rows[asked]] = -np.inf
+        np.testing.assert_allclose(trial.floors, np.sort(scores, axis=1)[:, -10], atol=2e-6, rtol=0)
+    assert (own.own_rows >= 0).all() and (outside.own_rows < 0).all()
 
 
 def test_lists_that_nearly_reach_the_target_are_tuned_again() -> None:
