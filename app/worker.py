@@ -18,6 +18,7 @@ from app.job.kinds import Kind
 from app.job.names import worker_name
 from app.job.repository import JobRepository
 from app.job.worker import Worker
+from app.priority import let_others_go_first
 from app.secrets_table import DATABASE_ID, get_secret
 from app.settings import Settings
 from app.worker_duties import duties_of
@@ -55,7 +56,7 @@ def work(settings: Settings, *, embedded: bool, only: Kind | None = None) -> Non
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: leaving.set())
         if embedded:
-            os.nice(_NICENESS)
+            let_others_go_first(_NICENESS)
             threading.Thread(target=_end_with_the_server, daemon=True).start()
         else:
             print(f"samesay worker {name} is ready", flush=True)

@@ -19,9 +19,9 @@ from benchmarks.server import (
     Server,
     add_encoder,
     bare_server,
+    compact,
     pin,
     samesay_server,
-    wait_until_compacted,
 )
 from benchmarks.texts import many_texts, read_texts
 
@@ -35,7 +35,7 @@ def main() -> None:
         add_encoder(arguments.bundle, data)
         with samesay_server(data, cpu=None) as server:
             fill(server.url, many_texts(texts, arguments.records))
-            wait_until_compacted(server.url, "bench")
+            compact(server.url, "bench")
         pin(CLIENT_CPU)
         with bare_server(cpu=SERVER_CPU) as server:
             bare = measure(server, "/bytes", texts, arguments, "bare FastAPI route")

@@ -195,11 +195,12 @@ def add_encoder(bundle: Path, data: Path) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-def wait_until_compacted(url: str, collection: str, *, timeout_s: float = 300) -> None:
-    """Wait until the index is one piece, as it is most of its life."""
+def compact(url: str, collection: str, *, timeout_s: float = 300) -> None:
+    """Have the index made one piece, as it is most of its life, and wait for it."""
     deadline = time.monotonic() + timeout_s
     wanted = f'samesay_index_delta_vectors{{collection="{collection}"}} 0.0'
     while wanted not in httpx.get(f"{url}/metrics").text:
         if time.monotonic() > deadline:
             raise TimeoutError("the index was not compacted")
-        time.sleep(0.2)
+        httpx.post(f"{url}/v1/collections/{collection}:compact").raise_for_status()
+        time.sleep(1.0)

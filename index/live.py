@@ -19,7 +19,7 @@ from index.types import Allowed, Neighbours, Vectors
 COMPACT_ROWS: Final = 5_000
 """Changes up to which compaction never pays: they add 0.1 to 0.2 ms to a search."""
 
-COMPACT_SHARE: Final = 0.1
+COMPACT_SHARE: Final = 0.05
 """Changes, as a share of the base, from which a large index is compacted."""
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from app.bulk.export_forms import EXPORT_FILES
 from app.collection.repository import CollectionRepository
 from app.encoder.store import EncoderStore
+from app.encoding.bulk import encode_many
 from app.errors import NotFoundError
 from app.group.repository import GroupRepository
 from app.job.errors import JobFailedError
@@ -101,7 +102,7 @@ class _Export:
             after = found[-1][0]
             rows = [_row(record) for _, record in found]
             if self._bundle is not None:
-                vectors = self._bundle.encoder.encode([record.text for _, record in found])
+                vectors = encode_many(self._bundle.encoder, [record.text for _, record in found])
                 for row, vector in zip(rows, vectors, strict=True):
                     row["vector"] = vector
             yield rows

@@ -51,7 +51,7 @@ def blocks(stream: ByteStream, *, most_line_bytes: int, also_cr: bool = False) -
             yield from _blocks(data[:cut], after_long, most_line_bytes, also_cr)
             after_long = False
         rest = data[cut:]
-        if len(rest) > most_line_bytes:
+        if _length(rest) > most_line_bytes:
             rest, inside_long = b"", True
     if inside_long:
         yield Block([b"\n"], True)
@@ -105,13 +105,18 @@ def _last_end(data: bytes, also_cr: bool) -> int:
     return max(data.rfind(b"\n"), data.rfind(b"\r", 0, len(data) - 1) if also_cr else -1) + 1
 
 
+def _length(line: bytes) -> int:
+    """Bytes of a line without its end, of which there may be half as yet."""
+    return len(line.removesuffix(b"\n").removesuffix(b"\r"))
+
+
 def _blocks(data: bytes, after_long: bool, most_line_bytes: int, also_cr: bool) -> Iterator[Block]:
     """Whole lines in blocks each of which has a long line, if any, at its start."""
     lines = data.splitlines(keepends=True) if also_cr else io.BytesIO(data).readlines()
     if max(map(len, lines)) > most_line_bytes:
         start = 0
         for position, line in enumerate(lines):
-            if len(line.rstrip(b"\r\n")) > most_line_bytes:
+            if _length(line) > most_line_bytes:
                 if position > start:
                     yield Block(lines[start:position], after_long)
                 start, after_long, lines[position] = position, True, b"\n"

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from app.priority import let_others_go_first
 from app.serving.entry_file import Packed
 from app.serving.sidecar import write_sidecar
 from app.serving.snapshots import Base, empty_base, load_base
@@ -109,7 +110,7 @@ def _end_with_the_server() -> None:
 
 def main() -> None:
     """Build what the argument names, and print the snapshot's folder."""
-    os.nice(_NICENESS)
+    let_others_go_first(_NICENESS)
     threading.Thread(target=_end_with_the_server, daemon=True).start()
     try:
         print(build_snapshot(Path(sys.argv[1])))

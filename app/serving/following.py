@@ -5,6 +5,7 @@ from typing import Final
 import numpy as np
 
 from app.db import Database
+from app.encoding.bulk import encode_many
 from app.serving.entry import Entry
 from app.serving.release import ServingRelease, View
 from app.serving.repository import read_changes
@@ -33,7 +34,7 @@ def apply_changes(
         return 0
     new = _without_same_texts(batch.entries, view)
     rest = new if donor is None else _without_same_texts(new, donor)
-    vectors = release.bundle.encoder.encode([entry.text for entry in rest.values()])
+    vectors = encode_many(release.bundle.encoder, [entry.text for entry in rest.values()])
     record_ids = np.fromiter(rest, np.int64, len(rest))
     if donor is not None and len(rest) < len(new):
         given = np.array([record_id for record_id in new if record_id not in rest], np.int64)

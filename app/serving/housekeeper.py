@@ -36,10 +36,10 @@ ORDER_REST_S: Final = 1.0
 RETRY_S: Final = 60.0
 """What failed is tried again after so long."""
 
-LARGE_DELTA: Final = 75_000
+LARGE_DELTA: Final = 40_000
 """Changes from which a compaction waits for nothing."""
 
-MOST_CHANGES: Final = 200_000
+MOST_CHANGES: Final = 80_000
 """Changes that are taken into memory before the compaction that is due is done: they take two kilobytes each."""
 
 _log = structlog.get_logger(__name__)

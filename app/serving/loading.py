@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.db import Database
 from app.encoder.store import EncoderStore
+from app.encoding.bulk import encode_many
 from app.errors import NotReadyError
 from app.serving.compacting import Compactor, Rows, compactor_of
 from app.serving.release import ServingRelease
@@ -238,7 +239,7 @@ def _encoded(
         entries = [entry for _, entry in part]
         yield (
             np.array([record_id for record_id, _ in part], np.int64),
-            bundle.encoder.encode([entry.text for entry in entries]),
+            encode_many(bundle.encoder, [entry.text for entry in entries]),
             entries,
         )
         done += len(part)

@@ -137,13 +137,12 @@ class IvfPqIndex(FaissIndex):
                 found[part] = self._scan(queries[part], wanted, lists, only)
         return found
 
-    def refill(self, rows: Rows, *, threads: int) -> Any | None:
+    def refill(self, rows: Rows, *, are_added: bool, threads: int) -> Any | None:
         """Codes of other rows, by the lists and codes that were learned for these.
-
-        Where the other rows begin with these, as they do while records are only added, the others alone are work.
 
         Args:
             rows: The other rows.
+            are_added: They begin with these, as they do while records are only added: what comes after is the work.
             threads: OpenMP threads of the work.
 
         Returns:
@@ -152,7 +151,7 @@ class IvfPqIndex(FaissIndex):
         """
         self.faiss.omp_set_num_threads(threads)
         codes = self.faiss.clone_index(self._codes)
-        if not rows.begin_with(self.rows):
+        if not are_added:
             codes.reset()
         codes.add(rows.vectors[codes.ntotal :])
         is_uneven = codes.invlists.imbalance_factor() > MOST_UNEVEN * self._codes.invlists.imbalance_factor()

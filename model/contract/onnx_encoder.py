@@ -1,6 +1,7 @@
 """Sentences to embeddings with ONNX Runtime: used by the trainer's evaluation and by serving alike."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Final
 
@@ -60,21 +61,30 @@ class OnnxEncoder:
         """The execution providers that really run."""
         return list(self._session.get_providers())
 
-    def encode(self, sentences: Sequence[str]) -> NDArray[np.float32]:
+    def encode(self, sentences: Sequence[str], *, pool: Executor | None = None) -> NDArray[np.float32]:
         """Encode sentences in any number and of any length.
+
+        Args:
+            sentences: Any text.
+            pool: Threads that share the work; None for the caller's own. The embeddings are the same.
 
         Returns:
             (n, dim) float32, unit length, in the order given.
         """
-        return self.encode_tokens([self.contract.tokenise(sentence) for sentence in sentences])
+        return self.encode_tokens([self.contract.tokenise(sentence) for sentence in sentences], pool=pool)
 
-    def encode_tokens(self, sentences: Sequence[Tokens]) -> NDArray[np.float32]:
+    def encode_tokens(self, sentences: Sequence[Tokens], *, pool: Executor | None = None) -> NDArray[np.float32]:
         """Encode sentences that are tokens already; shapes as in `encode`."""
         if len(sentences) == 1:
             return self.run(_pad_to_bucket(sentences))
         embeddings = np.empty((len(sentences), self.dim), np.float32)
-        for rows in _batches([len(tokens) for tokens in sentences], [_most_grams(tokens) for tokens in sentences]):
+        parts = list(_batches([len(tokens) for tokens in sentences], [_most_grams(tokens) for tokens in sentences]))
+
+        def encode_part(rows: list[int]) -> None:
             embeddings[rows] = self.run(_pad_to_bucket([sentences[row] for row in rows]))
+
+        for _ in map(encode_part, parts) if pool is None or len(parts) == 1 else pool.map(encode_part, parts):
+            pass
         return embeddings
 
     def run(self, features: Features) -> NDArray[np.float32]:

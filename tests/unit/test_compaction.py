@@ -37,12 +37,12 @@ def test_compaction_is_due_when_changes_pass_the_limit() -> None:
     assert (wants_compaction(index), len(index)) == (True, 0)
 
 
-def test_compaction_of_a_large_index_is_due_at_a_tenth_of_it() -> None:
-    vectors = make_vectors(60_000)
-    index = LiveIndex(build(np.arange(60_000), vectors, IndexSpec(kind=IndexKind.EXACT)))
+def test_compaction_of_a_large_index_is_due_at_a_twentieth_of_it() -> None:
+    vectors = make_vectors(120_000)
+    index = LiveIndex(build(np.arange(120_000), vectors, IndexSpec(kind=IndexKind.EXACT)))
     index.upsert(np.arange(3_000), vectors[3_000:6_000], 1)  # each is one dead row of the base and one of the delta
     assert (index.stats().delta, index.stats().tombstones, wants_compaction(index)) == (3_000, 3_000, False)
-    index.delete([59_999], 2)
+    index.delete([119_999], 2)
     assert wants_compaction(index)
 
 

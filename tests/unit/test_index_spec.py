@@ -8,6 +8,7 @@ import faiss
 import numpy as np
 import pytest
 
+from index import factory
 from index.backends import tuning
 from index.backends.exact import ExactIndex
 from index.backends.faiss_ivf import IvfPqIndex
@@ -176,8 +177,8 @@ def test_sentences_of_another_kind_are_learned_anew() -> None:
     old = build(np.arange(6_000), vectors[:6_000], IVF)
     new = build(np.arange(12_000), vectors, replace(IVF, nlist=old.spec.nlist), trained_from=old)
     assert isinstance(old, IvfPqIndex) and isinstance(new, IvfPqIndex)
-    assert old.refill(Rows(np.arange(12_000), vectors), threads=1) is None
-    assert old.refill(Rows(np.arange(5_000), vectors[:5_000]), threads=1).ntotal == 5_000
+    assert old.refill(Rows(np.arange(12_000), vectors), are_added=False, threads=1) is None
+    assert old.refill(Rows(np.arange(5_000), vectors[:5_000]), are_added=False, threads=1).ntotal == 5_000
     assert centres_of(new).tolist() != centres_of(old).tolist()
 
 
@@ -194,11 +195,27 @@ def test_codes_are_those_of_the_rows_however_they_came_about(change: str) -> Non
     elif change == "fewer":
         vectors, ids = vectors[:5_000], ids[:5_000]
     rows = Rows(ids, vectors)
-    assert rows.begin_with(old.rows) == (change == "only added to")
+    are_added = rows.begin_with(old.rows)
+    assert are_added == (change == "only added to")
     expected = faiss.clone_index(old._codes)
     expected.reset()
     expected.add(rows.vectors)
-    assert faiss.serialize_index(old.refill(rows, threads=1)).tobytes() == faiss.serialize_index(expected).tobytes()
+    refilled = old.refill(rows, are_added=are_added, threads=1)
+    assert faiss.serialize_index(refilled).tobytes() == faiss.serialize_index(expected).tobytes()
+
+
+def test_recall_is_told_anew_once_a_fifth_has_been_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, measured = make_vectors(9_000, 32), []
+    monkeypatch.setattr(factory, "measure_recall", lambda index, trial: measured.append(len(index)) or 0.992)
+    index = build(np.arange(6_000), vectors[:6_000], IVF)
+    spec = replace(IVF, nlist=index.spec.nlist)
+    for n in range(6_100, 9_001, 100):
+        index = build(np.arange(n), vectors[:n], spec, trained_from=index)
+        assert (len(index), index.index_recall) == (n, 0.992)
+        assert n / measured[-1] < 1.2
+    assert len(measured) <= 5
+    build(np.arange(100, 9_000), vectors[100:9_000], spec, trained_from=index)
+    assert measured[-1] == 8_900  # what is not only added to is measured at once
 
 
 def test_rows_begin_with_others_only_where_ids_and_vectors_are_the_same() -> None:
@@ -230,7 +247,7 @@ def test_lists_that_nearly_reach_the_target_are_tuned_again() -> None:
     old = build(np.arange(6_000), vectors, IVF)
     assert isinstance(old, IvfPqIndex)
     tuned, old.spec = old.spec, replace(old.spec, nprobe=old.spec.nprobe - old.spec.nprobe // 3)
-    new = build(np.arange(6_000), vectors, IVF, trained_from=old)
+    new = build(np.arange(1, 6_001), vectors, IVF, trained_from=old)  # other ids, so that recall is measured
     assert isinstance(new, IvfPqIndex)
     assert centres_of(new).tolist() == centres_of(old).tolist()
     assert new.spec == tuned
@@ -241,7 +258,7 @@ def test_lists_that_miss_the_target_are_learned_anew() -> None:
     old = build(np.arange(6_000), vectors, IVF)
     assert isinstance(old, IvfPqIndex)
     old.spec = replace(old.spec, nprobe=1, rerank=3)  # as if it had been tuned for easier queries
-    new = build(np.arange(6_000), vectors, IVF, trained_from=old)
+    new = build(np.arange(1, 6_001), vectors, IVF, trained_from=old)  # other ids, so that recall is measured
     assert isinstance(new, IvfPqIndex)
     assert new.index_recall >= 0.985
     assert new.spec.nprobe > 2

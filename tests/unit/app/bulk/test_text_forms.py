@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.bulk import lines as lines_module
@@ -310,6 +310,7 @@ LIMITS = Limits(most_line_bytes=24, most_record_lines=3)
 SOUP = st.lists(st.sampled_from([*',"\n\rab\0\té{}', "\r\n", '{"a":1}', "x" * 30, '""', "\n\n"]), max_size=40)
 
 
+@example(',,é{"a":1}{"a":1}""""""\r', Form.NDJSON, 1)  # as long as is taken, but for its end
 @given(SOUP.map("".join), st.sampled_from([Form.NDJSON, Form.CSV, Form.TSV]), st.integers(1, 9))
 def test_rows_do_not_depend_on_how_the_file_is_cut(
     tmp_path_factory: pytest.TempPathFactory, content: str, form: Form, chunk: int
