@@ -253,7 +253,12 @@ def test_a_change_of_group_or_metadata_does_not_encode_again(sqlite: Settings, m
         name = fill(service)
         encoded: list[str] = []
         original = OnnxEncoder.encode
-        monkeypatch.setattr(OnnxEncoder, "encode", lambda self, texts, **_: encoded.extend(texts) or original(self, texts))
+
+        def noting(self: OnnxEncoder, texts: list[str], **_: object) -> object:
+            encoded.extend(texts)
+            return original(self, texts)
+
+        monkeypatch.setattr(OnnxEncoder, "encode", noting)
         place = f"/v1/collections/{name}/records"
         body = {"text": "sentence 7", "group": "g", "metadata": {"a": 1}}
         service.client.put(f"{place}/r7?wait=visible", json=body)
