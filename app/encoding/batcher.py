@@ -16,7 +16,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 import structlog
 
-from app.errors import NotReadyError, OverloadedError
+from app.errors import NotReadyError, OverloadedError, UnavailableError
 
 _log = structlog.get_logger(__name__)
 
@@ -228,7 +228,8 @@ class MicroBatcher(Generic[J, R]):
             return list(results)
         except Exception as error:
             if len(jobs) == 1:
-                _log.exception("batch_failed")
+                if not isinstance(error, UnavailableError):  # else it says all there is to say
+                    _log.exception("batch_failed")
                 return [error]
         return [outcome for job in jobs for outcome in self._run_isolated([job])]
 
