@@ -135,6 +135,13 @@ class LiveState:
             vectors[~added] = self.base.vectors_at(self.base.rows.find(record_ids[~added]))
         return vectors
 
+    def are_here(self, record_ids: Ids) -> NDArray[np.bool_]:
+        """Which records have vectors that no server need be asked for, if they live; (n,) bool."""
+        if not self.base.is_remote:
+            return np.ones(len(record_ids), np.bool_)
+        live = self.delta_ids if self.delta_live is None else self.delta_ids[self.delta_live]
+        return np.isin(record_ids, live)
+
     def changes_since(self, earlier: "LiveState") -> tuple[Ids, Vectors, Ids]:
         """What led here from an earlier state over the same base.
 

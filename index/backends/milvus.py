@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.backends.milvus_connection import MilvusConnection
+from index.backends.milvus_expressions import ANY_RECORD, RECORD_ID, ids_in
 from index.errors import IndexServerAwayError, IndexServerRefusedError
 from index.types import MISSING_ID, Ids, Vectors
 
@@ -39,10 +40,7 @@ class Note(IntEnum):
 MOST_FOUND: Final = 16_384
 """Milvus finds no more for one query."""
 
-_RECORD_ID, _SEQ, _VECTOR = "record_id", "seq", "vector"
-
-ANY_RECORD: Final = f"{_RECORD_ID} >= 0"
-"""The expression that every record fulfils, and no note."""
+_SEQ, _VECTOR = "seq", "vector"
 
 _WRITE_ROWS: Final = 10_000
 _WRITE_FLOATS: Final = 2_000_000
@@ -110,7 +108,7 @@ class Milvus(MilvusConnection):
         """Create an empty collection, without an index."""
         kinds = self._pymilvus.DataType
         schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False, description=description)
-        schema.add_field(_RECORD_ID, kinds.INT64, is_primary=True)
+        schema.add_field(RECORD_ID, kinds.INT64, is_primary=True)
         schema.add_field(_SEQ, kinds.INT64)
         schema.add_field(_VECTOR, kinds.FLOAT_VECTOR, dim=dim)
         with self._asking(f"create collection {name}"):
@@ -192,8 +190,8 @@ class Milvus(MilvusConnection):
     def read_notes(self, name: str) -> dict[Note, int]:
         """The numbers that were kept with a collection, which must be loaded."""
         # Strong: answered once the server has taken in everything that was written before.
-        rows = self._ask_rows(name, f"{_RECORD_ID} < 0", [_SEQ], "Strong")
-        return {Note(row[_RECORD_ID]): int(row[_SEQ]) for row in rows}
+        rows = self._ask_rows(name, f"{RECORD_ID} < 0", [_SEQ], "Strong")
+        return {Note(row[RECORD_ID]): int(row[_SEQ]) for row in rows}
 
     def count(self, name: str) -> int:
         """Records in the collection."""
@@ -247,7 +245,7 @@ class Milvus(MilvusConnection):
         rows: list[Mapping[str, Any]] = []
         for part in _parts(len(record_ids), dim):
             rows += self._ask_rows(name, ids_in(record_ids[part]), [_VECTOR], "Bounded")
-        ids = np.array([row[_RECORD_ID] for row in rows], dtype=np.int64)
+        ids = np.array([row[RECORD_ID] for row in rows], dtype=np.int64)
         vectors = np.empty((len(rows), dim), dtype=np.float32)
         for number, row in enumerate(rows):
             vectors[number] = row[_VECTOR]
@@ -288,7 +286,7 @@ class Milvus(MilvusConnection):
     def _write(self, write: Callable[..., Any], name: str, record_ids: Ids, vectors: Vectors, seqs: Ids) -> None:
         for part in _parts(len(record_ids), vectors.shape[1]):
             rows = [
-                {_RECORD_ID: record_id, _SEQ: seq, _VECTOR: vector}
+                {RECORD_ID: record_id, _SEQ: seq, _VECTOR: vector}
                 for record_id, seq, vector in zip(
                     record_ids[part].tolist(), seqs[part].tolist(), vectors[part], strict=True
                 )
@@ -307,22 +305,6 @@ class Milvus(MilvusConnection):
                     timeout=self._timeout_s,
                 )
             )
-
-
-def ids_in(record_ids: Ids) -> str:
-    """The expression that only these records fulfil."""
-    return f"{_RECORD_ID} in [{','.join(map(str, record_ids.tolist()))}]"
-
-
-def ids_not_in(record_ids: Ids) -> str:
-    """The expression that all records but these fulfil; notes do not."""
-    return f"{ANY_RECORD} and not ({ids_in(record_ids)})" if len(record_ids) else ANY_RECORD
-
-
-def ids_below(end: int, without: Ids) -> str:
-    """The expression that all records fulfil whose id is below `end`, but for some."""
-    below = f"{ANY_RECORD} and {_RECORD_ID} < {end}"
-    return below if not len(without) else f"{below} and not ({ids_in(without)})"
 
 
 def _parts(n: int, dim: int) -> Iterator[slice]:
