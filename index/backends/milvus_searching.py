@@ -88,7 +88,7 @@ class Searcher:
             for part in _blocks(len(left), limit * self.dim):
                 asking = queries[left[part]]
                 found = self.server.search(self.name, asking, limit, where, parameters)
-                is_full = found[:, -1] != MISSING_ID
+                is_full = (found != MISSING_ID).sum(axis=1) >= limit - len(Note)  # what is missing may be notes
                 if keeps is not None:
                     found = _sifted(found, keeps(found), math.ceil(limit * share) + SPARE)
                 scored, is_doubtful = self._score(asking, found, k)

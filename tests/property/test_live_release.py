@@ -286,6 +286,9 @@ class RemoteScenario(Scenario):
         for _ in range(self.random.choice([0, 0, 1, 3])):
             self.write()
         if base is not None:
+            assert isinstance(base.index, MilvusBase)
+            held = self.server.collections[base.index.name].rows
+            assert sorted(number for number in held if number >= 0) == base.index.rows.record_ids.tolist()
             self.release.rebase(base, before)
             prune_snapshots(self.folder, keep=self.random.choice([1, 2]))
 
