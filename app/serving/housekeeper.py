@@ -215,6 +215,8 @@ class Housekeeper:
             release.rebase(base, view)
             give_back_free_memory()
             prune_snapshots(release.key.folder(self.data), keep=keep)
+            if self._server is not None:
+                self._server.look_soon()
         _log.info(
             "snapshot_saved",
             collection=release.key.collection,
@@ -256,7 +258,12 @@ class Housekeeper:
             self._is_tidying = False
 
     def _remove_later(self, folder: Path) -> None:
-        self._thread.submit(shutil.rmtree, folder, ignore_errors=True)
+        self._thread.submit(self._remove, folder)
+
+    def _remove(self, folder: Path) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        if self._server is not None:
+            self._server.look_soon()
 
 
 def _is_ours(folder: Path) -> bool:

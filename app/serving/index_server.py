@@ -1,6 +1,7 @@
 """The Milvus server that large indexes are put on: names on it, the alias of what answers, and what nobody needs."""
 
 import json
+import math
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -25,8 +26,14 @@ from index.errors import BackendMissingError, IndexServerError
 from index.manifest import MANIFEST
 
 SWEEP_S: Final = 60.0
-"""So often collections are looked for that nobody needs. Where others share the folder, one is dropped only if nobody
-needed it at the look before either: their searches may go on in what has just been replaced."""
+"""So often collections are looked for that nobody needs."""
+
+AGAIN_S: Final = 2.0
+"""The same where there were some that could not be dropped yet."""
+
+GRACE_S: Final = 60.0
+"""Where others share the folder, nobody must have needed it for so long: their searches may go on in what has just been
+replaced."""
 
 _ID_LENGTH: Final = 16
 _SNAPSHOTS: Final = ("jobs/*/snapshots", "collections/*/releases/*/snapshots")
@@ -49,9 +56,9 @@ class IndexServer:
         self.milvus, self.kind = milvus, kind
         self._database_id, self._data, self._is_shared = database_id, data, is_shared
         self._prefix = collection_name(database_id[:_ID_LENGTH], "")
-        self._sweeping = threading.Lock()  # one sweep at a time; guards the three below
-        self._swept_at = -SWEEP_S
-        self._unneeded: set[str] = set()  # as of the last sweep
+        self._sweeping = threading.Lock()  # one sweep at a time; guards the next two
+        self._sweep_at = -math.inf
+        self._unneeded: dict[str, float] = {}  # since when, as far as sweeps have seen
         self._pointed: dict[int, str] = {}  # by collection_id: where its alias points
 
     def order(self, collection_id: int) -> ServerOrder:
@@ -65,9 +72,13 @@ class IndexServer:
 
     def is_due(self, answering: Iterable[ServingRelease]) -> bool:
         """Whether `tidy` has something to do; takes no time."""
-        if time.monotonic() - self._swept_at >= SWEEP_S:
+        if time.monotonic() >= self._sweep_at:
             return True
         return any(self._pointed.get(number) != name for number, name in _places(answering))
+
+    def look_soon(self) -> None:
+        """Hear that snapshots were removed: what they named may not be needed any more."""
+        self._sweep_at = -math.inf
 
     def tidy(self, answering: Iterable[ServingRelease]) -> None:
         """Point the aliases at what answers, and drop what nobody needs; what fails is logged, and tried again."""
@@ -80,29 +91,34 @@ class IndexServer:
         except (IndexServerError, OSError) as error:
             _log.warning("index_server_not_tidied", reason=str(error))
             self._pointed.clear()
-            self._swept_at = time.monotonic()
+            self._sweep_at = time.monotonic() + AGAIN_S
 
     def sweep(self, *, at_once: bool) -> None:
-        """Drop this database's collections that no snapshot and no build names.
+        """Drop this database's collections that no snapshot and no build names, and no search here looks through.
 
         Args:
-            at_once: Also those that were needed at the last sweep.
+            at_once: Also those that were needed a moment ago.
 
         Raises:
             IndexServerError: The server is away, or refuses.
             OSError: The folder cannot be read.
         """
         with self._sweeping:
-            self._swept_at = time.monotonic()
+            now = time.monotonic()
+            self._sweep_at = now + SWEEP_S
             if not self._is_our_folder():
                 return
             # listed first: what is made after that is not in danger
-            unneeded = set(self.milvus.list_names(self._prefix)) - self.milvus.held
+            unneeded = set(self.milvus.list_names(self._prefix))
             unneeded -= {name for _ in range(2) for name in _named(self._data)}  # twice: folders may be moved meanwhile
-            for name in sorted(unneeded if at_once else unneeded & self._unneeded):
-                self.milvus.drop(name)
-                _log.info("index_server_collection_dropped", name=name)
-            self._unneeded = unneeded
+            self._unneeded = {name: self._unneeded.get(name, now) for name in unneeded}
+            for name in sorted(unneeded - self.milvus.held):
+                if at_once or now - self._unneeded[name] >= GRACE_S:
+                    self.milvus.drop(name)
+                    del self._unneeded[name]
+                    _log.info("index_server_collection_dropped", name=name)
+            if self._unneeded:
+                self._sweep_at = now + AGAIN_S
 
     def purge(self, releases: Iterable[ServingRelease]) -> None:
         """Leave nothing of what was deleted: neither collections that nobody needs, nor, soon, in Milvus's files.
