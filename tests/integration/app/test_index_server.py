@@ -264,11 +264,8 @@ def test_rows_of_another_history_are_built_anew(settings: Settings, plain: Plain
         session.execute(delete(ChangeLogEntry).where(ChangeLogEntry.seq > N))
         session.execute(update(Collection).values(last_seq=N))
 
-    # the record itself is as it was before: the row of another history is on the server only
     database.write(restore).result()
     database.close()
-    snapshot = sorted(settings.data.glob("collections/*/releases/*/snapshots/*"))[-1]
-    assert snapshot.name == f"{N + 1:020d}" or snapshot.name == f"{N:020d}"
     with capture_logs() as logs, running(settings) as service:
         wait_for(lambda: problem(service, large)["status"] == 200)
         texts = {f"r{n}": text_of(n) for n in range(N)} | {"r3": "entirely different"}
