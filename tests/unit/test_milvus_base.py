@@ -305,5 +305,5 @@ def test_a_collection_of_another_encoder_is_refused_naming_both(tmp_path: Path) 
     save(make_base(server), tmp_path / "5")
     found = server.collections["base"]
     found.description = json.dumps({**json.loads(found.description), "encoder": "enc-b"})
-    with pytest.raises(WrongEncoderError, match="was made by encoder enc-b .*, not by enc "):
+    with pytest.raises(WrongEncoderError, match=r"was made by encoder enc-b .*, not by enc "):
         load_snapshot(tmp_path / "5", encoder_checksum="enc", dim=DIM, server=server)
