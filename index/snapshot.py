@@ -4,16 +4,14 @@ A folder is written under another name, each file flushed to the disk, manifest.
 leaves at most a folder whose name begins with LEFT_OVER, which `prune_snapshots` removes.
 """
 
-import os
 import shutil
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from index.backends.faiss_ivf import IvfPqIndex
 from index.backends.milvus import Milvus
@@ -27,6 +25,7 @@ from index.errors import (
     WrongEncoderError,
 )
 from index.factory import place, restore
+from index.files import flush, load_array, make_folder, save_array
 from index.manifest import MANIFEST, Manifest, describe_file, load_manifest
 from index.spec import Device, IndexSpec
 from index.types import Ids
@@ -101,16 +100,16 @@ def save_snapshot(folder: Path, snapshot: Snapshot, write_companions: WriteCompa
     """
     if folder.exists() and _is_whole(folder, snapshot):
         return
-    _make_folder(folder.parent)
+    make_folder(folder.parent)
     draft = folder.parent / f"{LEFT_OVER}{folder.name}-{uuid.uuid4().hex}"
     try:
         draft.mkdir()
         _write_files(draft, snapshot, write_companions)
-        _flush(draft)
+        flush(draft)
         if folder.exists():
             _move_aside(folder)
         draft.replace(folder)
-        _flush(folder.parent)
+        flush(folder.parent)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -143,7 +142,7 @@ def load_snapshot(
         IndexServerError: The server is away, refuses, or was not given.
     """
     manifest = verify_snapshot(folder, encoder_checksum=encoder_checksum, dim=dim)
-    ids = _load_array(folder / IDS)
+    ids = load_array(folder / IDS)
     if ids.shape != (manifest.count,) or ids.dtype != np.int64 or not (ids[1:] > ids[:-1]).all():
         raise SnapshotDamagedError(str(folder / IDS), f"not {manifest.count} ascending ids")
     index: FrozenIndex
@@ -228,7 +227,7 @@ def _collection_of(index: FrozenIndex) -> str | None:
 
 
 def _restore(folder: Path, manifest: Manifest, spec: IndexSpec, ids: Ids, search_threads: int) -> FrozenIndex:
-    rows = Rows(ids, _load_array(folder / VECTORS))
+    rows = Rows(ids, load_array(folder / VECTORS))
     if rows.vectors.shape != (manifest.count, manifest.dim) or rows.vectors.dtype != np.float32:
         raise SnapshotDamagedError(str(folder / VECTORS), f"not {manifest.count} vectors of dim {manifest.dim}")
     try:
@@ -250,19 +249,19 @@ def _reopen(folder: Path, manifest: Manifest, ids: Ids, server: Milvus | None) -
 
 def _write_files(draft: Path, snapshot: Snapshot, write_companions: WriteCompanions | None) -> None:
     index = snapshot.index
-    _save_array(draft / IDS, index.rows.record_ids)
+    save_array(draft / IDS, index.rows.record_ids)
     names = [IDS]
     if isinstance(index, RowIndex):
-        _save_array(draft / VECTORS, index.rows.vectors)
+        save_array(draft / VECTORS, index.rows.vectors)
         names.append(VECTORS)
     if isinstance(index, IvfPqIndex):
         index.save_codes(draft / CODES)
-        _flush(draft / CODES)
+        flush(draft / CODES)
         names.append(CODES)
     if write_companions is not None:
         companions = write_companions(draft)
         for name in companions:
-            _flush(draft / name)
+            flush(draft / name)
         names.extend(companions)
     manifest = Manifest(
         encoder_checksum=snapshot.encoder_checksum,
@@ -277,39 +276,10 @@ def _write_files(draft: Path, snapshot: Snapshot, write_companions: WriteCompani
         collection=_collection_of(index),
     )
     (draft / MANIFEST).write_bytes(manifest.to_bytes())
-    _flush(draft / MANIFEST)
-
-
-def _save_array(path: Path, array: NDArray[Any]) -> None:
-    np.save(path, array, allow_pickle=False)
-    _flush(path)
-
-
-def _load_array(path: Path) -> NDArray[Any]:
-    try:
-        # As a plain array: each access through np.memmap's own class costs microseconds.
-        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-    except ValueError as error:
-        raise SnapshotDamagedError(str(path), str(error)) from error
-
-
-def _make_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        _make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        _flush(folder.parent)
+    flush(draft / MANIFEST)
 
 
 def _move_aside(folder: Path) -> None:
     # Renamed before it is removed: half a snapshot must never stand under a snapshot's name.
     folder.replace(folder.parent / f"{LEFT_OVER}{folder.name}-{uuid.uuid4().hex}")
-    _flush(folder.parent)
-
-
-def _flush(path: Path) -> None:
-    """Have a file's bytes, or a folder's names, written to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    flush(folder.parent)

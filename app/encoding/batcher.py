@@ -165,12 +165,15 @@ class MicroBatcher(Generic[J, R]):
         return True
 
     def _work(self) -> None:
-        while True:
-            entries, last = self._take()
-            if entries:
-                self._bring_back(entries)
-            if last:
-                return
+        while self._work_once():
+            pass
+
+    def _work_once(self) -> bool:
+        """Do a batch, and keep nothing of it while waiting for the next; false at the end."""
+        entries, last = self._take()
+        if entries:
+            self._bring_back(entries)
+        return not last
 
     def _take(self) -> tuple[list[_Entry[J, R]], bool]:
         """Wait for a job, then take what came meanwhile, as long as it fits."""

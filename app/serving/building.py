@@ -32,6 +32,11 @@ _NICENESS: Final = 10
 """On one processor kept busy by searches it gets a tenth: with 19, an index of 100,000 took three minutes."""
 
 
+_CALL_S: Final = 60.0
+_BUILD_S: Final = 24 * 3_600.0
+"""How long an index server may take for one call, and for building an index: here nobody waits for an answer."""
+
+
 def build_snapshot(spool: Path, server: Milvus | None = None) -> Path:
     """Build the snapshot that a spool orders.
 
@@ -107,7 +112,8 @@ def main() -> None:
 def _connect(order: BuildOrder) -> Milvus | None:
     if order.server is None:
         return None
-    return Milvus(order.server.address, token=os.environ.get(TOKEN_VARIABLE, ""))
+    token = os.environ.get(TOKEN_VARIABLE, "")
+    return Milvus(order.server.address, token=token, timeout_s=_CALL_S, build_timeout_s=_BUILD_S)
 
 
 if __name__ == "__main__":

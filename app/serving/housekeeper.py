@@ -107,12 +107,14 @@ class Housekeeper:
         self._thread.submit(self._order_one, release.key.collection)
 
     def is_full(self, release: ServingRelease) -> bool:
-        """Whether changes had better wait for the compaction that is due; never where it would fail."""
+        """Whether changes had better wait for the compaction that is due; not where it would fail, but over an index
+        server, which may be away for hours.
+        """
         if release.view.n_changes < MOST_CHANGES or not is_worth_it(release):
             return False
         with self._lock:
             upkeep = self._upkeep.get(release.key.release_id)
-            return upkeep is not None and not upkeep.has_failed
+            return upkeep is not None and (release.view.index.base.is_remote or not upkeep.has_failed)
 
     def compact(self, release: ServingRelease, is_stopping: Callable[[], bool]) -> Base:
         """Write the next snapshot and put it under the release, now; older ones are removed.

@@ -9,8 +9,6 @@ when it starts again.
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -19,23 +17,9 @@ from numpy.typing import NDArray
 
 from index.backends.milvus_connection import MilvusConnection
 from index.backends.milvus_expressions import ANY_RECORD, RECORD_ID, ids_in
+from index.backends.milvus_told import Described, Note
 from index.errors import IndexServerAwayError, IndexServerRefusedError
 from index.types import MISSING_ID, Ids, Vectors
-
-
-class Note(IntEnum):
-    """The ids of the notes."""
-
-    APPLIED_SEQ = -1
-    """Every change up to it is in the collection; written after them."""
-    EFFORT = -2
-    RECALL = -3
-    """In millionths."""
-    KNOWN_SEQ = -4
-    """No row shows a later change; written before any that does."""
-    TAG = -5
-    """What the caller knows that change by."""
-
 
 MOST_FOUND: Final = 16_384
 """Milvus finds no more for one query."""
@@ -55,21 +39,6 @@ _POLL_S: Final = 0.1
 
 _MISSING_CODES: Final = (100, 1600)
 """No such collection, no such alias."""
-
-
-@dataclass(frozen=True, slots=True)
-class Described:
-    """A collection as the server knows it.
-
-    Attributes:
-        name: Its own, also where an alias was asked for.
-        description: As it was created with.
-        aliases: Those that mean it now.
-    """
-
-    name: str
-    description: str
-    aliases: tuple[str, ...]
 
 
 class Milvus(MilvusConnection):

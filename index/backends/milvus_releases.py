@@ -16,9 +16,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from index.backends.milvus import Milvus, Note
+from index.backends.milvus import Milvus
 from index.backends.milvus_index import Facts, MilvusIndex
 from index.backends.milvus_kinds import MilvusKind, MilvusSpec, build_parameters, choose_lists, efforts_of
+from index.backends.milvus_told import Note
 from index.backends.rows import Rows
 from index.backends.tuning import MARGIN, make_trials, measure_by_search
 from index.errors import CollectionLostError, IndexServerAwayError, IndexServerRefusedError, WrongEncoderError

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.backends.exact import SPARE, TIE
-from index.backends.milvus import MOST_FOUND, Milvus, Note
+from index.backends.milvus import MOST_FOUND, Milvus
 from index.backends.milvus_kinds import MilvusKind, MilvusSpec, efforts_of, search_parameters
 from index.backends.milvus_masks import Asked
+from index.backends.milvus_told import Note
 from index.backends.rows import Rows
 from index.ranking import ids_of, merge, missing, rank, score_rows
 from index.types import MISSING_ID, Neighbours, Vectors

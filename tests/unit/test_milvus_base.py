@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from index.backends import milvus_base, milvus_searching
-from index.backends.milvus import MOST_FOUND, Note
+from index.backends.milvus import MOST_FOUND
 from index.backends.milvus_base import MilvusBase, open_base
 from index.backends.milvus_kinds import MilvusKind, MilvusSpec
 from index.backends.milvus_masks import IDS_AT_ONCE, LISTED_IDS
 from index.backends.milvus_releases import build_collection
+from index.backends.milvus_told import Note
 from index.backends.rows import Rows
 from index.errors import (
     CollectionLostError,

@@ -6,10 +6,11 @@ import threading
 import numpy as np
 import pytest
 
-from index.backends.milvus import Milvus, Note
+from index.backends.milvus import Milvus
 from index.backends.milvus_index import MilvusIndex
 from index.backends.milvus_kinds import MilvusKind, MilvusSpec
 from index.backends.milvus_releases import build_collection, collection_name, open_collection, serve
+from index.backends.milvus_told import Note
 from index.errors import (
     IndexServerAwayError,
     IndexServerRefusedError,
