@@ -215,7 +215,7 @@ class Serving:
         if not await asyncio.wrap_future(self._housekeeper.purge(held)):
             raise ErasureError(
                 "the records are deleted, but older snapshots hold them still, since no new one could be written: "
-                "look at the server's log, the disk's free space, and the index server if there is one, then repeat it"
+                "look at the server's log, at the disk's free space and at the index server, then repeat the request"
             )
 
     def forget(self, collection_id: int) -> None:

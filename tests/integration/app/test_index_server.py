@@ -100,9 +100,9 @@ def assert_right(service: Running, name: str, texts: dict[str, str], bundle: Pat
         assert [by_id[key] for key, _ in found] == pytest.approx(expected.tolist(), abs=2e-6)
 
 
-def index_of(service: Running, name: str) -> dict[str, Any]:
-    shown: dict[str, Any] = service.client.get(f"/v1/collections/{name}").json()["index"]
-    return shown
+def shown(service: Running, name: str) -> dict[str, Any]:
+    collection: dict[str, Any] = service.client.get(f"/v1/collections/{name}").json()
+    return collection
 
 
 def on_server(plain: PlainMilvus) -> set[int]:
@@ -123,8 +123,8 @@ def test_a_large_index_is_on_the_server_and_a_small_one_is_not(
         info = service.client.get("/v1/info").json()
         assert (info["index_server"], info["index_server_kind"]) == (ADDRESS, "FLAT")
         small, large = fill(service, LARGE - 1), fill(service)
-        assert index_of(service, small)["kind"] == "exact"
-        assert index_of(service, large) == {
+        assert shown(service, small)["index"]["kind"] == "exact"
+        assert shown(service, large)["index"] == {
             "kind": "milvus_flat", "parameters": {}, "vectors": N, "uncompacted": 0, "snapshot_seq": N,
         }  # fmt: skip
         assert on_server(plain) == {N}
@@ -213,9 +213,9 @@ def test_what_was_here_before_moves_with_the_next_compaction(
         large = fill(service)
     with running(settings) as service:
         assert search(service, large, text_of(7))[0] == ("r7", 1.0)
-        assert (index_of(service, large)["kind"], plain.collections) == ("flat", {})
+        assert (shown(service, large)["index"]["kind"], plain.collections) == ("flat", {})
         assert compact(service, large)["state"] == "succeeded"  # of the very same records
-        assert (index_of(service, large)["kind"], on_server(plain)) == ("milvus_flat", {N})
+        assert (shown(service, large)["index"]["kind"], on_server(plain)) == ("milvus_flat", {N})
         assert search(service, large, text_of(7))[0] == ("r7", 1.0)
 
 
@@ -321,3 +321,25 @@ def test_erasing_leaves_nothing_on_the_server(settings: Settings, plain: PlainMi
         assert (answer.status_code, answer.json()["erased"]) == (200, ["r4"]), answer.text
         assert (sum(row >= 0 for row in found.rows), found.compactions) == (N - 2, 1)
         assert "r3" not in [key for key, _ in search(service, large, text_of(3))]
+
+
+def test_changes_wait_in_the_database_while_the_server_is_away_for_long(
+    settings: Settings, plain: PlainMilvus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They take memory until they are compacted: no more of them is taken in than may be."""
+    with running(settings) as service:
+        large = fill(service)
+        monkeypatch.setattr("app.serving.housekeeper.MOST_CHANGES", 10)
+        monkeypatch.setattr("app.serving.housekeeper.RETRY_S", 0.3)
+        monkeypatch.setattr("app.serving.housekeeper.is_worth_compacting", lambda n, n_base, is_remote: n > 5)
+        plain.is_away = True
+        place = f"/v1/collections/{large}/records"
+        for number in range(40):
+            stored = service.client.put(f"{place}/late{number}", json={"text": f"late {number}"})
+            assert stored.status_code == 201
+            wait_for(lambda seen=number: shown(service, large)["visible_seq"] >= min(N + 10, N + seen + 1))
+        assert compact(service, large)["state"] == "failed"
+        assert N + 10 <= shown(service, large)["visible_seq"] < N + 20
+        plain.is_away = False
+        wait_for(lambda: shown(service, large)["visible_seq"] == N + 40)
+        assert search(service, large, "late 39")[0] == ("late39", 1.0)
