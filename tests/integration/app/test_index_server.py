@@ -17,7 +17,7 @@ from app.serving import follower
 from app.settings import Settings
 from index.spec import IndexKind, IndexSpec
 from model.contract.bundle import load_bundle
-from tests.conftest import add_encoder, make_collection
+from tests.conftest import add_encoder, make_collection, postgres_settings
 from tests.fakes.plain_milvus import ADDRESS, PlainMilvus
 from tests.fakes.running import Running, make_settings, running, wait_for
 
@@ -343,3 +343,29 @@ def test_changes_wait_in_the_database_while_the_server_is_away_for_long(
         plain.is_away = False
         wait_for(lambda: shown(service, large)["visible_seq"] == N + 40)
         assert search(service, large, "late 39")[0] == ("late39", 1.0)
+
+
+def test_a_replica_takes_over_what_the_other_has_put_on_the_server(
+    tmp_path: Path, postgres: str, plain: PlainMilvus, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.serving.index_server.GRACE_S", 0.5)
+    monkeypatch.setattr("app.serving.index_server.AGAIN_S", 0.2)
+    database_url = postgres_settings(postgres, tmp_path / "data").database_url
+    settings = make_settings(
+        tmp_path / "data", database_url=database_url, index_server=ADDRESS, index_server_kind="flat", poll_s=0.05
+    )
+    add_encoder(settings, tiny_bundle)
+    texts = {f"r{number}": text_of(number) for number in range(N)}
+    with running(settings) as first, running(settings) as second:
+        name = fill(first)
+        for change in range(3):
+            texts |= {f"r{change}": f"changed {change} of 5", f"new{change}": f"new {change} of 3"}
+            store(second, name, {key: texts[key] for key in (f"r{change}", f"new{change}")})
+            assert compact(second if change == 1 else first, name, "rebuild" if change == 2 else "compact")["result"]
+            seen = {"kind": "milvus_flat", "uncompacted": 0, "vectors": len(texts)}
+            for service in (first, second):
+                wait_for(lambda service=service, seen=seen: seen.items() <= shown(service, name)["index"].items())
+                assert_right(service, name, texts, tiny_bundle)
+        wait_for(lambda: len(plain.collections) == 1)
+        for service in (first, second):
+            assert_right(service, name, texts, tiny_bundle)
