@@ -217,7 +217,7 @@ class Housekeeper:
             release.rebase(base, view)
             give_back_free_memory()
             prune_snapshots(release.key.folder(self.data), keep=keep)
-            if self._server is not None:
+            if self._server is not None and (base.index.is_remote or view.index.base.is_remote):
                 self._server.look_soon()
         _log.info(
             "snapshot_saved",

@@ -21,6 +21,7 @@ from app.serving.release_key import ReleaseKey
 from app.serving.snapshots import Base, empty_base
 from app.serving.spool import BuildOrder, ServerOrder
 from app.settings import Settings
+from app.worker import work
 from index.backends.milvus_base import MilvusBase
 from index.backends.milvus_kinds import MilvusKind, MilvusSpec
 from index.backends.milvus_releases import build_collection
@@ -67,6 +68,8 @@ def test_a_server_does_not_start_without_the_client_of_the_index_server(
     settings = make_settings(tmp_path / "data", index_server=ADDRESS)
     with pytest.raises(NoIndexServerError, match=r"SAMESAY_INDEX_SERVER is http.*pip install 'samesay\[milvus\]'"):
         container.build(settings)
+    with pytest.raises(NoIndexServerError):
+        work(settings, embedded=False)
     assert not settings.data.exists(), "nothing was touched"
 
 
