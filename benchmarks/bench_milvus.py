@@ -1,7 +1,7 @@
 """Measures a Milvus server beside our index in memory: python -m benchmarks milvus --address http://HOST:19530.
 
 The vectors are made up and seeded. Times are of the clock, since the server works in another process; medians.
-With --bundle, instead: searches through the service, of made-up sentences, with the index here and on the server.
+With --bundle, instead: searches through the service, of real sentences, with the index here and on the server.
 """
 
 import argparse
@@ -17,8 +17,10 @@ import numpy as np
 import orjson
 
 from benchmarks.bench_index import BATCH, K, exact_floors, made_up_vectors
+from benchmarks.data import data_folder
 from benchmarks.filling import PATH, create, fill
 from benchmarks.load import run_load
+from benchmarks.real_texts import real_texts
 from benchmarks.server import HOST, add_encoder, samesay_server
 from index.backends.milvus import Milvus
 from index.backends.milvus_kinds import MilvusKind, MilvusSpec
@@ -62,8 +64,8 @@ def main() -> None:
 
 def through_the_service(bundle: Path, address: str, n: int) -> None:
     """Print, for each place of the index, how long it takes to be compacted, and how fast searches are answered."""
-    texts = [f"sentence {i} of {i % 97} and {i % 1_013} word{i * 7_919 % n}" for i in range(n)]
-    bodies = [orjson.dumps({"query": f"{texts[i]} x", "k": K}) for i in range(0, n, max(1, n // N_QUERIES))]
+    texts = real_texts(data_folder(), n + N_QUERIES)
+    bodies, texts = [orjson.dumps({"query": text, "k": K}) for text in texts[:N_QUERIES]], texts[N_QUERIES:]
     print("index            compacted s  p50 ms, 1 connection  searches/s, 16 connections")
     for name, settings in (("ours", {}), ("milvus", {"SAMESAY_INDEX_SERVER": address})):
         with tempfile.TemporaryDirectory() as folder:

@@ -246,12 +246,10 @@ class Housekeeper:
             if folder not in held:
                 shutil.rmtree(folder)
         try:
-            if self._server is not None:
-                self._server.purge(releases)
+            return self._server is None or self._server.purge(releases)
         except (OSError, IndexServerError) as error:
             _log.warning("index_server_not_purged", collection=releases[0].key.collection, error=str(error))
             return False
-        return True
 
     def _tidy(self, server: IndexServer, answering: Sequence[ServingRelease]) -> None:
         try:

@@ -31,6 +31,9 @@ SWEEP_S: Final = 60.0
 AGAIN_S: Final = 2.0
 """The same where there were some that could not be dropped yet."""
 
+REST_S: Final = 10.0
+"""After a failure nothing is tried for so long."""
+
 GRACE_S: Final = 60.0
 """Where others share the folder, nobody must have needed it for so long: their searches may go on in what has just been
 replaced."""
@@ -57,7 +60,7 @@ class IndexServer:
         self._database_id, self._data, self._is_shared = database_id, data, is_shared
         self._prefix = collection_name(database_id[:_ID_LENGTH], "")
         self._sweeping = threading.Lock()  # one sweep at a time; guards the next two
-        self._sweep_at = -math.inf
+        self._sweep_at = self._rests_until = -math.inf
         self._unneeded: dict[str, float] = {}  # since when, as far as sweeps have seen
         self._pointed: dict[int, str] = {}  # by collection_id: where its alias points
 
@@ -72,9 +75,10 @@ class IndexServer:
 
     def is_due(self, answering: Iterable[ServingRelease]) -> bool:
         """Whether `tidy` has something to do; takes no time."""
-        if time.monotonic() >= self._sweep_at:
-            return True
-        return any(self._pointed.get(number) != name for number, name in _places(answering))
+        now = time.monotonic()
+        if now < self._rests_until:
+            return False
+        return now >= self._sweep_at or any(self._pointed.get(number) != name for number, name in _places(answering))
 
     def look_soon(self) -> None:
         """Hear that snapshots were removed: what they named may not be needed any more."""
@@ -91,7 +95,7 @@ class IndexServer:
         except (IndexServerError, OSError) as error:
             _log.warning("index_server_not_tidied", reason=str(error))
             self._pointed.clear()
-            self._sweep_at = time.monotonic() + AGAIN_S
+            self._rests_until = time.monotonic() + REST_S
 
     def sweep(self, *, at_once: bool) -> None:
         """Drop this database's collections that no snapshot and no build names, and no search here looks through.
@@ -120,8 +124,11 @@ class IndexServer:
             if self._unneeded:
                 self._sweep_at = now + AGAIN_S
 
-    def purge(self, releases: Iterable[ServingRelease]) -> None:
+    def purge(self, releases: Iterable[ServingRelease]) -> bool:
         """Leave nothing of what was deleted: neither collections that nobody needs, nor, soon, in Milvus's files.
+
+        Returns:
+            Whether it is done; false where a search goes on in a collection that is not needed otherwise.
 
         Raises:
             IndexServerError, OSError: See `sweep`.
@@ -129,6 +136,7 @@ class IndexServer:
         self.sweep(at_once=True)
         for _, name in _places(releases):
             self.milvus.compact(name)
+        return not self._unneeded
 
     def _is_our_folder(self) -> bool:
         """Whether the folder is there: an empty place where a volume is not mounted needs nothing at all."""
