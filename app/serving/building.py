@@ -54,9 +54,9 @@ def build_snapshot(spool: Path, server: Milvus | None = None) -> Path:
     """
     spooled = SpooledRows(spool)
     order = spooled.order
-    base = _base_of(order, server)
-    # saved before the next one may write: what is on the server and what the newest snapshot says of it belong together
-    with writing_alone(order) if base.index.is_remote else nullcontext():
+    # from the look at what the base's collection has to the saved snapshot, which belongs to what it has then
+    with writing_alone(order) if order.server is not None and order.base is not None else nullcontext():
+        base = _base_of(order, server)
         merged = Merged(spooled, base)
         snapshot = _snapshot_of(_index_of(spooled, merged, base.index, server), order)
         folder = snapshot_folder(Path(order.snapshots), order.applied_seq)
