@@ -45,6 +45,7 @@ from app.search.shadowing import Shadows
 from app.secrets_table import CURSOR_KEY, DATABASE_ID, get_secret
 from app.services import Services
 from app.serving.housekeeper import Housekeeper
+from app.serving.index_server import open_index_server, require_client
 from app.serving.loading import Loader
 from app.serving.orders import Orders
 from app.serving.serving import Serving
@@ -68,6 +69,7 @@ class Container:
     database: Database
     serving: Serving
     batcher: MicroBatcher[Lookup, Found]
+    waiting_batcher: MicroBatcher[Lookup, Found]
     dispatcher: Dispatcher
     shadows: Shadows
     keeper: QueryKeeper
@@ -79,6 +81,7 @@ class Container:
         """Begin to load, to follow and to answer."""
         self.keyring.start()
         self.batcher.start()
+        self.waiting_batcher.start()
         self.serving.start()
         self.dispatcher.start()
         self.shadows.start()
@@ -89,6 +92,7 @@ class Container:
         self.dispatcher.stop()
         self.shadows.stop()
         self.batcher.stop()
+        self.waiting_batcher.stop()
         self.serving.stop()
         self.keeper.stop()
         self.keyring.stop()
@@ -106,10 +110,12 @@ def build(settings: Settings) -> Container:
 
     Raises:
         RuntimeMissingError: ONNX Runtime or FAISS is missing, or there twice.
-        StartupError: The folder is taken, the database cannot be used, or there is no such index device.
+        StartupError: The folder is taken, the database cannot be used, or there is no such index device, or no client
+            of the index server.
     """
     check_runtimes()
     _require_device(settings)
+    require_client(settings)
     folder = DataFolder(settings.data, is_shared=settings.database_url is not None).__enter__()
     try:
         database = open_database(settings)
@@ -142,11 +148,16 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
     encoders = EncoderService(database, store)
     attempts = Attempts()
     orders, is_shared = Orders(database), settings.database_url is not None
+    device, index_server = settings.index_device, open_index_server(settings, database)
     serving = Serving(
         database,
-        Loader(database, store, settings.data, device=settings.index_device, is_shared=is_shared),
+        Loader(database, store, settings.data, device=device, is_shared=is_shared, server=index_server),
         Housekeeper(
-            settings.data, partial(orders.order, JobType.COMPACTION), is_shared=is_shared, device=settings.index_device
+            settings.data,
+            partial(orders.order, JobType.COMPACTION),
+            is_shared=is_shared,
+            device=device,
+            server=index_server,
         ),
         orders=orders,
         poll_s=settings.poll_s,
@@ -156,16 +167,19 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
     )
     metrics.watch(serving)
     metrics.watch_jobs(database)
-    batcher = MicroBatcher(
-        LookupRunner(metrics.encoded, metrics.searched).run,
-        batch_tokens=settings.batch_tokens,
-        max_queued=settings.max_queued_sentences,
-        observe=metrics.batched,
+    batcher, waiting_batcher = (
+        MicroBatcher(
+            LookupRunner(metrics.encoded, metrics.searched).run,
+            batch_tokens=settings.batch_tokens,
+            max_queued=settings.max_queued_sentences,
+            observe=metrics.batched,
+        )
+        for _ in range(2)
     )
     embedder = Embedder(encoders, store, batcher)
     shadows = Shadows(serving, database)
     keeper = QueryKeeper(database, metrics.kept_queries)
-    search = SearchService(serving, batcher, embedder, metrics, shadows, keeper)
+    search = SearchService(serving, batcher, waiting_batcher, embedder, metrics, shadows, keeper)
     activator = Activator(database, serving, encoders.remove_unneeded, keep=settings.keep_releases)
     dispatcher = Dispatcher(
         database,
@@ -195,6 +209,7 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
                 "database writer": database,
                 "follower": serving,
                 "micro-batcher": batcher,
+                "micro-batcher of the index server": waiting_batcher,
                 "dispatcher": dispatcher,
                 "query keeper": keeper,
                 "keyring": keyring,
@@ -212,6 +227,7 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
         database=database,
         serving=serving,
         batcher=batcher,
+        waiting_batcher=waiting_batcher,
         dispatcher=dispatcher,
         shadows=shadows,
         keeper=keeper,
@@ -237,6 +253,10 @@ def worker_pools(settings: Settings) -> list[Pool]:
     given = {"DATA": str(settings.data.absolute()), "LOG_LEVEL": settings.log_level}
     if settings.database_url is not None:
         given["DATABASE_URL"] = settings.database_url.get_secret_value()
+    if settings.index_server is not None:
+        given |= {"INDEX_SERVER": settings.index_server, "INDEX_SERVER_KIND": settings.index_server_kind}
+    if settings.index_server_token is not None:
+        given["INDEX_SERVER_TOKEN"] = settings.index_server_token.get_secret_value()
     limits = ("max_unpacked_bytes", "max_queued_writes", "keep_releases")
     given |= {name.upper(): str(getattr(settings, name)) for name in limits}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SAMESAY_")}

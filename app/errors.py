@@ -19,6 +19,7 @@ SamesayError                       (model.contract.errors)
  |   +- UnavailableError           503 try again later
  |   |   +- OverloadedError        a queue is full
  |   |   +- NotReadyError          still loading, or stopping
+ |   |   +- IndexAwayError         the index server does not answer, or refuses
  |   |   +- WorkerDeadError        a thread of the server has died
  |   |   +- StorageError           the database cannot be reached, read or written
  |   |   +- NotAuditedError        done, but not written into the audit log
@@ -26,6 +27,7 @@ SamesayError                       (model.contract.errors)
  |   +- UndeclaredRouteError       500 a route that does not say who may use it: a defect of ours
  +- StartupError                   the process refuses to start
      +- NoDeviceError              the GPU that the index is to be on cannot be used
+     +- NoIndexServerError         the index server cannot be used: its client is not installed
      +- InsecureBindError          reachable from outside and without a key
      +- DataFolderBusyError        another server holds the data folder
      +- PortBusyError              another process listens there
@@ -171,6 +173,12 @@ class NotReadyError(UnavailableError):
     code, title = "not_ready", "Not ready"
 
 
+class IndexAwayError(UnavailableError):
+    """The server that has the index does not answer, or refuses; the message names its address."""
+
+    code, title, retry_after_s = "index_unavailable", "Index unavailable", 2
+
+
 class WorkerDeadError(UnavailableError):
     """A thread that the server cannot do without has died: only a restart helps."""
 
@@ -211,6 +219,10 @@ class StartupError(SamesayError):
 
 class NoDeviceError(StartupError):
     """The GPU that the index is to be on cannot be used."""
+
+
+class NoIndexServerError(StartupError):
+    """The index server cannot be used, since its client is not installed."""
 
 
 class InsecureBindError(StartupError):

@@ -100,6 +100,7 @@ def _announce(container: wiring.Container, server: uvicorn.Server, url: str) -> 
         "server_ready",
         providers=container.services.health.providers,
         index_device=container.settings.index_device.value,
+        index_server=container.settings.index_server,
     )
     gc.collect()
     gc.freeze()

@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import InsecureBindError
+from index.backends.milvus_kinds import MilvusKind
 from index.spec import Device
 
 
@@ -24,6 +25,10 @@ class Settings(BaseSettings):
         max_body_bytes: Largest request body.
         max_bodies_bytes: What the bodies of all running requests may take together; more is refused with 503.
         index_device: Where indexes are searched: cpu, gpu, or gpu-cagra for a graph on the GPU.
+        index_server: Address of a Milvus server that large indexes are put on, http://HOST:PORT; by default all are in
+            the data folder.
+        index_server_token: What it lets us in with: USER:PASSWORD, or an API key.
+        index_server_kind: What is built there: flat, ivf_flat, ivf_sq8, hnsw, gpu_ivf_flat or gpu_cagra.
         batch_tokens: Padded tokens the encoder is given at once by the micro-batcher.
         max_queued_sentences: Sentences that may wait for the encoder; more are refused with 503.
         max_queued_writes: Writes that may wait for the database; more are refused with 503.
@@ -55,6 +60,9 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
     max_bodies_bytes: int = Field(default=256 * 1024 * 1024, ge=1024)
     index_device: Device = Device.CPU
+    index_server: str | None = None
+    index_server_token: SecretStr | None = None
+    index_server_kind: MilvusKind = MilvusKind.IVF_FLAT
     batch_tokens: int = Field(default=4096, ge=64)
     max_queued_sentences: int = Field(default=4096, ge=1)
     max_queued_writes: int = Field(default=1024, ge=1)
@@ -90,6 +98,30 @@ class Settings(BaseSettings):
                 raise ValueError(f"{origin!r} is no origin: give scheme://host or scheme://host:port, in lower case")
         return value
 
+    @field_validator("index_server")
+    @classmethod
+    def _is_address(cls, value: str | None) -> str | None:
+        if value is not None and not _ADDRESS.fullmatch(value):
+            raise ValueError(
+                f"{_without_user(value)!r} is no address of an index server: give http://HOST:PORT or https://HOST:PORT"
+                ", and what it lets us in with as SAMESAY_INDEX_SERVER_TOKEN"
+            )
+        return value
+
+    @field_validator("index_server_kind", mode="before")
+    @classmethod
+    def _in_capitals(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _is_searched_in_one_place(self) -> Self:
+        if self.index_server is not None and self.index_device is not Device.CPU:
+            raise ValueError(
+                f"SAMESAY_INDEX_SERVER is {self.index_server} and SAMESAY_INDEX_DEVICE is {self.index_device}: set one "
+                "of them; for a GPU of the index server, set SAMESAY_INDEX_SERVER_KIND to a kind that uses it"
+            )
+        return self
+
     @model_validator(mode="after")
     def _key_is_strong_enough(self) -> Self:
         if self.api_key is not None and len(self.api_key.get_secret_value()) < 8:
@@ -118,6 +150,14 @@ class Settings(BaseSettings):
 
 
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9.-]+(:\d{1,5})?|[a-z][a-z0-9+.-]*://\[[0-9a-f:]+\](:\d{1,5})?")
+
+
+_ADDRESS: Final = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:]+\])(:\d{1,5})?", re.IGNORECASE)
+
+
+def _without_user(address: str) -> str:
+    """An address as a complaint may show it."""
+    return re.sub(r"//[^/@]*@", "//...@", address)
 
 
 def _is_loopback(host: str) -> bool:

@@ -20,6 +20,7 @@ from app.job.repository import JobRepository
 from app.job.worker import Worker
 from app.priority import let_others_go_first
 from app.secrets_table import DATABASE_ID, get_secret
+from app.serving.index_server import require_client
 from app.settings import Settings
 from app.worker_duties import duties_of
 
@@ -43,8 +44,9 @@ def work(settings: Settings, *, embedded: bool, only: Kind | None = None) -> Non
         only: Run jobs of this kind only.
 
     Raises:
-        StartupError: The database cannot be used.
+        StartupError: The database cannot be used, or the client of the index server is not installed.
     """
+    require_client(settings)
     database = databases.connect_database(settings)
     try:
         migrating.check(database.engine)

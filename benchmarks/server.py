@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx
 import psutil  # type: ignore[import-untyped]
@@ -68,10 +69,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def samesay_server(data: Path, *, cpu: int | None) -> Iterator[Server]:
-    """`samesay serve` on this folder."""
+def samesay_server(data: Path, *, cpu: int | None, **settings: str) -> Iterator[Server]:
+    """`samesay serve` on this folder, with more settings by their environment variables."""
     command = [sys.executable, "-m", "app", "serve", "--port", "0", "--data", str(data)]
-    with _started(command, cpu, re.compile(r"ready at http://127\.0\.0\.1:(\d+)")) as server:
+    with _started(command, cpu, re.compile(r"ready at http://127\.0\.0\.1:(\d+)"), settings) as server:
         yield server
 
 
@@ -84,13 +85,15 @@ def bare_server(*, cpu: int | None) -> Iterator[Server]:
 
 
 @contextmanager
-def _started(command: list[str], cpu: int | None, ready: re.Pattern[str]) -> Iterator[Server]:
+def _started(
+    command: list[str], cpu: int | None, ready: re.Pattern[str], settings: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Server]:
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
         text=True,
         preexec_fn=lambda: pin(cpu),
-        env={**os.environ, "SAMESAY_LOG_LEVEL": "WARNING"},
+        env={**os.environ, "SAMESAY_LOG_LEVEL": "WARNING", **settings},
     )
     try:
         assert process.stdout is not None

@@ -12,7 +12,9 @@ VectorIndexError
 ├── DeviceError                 no such GPU, or no room on it
 ├── IndexServerError            an index on a server; names its address
 │   ├── IndexServerAwayError    not reached, or no answer in time: worth trying again
-│   └── IndexServerRefusedError it says no: try again only with something else
+│   ├── IndexServerRefusedError it says no: try again only with something else
+│   │   └── CollectionLostError the collection is not there, not whole, or not ours
+│   └── IndexServerUnsetError   vectors are on a server, and none was named
 └── SnapshotError
     ├── SnapshotDamagedError    a file is missing, short or changed; names it
     ├── SnapshotVersionError    written by another version of the format
@@ -84,6 +86,20 @@ class IndexServerRefusedError(IndexServerError):
 
     def __init__(self, address: str, action: str, reason: str) -> None:
         super().__init__(f"the index server at {address} refused to {action}: {reason}")
+
+
+class CollectionLostError(IndexServerRefusedError):
+    """The collection is not there, not whole, or not of our making: it has to be built anew."""
+
+
+class IndexServerUnsetError(IndexServerError):
+    """Vectors are on an index server, and nobody said where that is."""
+
+    def __init__(self, folder: str, collection: str) -> None:
+        super().__init__(
+            f"the vectors of snapshot {folder} are on an index server, in collection {collection}, and none is set: "
+            "set SAMESAY_INDEX_SERVER, or remove the folder while no server runs, to have it built anew without one"
+        )
 
 
 class SnapshotError(VectorIndexError):

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import xxhash
 
+from index.backends.milvus_kinds import MilvusKind, MilvusSpec
 from index.errors import InvalidSpecError, SnapshotDamagedError, SnapshotVersionError
 from index.spec import IndexKind, IndexSpec
 
@@ -40,6 +41,7 @@ class Manifest:
         spec: What was built, its parameters as tuned.
         index_recall: As measured when it was built.
         files: Every other file, by name.
+        collection: Where the vectors are, on an index server; None where they are here.
     """
 
     encoder_checksum: str
@@ -48,13 +50,16 @@ class Manifest:
     applied_seq: int
     known_seq: int
     tag: int
-    spec: IndexSpec
+    spec: IndexSpec | MilvusSpec
     index_recall: float
     files: Mapping[str, FileEntry]
+    collection: str | None = None
 
     def to_bytes(self) -> bytes:
         """The file's one possible content, so that any changed byte shows."""
         fields = {"schema_version": SCHEMA_VERSION, **asdict(self)}
+        if self.collection is None:  # as before there were any
+            del fields["collection"]
         return _canonical({**fields, "checksum": xxhash.xxh3_128_hexdigest(_canonical(fields))})
 
 
@@ -107,12 +112,18 @@ def _parse(name: str, fields: dict[str, Any]) -> Manifest:
         return Manifest(
             **{
                 **fields,
-                "spec": IndexSpec(**{**spec, "kind": IndexKind(spec["kind"])}),
+                "spec": _parse_spec(spec, is_remote="collection" in fields),
                 "files": {file: FileEntry(**entry) for file, entry in fields["files"].items()},
             }
         )
     except (ValueError, KeyError, AttributeError, TypeError, InvalidSpecError) as error:
         raise SnapshotDamagedError(name, f"a field is wrong ({error})") from error
+
+
+def _parse_spec(spec: dict[str, Any], *, is_remote: bool) -> IndexSpec | MilvusSpec:
+    if is_remote:
+        return MilvusSpec(**{**spec, "kind": MilvusKind(spec["kind"])})
+    return IndexSpec(**{**spec, "kind": IndexKind(spec["kind"])})
 
 
 def _canonical(fields: Mapping[str, Any]) -> bytes:

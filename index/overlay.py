@@ -87,25 +87,15 @@ class Overlay:
         row = self._delta_row.get
         return in_base, np.array([row(i, -1) for i in record_ids.tolist()], dtype=np.int64)
 
-    def vectors_of(self, record_ids: Ids) -> tuple[NDArray[np.bool_], Vectors]:
-        """Vectors of live records.
+    def _holds(self, record_ids: Ids, vectors: Vectors) -> NDArray[np.bool_]:
+        """Which records live with this very vector: applying a change again must not grow the delta.
 
-        Args:
-            record_ids: (n,) int64.
-
-        Returns:
-            (n,) bool, whether the record lives; (n, dim) float32 copies, zeros where it does not.
+        Of a base on a server that is not known: there it grows it once.
         """
         in_base, in_delta = self.find(record_ids)
-        vectors = np.zeros((len(record_ids), self.state.base.dim), dtype=np.float32)
-        vectors[in_base >= 0] = self.state.base.rows.vectors[in_base[in_base >= 0]]
-        vectors[in_delta >= 0] = self._vectors[in_delta[in_delta >= 0]]
-        return (in_base >= 0) | (in_delta >= 0), vectors
-
-    def _holds(self, record_ids: Ids, vectors: Vectors) -> NDArray[np.bool_]:
-        """Which records live with this very vector: applying a change again must not grow the delta."""
-        found, held = self.vectors_of(record_ids)
-        same: NDArray[np.bool_] = found & (held == vectors).all(axis=1)
+        same, of_base, of_delta = np.zeros(len(record_ids), np.bool_), in_base >= 0, in_delta >= 0
+        same[of_base] = self.state.base.same_at(in_base[of_base], vectors[of_base])
+        same[of_delta] = (self._vectors[in_delta[of_delta]] == vectors[of_delta]).all(axis=1)
         return same
 
     def _kill(self, record_ids: Ids) -> None:
@@ -148,7 +138,7 @@ class Overlay:
         n_coded = 0 if coded is None else len(coded)
         if end - n_coded > MOST_EXACT and end > self._misfit:
             n_coded = end
-        elif coded is None or np.may_share_memory(coded.rows.vectors, self._vectors):
+        elif coded is None or np.may_share_memory(coded.rows.record_ids, self._ids):
             return coded  # else the buffer has grown: the old one is let go of
         coded = code_rows(self.state.base, Rows(self._ids[:n_coded], self._vectors[:n_coded]), coded)
         self._misfit = 2 * end if coded is None else 0

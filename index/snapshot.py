@@ -4,23 +4,31 @@ A folder is written under another name, each file flushed to the disk, manifest.
 leaves at most a folder whose name begins with LEFT_OVER, which `prune_snapshots` removes.
 """
 
-import os
 import shutil
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from index.backends.faiss_ivf import IvfPqIndex
-from index.backends.rows import FrozenIndex, Rows
-from index.errors import SnapshotDamagedError, WrongEncoderError
+from index.backends.milvus import Milvus
+from index.backends.milvus_base import MilvusBase, open_base
+from index.backends.rows import FrozenIndex, RowIndex, Rows
+from index.errors import (
+    CollectionLostError,
+    IndexServerUnsetError,
+    SnapshotDamagedError,
+    SnapshotError,
+    WrongEncoderError,
+)
 from index.factory import place, restore
+from index.files import flush, load_array, make_folder, save_array
 from index.manifest import MANIFEST, Manifest, describe_file, load_manifest
-from index.spec import Device
+from index.spec import Device, IndexSpec
+from index.types import Ids
 
 LEFT_OVER: Final = ".tmp-"
 
@@ -70,6 +78,14 @@ def latest_snapshot(parent: Path) -> Path | None:
     return next(iter(list_snapshots(parent)), None)
 
 
+def is_of(folder: Path, index: FrozenIndex) -> bool:
+    """Whether a snapshot's vectors are where those of the index are: here, or in the same collection of a server."""
+    try:
+        return load_manifest(folder).collection == _collection_of(index)
+    except SnapshotError:
+        return False
+
+
 def save_snapshot(folder: Path, snapshot: Snapshot, write_companions: WriteCompanions | None = None) -> None:
     """Write a snapshot; one that is there already, whole, is kept, a damaged one is replaced.
 
@@ -84,24 +100,30 @@ def save_snapshot(folder: Path, snapshot: Snapshot, write_companions: WriteCompa
     """
     if folder.exists() and _is_whole(folder, snapshot):
         return
-    _make_folder(folder.parent)
+    make_folder(folder.parent)
     draft = folder.parent / f"{LEFT_OVER}{folder.name}-{uuid.uuid4().hex}"
     try:
         draft.mkdir()
         _write_files(draft, snapshot, write_companions)
-        _flush(draft)
+        flush(draft)
         if folder.exists():
             _move_aside(folder)
         draft.replace(folder)
-        _flush(folder.parent)
+        flush(folder.parent)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
 def load_snapshot(
-    folder: Path, *, encoder_checksum: str, dim: int, search_threads: int = 1, device: Device = Device.CPU
+    folder: Path,
+    *,
+    encoder_checksum: str,
+    dim: int,
+    search_threads: int = 1,
+    device: Device = Device.CPU,
+    server: Milvus | None = None,
 ) -> Snapshot:
-    """Verify every file of a snapshot and load it; the vectors stay on the disk, memory-mapped.
+    """Verify every file of a snapshot and load it; the vectors stay on the disk, memory-mapped, or on the server.
 
     Args:
         folder: Where.
@@ -109,31 +131,33 @@ def load_snapshot(
         dim: Of that encoder.
         search_threads: OpenMP threads of each search.
         device: Where it is to be searched.
+        server: The index server, if there is one.
 
     Raises:
         WrongEncoderError: It was made by another encoder, or has another dim.
-        SnapshotDamagedError: A file is missing, short or changed.
+        SnapshotDamagedError: A file is missing, short or changed; or the server has not got its collection, whole.
         SnapshotVersionError: It was written by another version of the format.
         BackendMissingError: It needs FAISS, which is not installed.
         DeviceError: The device is not there, or has no room.
+        IndexServerError: The server is away, refuses, or was not given.
     """
     manifest = verify_snapshot(folder, encoder_checksum=encoder_checksum, dim=dim)
-    rows = Rows(_load_array(folder / IDS), _load_array(folder / VECTORS))
-    ids = rows.record_ids
+    ids = load_array(folder / IDS)
     if ids.shape != (manifest.count,) or ids.dtype != np.int64 or not (ids[1:] > ids[:-1]).all():
         raise SnapshotDamagedError(str(folder / IDS), f"not {manifest.count} ascending ids")
-    if rows.vectors.shape != (manifest.count, dim) or rows.vectors.dtype != np.float32:
-        raise SnapshotDamagedError(str(folder / VECTORS), f"not {manifest.count} vectors of dim {dim}")
-    try:
-        index = restore(rows, manifest.spec, manifest.index_recall, folder / CODES, search_threads=search_threads)
-    except (ValueError, RuntimeError) as error:
-        raise SnapshotDamagedError(str(folder / CODES), str(error)) from error
+    index: FrozenIndex
+    known = manifest.known_seq, manifest.tag
+    if isinstance(manifest.spec, IndexSpec):
+        index = place(_restore(folder, manifest, manifest.spec, ids, search_threads), device)
+    else:
+        index = _reopen(folder, manifest, ids, server)
+        known = max(known, (index.index.facts.known_seq, index.index.facts.tag))
     return Snapshot(
-        index=place(index, device),
+        index=index,
         encoder_checksum=encoder_checksum,
         applied_seq=manifest.applied_seq,
-        known_seq=manifest.known_seq,
-        tag=manifest.tag,
+        known_seq=known[0],
+        tag=known[1],
     )
 
 
@@ -193,22 +217,51 @@ def _is_whole(folder: Path, snapshot: Snapshot) -> bool:
         return False
     index = snapshot.index
     wanted = (snapshot.applied_seq, snapshot.known_seq, snapshot.tag, len(index), index.spec.target_recall)
+    if found.collection != _collection_of(index):
+        return False
     return (found.applied_seq, found.known_seq, found.tag, found.count, found.spec.target_recall) == wanted
+
+
+def _collection_of(index: FrozenIndex) -> str | None:
+    return index.name if isinstance(index, MilvusBase) else None
+
+
+def _restore(folder: Path, manifest: Manifest, spec: IndexSpec, ids: Ids, search_threads: int) -> FrozenIndex:
+    rows = Rows(ids, load_array(folder / VECTORS))
+    if rows.vectors.shape != (manifest.count, manifest.dim) or rows.vectors.dtype != np.float32:
+        raise SnapshotDamagedError(str(folder / VECTORS), f"not {manifest.count} vectors of dim {manifest.dim}")
+    try:
+        return restore(rows, spec, manifest.index_recall, folder / CODES, search_threads=search_threads)
+    except (ValueError, RuntimeError) as error:
+        raise SnapshotDamagedError(str(folder / CODES), str(error)) from error
+
+
+def _reopen(folder: Path, manifest: Manifest, ids: Ids, server: Milvus | None) -> MilvusBase:
+    assert manifest.collection is not None  # or its spec would be another
+    if server is None:
+        raise IndexServerUnsetError(str(folder), manifest.collection)
+    checksum, dim = manifest.encoder_checksum, manifest.dim
+    try:
+        return open_base(server, manifest.collection, ids, encoder_checksum=checksum, dim=dim)
+    except CollectionLostError as error:
+        raise SnapshotDamagedError(str(folder / MANIFEST), str(error)) from error
 
 
 def _write_files(draft: Path, snapshot: Snapshot, write_companions: WriteCompanions | None) -> None:
     index = snapshot.index
-    _save_array(draft / VECTORS, index.rows.vectors)
-    _save_array(draft / IDS, index.rows.record_ids)
-    names = [VECTORS, IDS]
+    save_array(draft / IDS, index.rows.record_ids)
+    names = [IDS]
+    if isinstance(index, RowIndex):
+        save_array(draft / VECTORS, index.rows.vectors)
+        names.append(VECTORS)
     if isinstance(index, IvfPqIndex):
         index.save_codes(draft / CODES)
-        _flush(draft / CODES)
+        flush(draft / CODES)
         names.append(CODES)
     if write_companions is not None:
         companions = write_companions(draft)
         for name in companions:
-            _flush(draft / name)
+            flush(draft / name)
         names.extend(companions)
     manifest = Manifest(
         encoder_checksum=snapshot.encoder_checksum,
@@ -220,41 +273,13 @@ def _write_files(draft: Path, snapshot: Snapshot, write_companions: WriteCompani
         spec=index.spec,
         index_recall=index.index_recall,
         files={name: describe_file(draft / name) for name in names},
+        collection=_collection_of(index),
     )
     (draft / MANIFEST).write_bytes(manifest.to_bytes())
-    _flush(draft / MANIFEST)
-
-
-def _save_array(path: Path, array: NDArray[Any]) -> None:
-    np.save(path, array, allow_pickle=False)
-    _flush(path)
-
-
-def _load_array(path: Path) -> NDArray[Any]:
-    try:
-        # As a plain array: each access through np.memmap's own class costs microseconds.
-        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-    except ValueError as error:
-        raise SnapshotDamagedError(str(path), str(error)) from error
-
-
-def _make_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        _make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        _flush(folder.parent)
+    flush(draft / MANIFEST)
 
 
 def _move_aside(folder: Path) -> None:
     # Renamed before it is removed: half a snapshot must never stand under a snapshot's name.
     folder.replace(folder.parent / f"{LEFT_OVER}{folder.name}-{uuid.uuid4().hex}")
-    _flush(folder.parent)
-
-
-def _flush(path: Path) -> None:
-    """Have a file's bytes, or a folder's names, written to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    flush(folder.parent)

@@ -54,6 +54,16 @@ class IndexSpec:
     target_recall: float = 0.99
 
     @property
+    def name(self) -> str:
+        """What people are told of its kind."""
+        return self.kind
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether `target_recall` makes a difference to it."""
+        return self.kind is IndexKind.IVF_PQ
+
+    @property
     def parameters(self) -> dict[str, int]:
         """The parameters that its kind has."""
         if self.kind is not IndexKind.IVF_PQ:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from index.backends.exact import search_exact
 from index.backends.filters import RowFilter, RowMask, allowed_rows
+from index.backends.milvus_kinds import MilvusSpec
 from index.backends.rows import FrozenIndex
 from index.checks import check_search
 from index.ranking import merge
@@ -34,7 +35,7 @@ class IndexStats:
     base: int
     delta: int
     tombstones: int
-    spec: IndexSpec
+    spec: IndexSpec | MilvusSpec
     index_recall: float
     applied_seq: int
     base_seq: int
@@ -103,11 +104,10 @@ class LiveState:
 
     def live_rows(self) -> tuple[Ids, Vectors]:
         """Copies of the live records: ids ascending (count,) int64, and their vectors (count, dim) float32."""
-        base = self.base.rows
-        of_base: slice | RowMask = slice(None) if self.base_live is None else self.base_live.mask
+        of_base = np.arange(len(self.base)) if self.base_live is None else self.base_live.rows
         of_delta: slice | RowMask = slice(None) if self.delta_live is None else self.delta_live
-        ids = np.concatenate([base.record_ids[of_base], self.delta_ids[of_delta]])
-        vectors = np.concatenate([base.vectors[of_base], self.delta_vectors[of_delta]])
+        ids = np.concatenate([self.base.rows.record_ids[of_base], self.delta_ids[of_delta]])
+        vectors = np.concatenate([self.base.vectors_at(of_base), self.delta_vectors[of_delta]])
         if (ids[1:] > ids[:-1]).all():
             return ids, vectors
         order = np.argsort(ids)
@@ -121,6 +121,9 @@ class LiveState:
 
         Returns:
             (n, dim) float32 copies.
+
+        Raises:
+            IndexServerError: See FrozenIndex.vectors_at.
         """
         live = np.arange(len(self.delta_ids)) if self.delta_live is None else np.flatnonzero(self.delta_live)
         live = live[np.argsort(self.delta_ids[live])]
@@ -128,8 +131,16 @@ class LiveState:
         added = np.isin(record_ids, self.delta_ids[live])
         vectors = np.empty((len(record_ids), self.base.dim), dtype=np.float32)
         vectors[added] = self.delta_vectors[live[at[added]]]
-        vectors[~added] = self.base.rows.vectors[self.base.rows.find(record_ids[~added])]
+        if not added.all():
+            vectors[~added] = self.base.vectors_at(self.base.rows.find(record_ids[~added]))
         return vectors
+
+    def are_here(self, record_ids: Ids) -> NDArray[np.bool_]:
+        """Which records have vectors that no server need be asked for, if they live; (n,) bool."""
+        if not self.base.is_remote:
+            return np.ones(len(record_ids), np.bool_)
+        live = self.delta_ids if self.delta_live is None else self.delta_ids[self.delta_live]
+        return np.isin(record_ids, live)
 
     def changes_since(self, earlier: "LiveState") -> tuple[Ids, Vectors, Ids]:
         """What led here from an earlier state over the same base.

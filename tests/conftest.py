@@ -11,6 +11,7 @@ from app.databases import connect_database, open_database
 from app.db import Database
 from app.migrating import upgrade
 from app.settings import Settings
+from tests.fakes.milvus import milvus_server
 from tests.fakes.postgres import create_database, postgres_server
 from tests.fakes.running import Running, make_settings, running
 from tests.fakes.tiny_bundle import make_tiny_bundle
@@ -47,6 +48,13 @@ def postgres() -> Iterator[str]:
     """URL of a PostgreSQL server."""
     with postgres_server() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a Milvus server, which takes ten seconds to start."""
+    with milvus_server(tmp_path_factory.mktemp("milvus")) as address:
+        yield address
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

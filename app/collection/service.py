@@ -141,7 +141,7 @@ class CollectionService:
 def _index(status: ServingStatus) -> IndexAnswer:
     stats = status.index
     return IndexAnswer(
-        kind=stats.spec.kind,
+        kind=stats.spec.name,
         parameters=stats.spec.parameters,
         vectors=stats.count,
         uncompacted=status.uncompacted,

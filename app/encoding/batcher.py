@@ -16,7 +16,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 import structlog
 
-from app.errors import NotReadyError, OverloadedError
+from app.errors import NotReadyError, OverloadedError, UnavailableError
 
 _log = structlog.get_logger(__name__)
 
@@ -165,12 +165,15 @@ class MicroBatcher(Generic[J, R]):
         return True
 
     def _work(self) -> None:
-        while True:
-            entries, last = self._take()
-            if entries:
-                self._bring_back(entries)
-            if last:
-                return
+        while self._work_once():
+            pass
+
+    def _work_once(self) -> bool:
+        """Do a batch, and keep nothing of it while waiting for the next; false at the end."""
+        entries, last = self._take()
+        if entries:
+            self._bring_back(entries)
+        return not last
 
     def _take(self) -> tuple[list[_Entry[J, R]], bool]:
         """Wait for a job, then take what came meanwhile, as long as it fits."""
@@ -228,7 +231,8 @@ class MicroBatcher(Generic[J, R]):
             return list(results)
         except Exception as error:
             if len(jobs) == 1:
-                _log.exception("batch_failed")
+                if not isinstance(error, UnavailableError):  # else it says all there is to say
+                    _log.exception("batch_failed")
                 return [error]
         return [outcome for job in jobs for outcome in self._run_isolated([job])]
 

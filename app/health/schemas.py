@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 from app.schemas import Answer
+from index.backends.milvus_kinds import MilvusKind
 from index.spec import Device
 
 
@@ -47,6 +48,8 @@ class InfoAnswer(Answer):
     Attributes:
         providers: Execution providers that ONNX Runtime really uses, of the encoders in memory.
         index_device: Where indexes are searched.
+        index_server: Address of the Milvus server that large indexes are put on; null where there is none.
+        index_server_kind: What is built there; null where there is none.
     """
 
     version: str
@@ -56,6 +59,8 @@ class InfoAnswer(Answer):
     onnxruntime: str
     providers: list[str]
     index_device: Device
+    index_server: str | None
+    index_server_kind: MilvusKind | None
     encoders: int
     collections: int
     limits: Limits

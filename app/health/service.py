@@ -80,6 +80,8 @@ class HealthService:
             onnxruntime=_runtime_version(),
             providers=self.providers,
             index_device=self._settings.index_device,
+            index_server=self._settings.index_server,
+            index_server_kind=None if self._settings.index_server is None else self._settings.index_server_kind,
             encoders=encoders,
             collections=collections,
             limits=Limits(

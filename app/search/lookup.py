@@ -8,9 +8,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from app.errors import IndexAwayError
 from app.serving.catalogue import CatalogueView
 from app.serving.release import ServingRelease, View
 from app.serving.terms import Filter
+from index.errors import IndexServerError
 from model.contract.bundle import Bundle
 
 _SHORT_K: Final = 20
@@ -36,6 +38,11 @@ class Lookup:
         return len(self.sentences)
 
     @property
+    def is_remote(self) -> bool:
+        """Whether it waits for an index server."""
+        return self.release is not None and self.release.view.index.base.is_remote
+
+    @property
     def most_tokens(self) -> int:
         # a token is a character at least
         return min(max(map(len, self.sentences)), self.bundle.manifest.max_tokens)
@@ -43,6 +50,8 @@ class Lookup:
     @property
     def kind(self) -> Hashable | None:
         if len(self.sentences) > 1 or self.wanted is not None or self.k > _SHORT_K or self.most_tokens > _SHORT_TOKENS:
+            return None
+        if self.is_remote:  # an index server may take its time
             return None
         return id(self.bundle), id(self.release)
 
@@ -87,7 +96,11 @@ class LookupRunner:
         self._observe_search = observe_search
 
     def run(self, lookups: list[Lookup]) -> list[Found]:
-        """Answer every lookup: one encoding an encoder, one search a release, k and filter."""
+        """Answer every lookup: one encoding an encoder, one search a release, k and filter.
+
+        Raises:
+            IndexAwayError: An index server is away, or refuses.
+        """
         found: dict[int, Found] = {}
         for same in _grouped(lookups, lambda lookup: id(lookup.bundle)):
             found.update(zip(map(id, same), self._encode(same), strict=True))
@@ -116,7 +129,10 @@ class LookupRunner:
         started, view = time.perf_counter(), release.view
         queries = found[0].embeddings if len(found) == 1 else np.concatenate([one.embeddings for one in found])
         allowed = None if lookup.wanted is None else release.masks.of(view.catalogue, lookup.wanted)
-        neighbours = view.index.search(queries, lookup.k, allowed)
+        try:
+            neighbours = view.index.search(queries, lookup.k, allowed)
+        except IndexServerError as error:
+            raise IndexAwayError(str(error)) from error
         self._observe_search(time.perf_counter() - started)
         record_ids, scores = neighbours.record_ids.tolist(), neighbours.scores.tolist()
         start = 0

@@ -55,6 +55,7 @@ class SearchService:
     Args:
         serving: The releases in memory.
         batcher: Runs the lookups.
+        waiting_batcher: Runs those that wait for an index server, so that nobody else waits for it.
         embedder: Encodes where no collection is concerned.
         metrics: Counts decisions.
         shadows: Asks other releases too.
@@ -65,6 +66,7 @@ class SearchService:
         self,
         serving: Serving,
         batcher: MicroBatcher[Lookup, Found],
+        waiting_batcher: MicroBatcher[Lookup, Found],
         embedder: Embedder,
         metrics: Metrics,
         shadows: Shadows,
@@ -72,7 +74,7 @@ class SearchService:
     ) -> None:
         self._serving = serving
         self._shadows = shadows
-        self._batcher = batcher
+        self._batcher, self._waiting_batcher = batcher, waiting_batcher
         self._embedder = embedder
         self._metrics = metrics
         self._keeper = keeper
@@ -160,7 +162,8 @@ class SearchService:
         self, release: ServingRelease, sentences: list[str], k: int, receive: Receive, wanted: Filter | None = None
     ) -> Found:
         lookup = Lookup(release.bundle, sentences, release, k, wanted)
-        return await while_wanted(self._batcher.submit(lookup), receive)
+        batcher = self._waiting_batcher if lookup.is_remote else self._batcher
+        return await while_wanted(batcher.submit(lookup), receive)
 
     async def _search_groups(
         self, release: ServingRelease, request: SearchRequest, receive: Receive

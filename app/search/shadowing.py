@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from app.db import Database
+from app.errors import UnavailableError
 from app.priority import let_others_go_first
 from app.release.shadow import Tally, merged
 from app.release.tables import Release
@@ -96,6 +97,8 @@ class Shadows:
                     self._ask(self._waiting.popleft())
                     self._store_if_due()
                 self._store_if_due()
+            except UnavailableError as error:
+                _log.warning("shadow_waits", reason=error.detail)
             except Exception:  # the thread must live on
                 _log.exception("shadow_failed")
             self._stopping.wait(_LOOK_S)

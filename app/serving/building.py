@@ -6,100 +6,91 @@ It ends when its standard input does: a server that is killed leaves no builder 
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.priority import let_others_go_first
-from app.serving.entry_file import Packed
+from app.serving.building_remote import build_on_server, writing_alone
+from app.serving.merging import Merged
 from app.serving.sidecar import write_sidecar
-from app.serving.snapshots import Base, empty_base, load_base
+from app.serving.snapshots import Base, BuildError, empty_base, load_base
 from app.serving.spool import BuildOrder, SpooledRows
+from index.backends.milvus import Milvus
+from index.backends.milvus_base import MilvusBase
+from index.backends.rows import FrozenIndex
 from index.errors import VectorIndexError
 from index.factory import build
 from index.snapshot import Snapshot, save_snapshot, snapshot_folder
-from index.spec import choose_spec
+from index.spec import IndexKind, choose_spec
+
+TOKEN_VARIABLE: Final = "SAMESAY_INDEX_SERVER_TOKEN"
+"""Where the token of the index server is handed over: no file has it."""
 
 _NICENESS: Final = 10
 """On one processor kept busy by searches it gets a tenth: with 19, an index of 100,000 took three minutes."""
 
-_AT_ONCE: Final = 10_000
+
+_CALL_S: Final = 60.0
+_BUILD_S: Final = 24 * 3_600.0
+"""How long an index server may take for one call, and for building an index: here nobody waits for an answer."""
 
 
-def build_snapshot(spool: Path) -> Path:
+def build_snapshot(spool: Path, server: Milvus | None = None) -> Path:
     """Build the snapshot that a spool orders.
 
+    Args:
+        spool: Its folder.
+        server: The index server, if there is one.
+
     Returns:
-        Its folder.
+        The snapshot's folder.
 
     Raises:
         OSError: The disk refused.
+        BuildError: There is a newer snapshot.
         VectorIndexError: The base cannot be read, or the rows are wrong.
     """
     spooled = SpooledRows(spool)
     order = spooled.order
-    base = _base_of(order)
-    merged = _Merged(spooled, base)
-    spec = choose_spec(len(merged.record_ids), order.dim, order.target_recall)
-    snapshot = Snapshot(
-        index=build(merged.record_ids, merged.vectors, spec, trained_from=base.index),
-        encoder_checksum=order.encoder_checksum,
-        applied_seq=order.applied_seq,
-        known_seq=order.known_seq,
-        tag=order.tag,
-    )
-    folder = snapshot_folder(Path(order.snapshots), order.applied_seq)
-    save_snapshot(folder, snapshot, lambda draft: write_sidecar(draft, merged.entries()))
+    # from the look at what the base's collection has to the saved snapshot, which belongs to what it has then
+    with writing_alone(order) if order.server is not None and order.base is not None else nullcontext():
+        base = _base_of(order, server)
+        merged = Merged(spooled, base)
+        snapshot = _snapshot_of(_index_of(spooled, merged, base.index, server), order)
+        folder = snapshot_folder(Path(order.snapshots), order.applied_seq)
+        save_snapshot(folder, snapshot, lambda draft: write_sidecar(draft, merged.entries()))
     return folder
 
 
-def _base_of(order: BuildOrder) -> Base:
+def _base_of(order: BuildOrder, server: Milvus | None) -> Base:
     if order.base is None:
         return empty_base(order.dim)
-    return load_base(Path(order.base), encoder_checksum=order.encoder_checksum, dim=order.dim)
+    return load_base(Path(order.base), encoder_checksum=order.encoder_checksum, dim=order.dim, server=server)
 
 
-class _Merged:
-    """The rows of a base that are live still, and those of the spool, in order of record_id."""
+def _index_of(spooled: SpooledRows, merged: Merged, base: FrozenIndex, server: Milvus | None) -> FrozenIndex:
+    order, n = spooled.order, len(merged.record_ids)
+    spec = choose_spec(n, order.dim, order.target_recall)
+    if spec.kind is not IndexKind.EXACT and order.server is not None and server is not None:
+        return build_on_server(server, order, order.server, spooled, merged, base)
+    vectors = merged.write_vectors(np.empty((n, order.dim), np.float32))
+    return build(merged.record_ids, vectors, spec, trained_from=base)
 
-    def __init__(self, spooled: SpooledRows, base: Base) -> None:
-        self._spooled, self._base = spooled, base
-        rows, live = base.index.rows, spooled.base_live
-        kept = np.arange(len(rows)) if live is None else np.flatnonzero(live)
-        ids = np.concatenate([rows.record_ids[kept], spooled.record_ids])
-        order = np.argsort(ids, kind="stable")
-        self.record_ids = ids[order]
-        # where each row comes from: rows of the base as they are, rows of the spool counted on from there
-        self._n_base = len(rows)
-        self._sources = np.concatenate([kept, len(rows) + np.arange(len(spooled.record_ids))])[order]
-        self.vectors = np.empty((len(ids), spooled.order.dim), np.float32)
-        for part in self._parts():
-            sources = self._sources[part]
-            of_spool = sources >= self._n_base
-            self.vectors[part][~of_spool] = rows.vectors[sources[~of_spool]]
-            self.vectors[part][of_spool] = spooled.vectors[sources[of_spool] - self._n_base]
 
-    def entries(self) -> Iterator[Packed]:
-        """The entries of the rows in order, some at a time."""
-        for part in self._parts():
-            sources = self._sources[part]
-            of_spool = sources >= self._n_base
-            for run in np.split(sources, np.flatnonzero(of_spool[1:] != of_spool[:-1]) + 1):
-                yield self._packed(run)
-
-    def _parts(self) -> Iterator[slice]:
-        for start in range(0, len(self._sources), _AT_ONCE):
-            yield slice(start, start + _AT_ONCE)
-
-    def _packed(self, run: NDArray[np.int64]) -> Packed:
-        """Entries that all come from the base, or all from the spool."""
-        if run[0] >= self._n_base:
-            return self._spooled.entries.packed(run - self._n_base)
-        assert self._base.sidecar is not None  # it has rows
-        return self._base.sidecar.packed(run)
+def _snapshot_of(index: FrozenIndex, order: BuildOrder) -> Snapshot:
+    known_seq, tag = order.known_seq, order.tag
+    if isinstance(index, MilvusBase):
+        known_seq, tag = index.index.facts.known_seq, index.index.facts.tag
+    return Snapshot(
+        index=index,
+        encoder_checksum=order.encoder_checksum,
+        applied_seq=order.applied_seq,
+        known_seq=known_seq,
+        tag=tag,
+    )
 
 
 def _end_with_the_server() -> None:
@@ -112,10 +103,18 @@ def main() -> None:
     """Build what the argument names, and print the snapshot's folder."""
     let_others_go_first(_NICENESS)
     threading.Thread(target=_end_with_the_server, daemon=True).start()
+    spool = Path(sys.argv[1])
     try:
-        print(build_snapshot(Path(sys.argv[1])))
-    except (OSError, VectorIndexError) as error:
+        print(build_snapshot(spool, _connect(SpooledRows(spool).order)))
+    except (OSError, BuildError, VectorIndexError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
+
+
+def _connect(order: BuildOrder) -> Milvus | None:
+    if order.server is None:
+        return None
+    token = os.environ.get(TOKEN_VARIABLE, "")
+    return Milvus(order.server.address, token=token, timeout_s=_CALL_S, build_timeout_s=_BUILD_S)
 
 
 if __name__ == "__main__":

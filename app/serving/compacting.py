@@ -3,15 +3,16 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.serving.building import build_snapshot
+from app.serving.building import TOKEN_VARIABLE, build_snapshot
 from app.serving.entry import Entry
+from app.serving.index_server import IndexServer
 from app.serving.release import View
 from app.serving.release_key import ReleaseKey
 from app.serving.snapshots import Base, BuildError, load_base
@@ -38,6 +39,8 @@ class Compactor:
         target_recall: index_recall@10 to tune for.
         is_stopping: When it comes true, a build that runs is given up.
         device: Where the index is searched; it is built on the CPU.
+        server: Where it goes if it is large; None keeps all here.
+        collection_id: Whose it is.
     """
 
     def __init__(
@@ -49,8 +52,11 @@ class Compactor:
         target_recall: float,
         is_stopping: Callable[[], bool] = lambda: False,
         device: Device = Device.CPU,
+        server: IndexServer | None = None,
+        collection_id: int = 0,
     ) -> None:
         self._snapshots, self._is_stopping, self._device = snapshots, is_stopping, device
+        self._server, self._collection_id = server, collection_id
         self._encoder_checksum, self._dim, self._target_recall = encoder_checksum, dim, target_recall
 
     def fold(self, view: View) -> Base:
@@ -80,14 +86,22 @@ class Compactor:
                 tag=tag,
                 target_recall=self._target_recall,
                 base=None if base is None else str(base),
+                server=None if self._server is None else self._server.order(self._collection_id),
             )
-            spool.finish(order, None if view is None else _kept_rows(view))
+            if view is None:
+                spool.finish(order)
+            else:
+                spool.finish(order, _kept_rows(view), _gone_ids(view))
+            milvus = None if self._server is None else self._server.milvus
             n_rows = n if view is None else view.index.count
             if choose_spec(n_rows, self._dim).kind is IndexKind.EXACT:  # takes milliseconds
-                folder = build_snapshot(spool.folder)
+                folder = build_snapshot(spool.folder, milvus)
             else:
-                folder = _build_apart(spool.folder, self._is_stopping)
-        return load_base(folder, encoder_checksum=self._encoder_checksum, dim=self._dim, device=self._device)
+                token = "" if milvus is None else milvus.token
+                folder = _build_apart(spool.folder, self._is_stopping, {TOKEN_VARIABLE: token})
+        return load_base(
+            folder, encoder_checksum=self._encoder_checksum, dim=self._dim, device=self._device, server=milvus
+        )
 
 
 def compactor_of(
@@ -98,6 +112,7 @@ def compactor_of(
     is_stopping: Callable[[], bool],
     *,
     device: Device,
+    server: IndexServer | None,
 ) -> Compactor:
     """What writes the snapshots of a release."""
     return Compactor(
@@ -107,6 +122,8 @@ def compactor_of(
         target_recall=target_recall,
         is_stopping=is_stopping,
         device=device,
+        server=server,
+        collection_id=key.collection_id,
     )
 
 
@@ -136,7 +153,12 @@ def _kept_rows(view: View) -> NDArray[np.bool_]:
     return kept
 
 
-def _build_apart(spool: Path, is_stopping: Callable[[], bool]) -> Path:
+def _gone_ids(view: View) -> NDArray[np.int64]:
+    """The records that were removed since the base."""
+    return np.array([number for number, entry in dict(view.catalogue.changes()).items() if entry is None], np.int64)
+
+
+def _build_apart(spool: Path, is_stopping: Callable[[], bool], given: Mapping[str, str]) -> Path:
     """As `build_snapshot`, by a process of lower priority, which leaves searches alone."""
     command = [sys.executable, "-m", "app.serving.building", str(spool)]
     one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -149,7 +171,7 @@ def _build_apart(spool: Path, is_stopping: Callable[[], bool]) -> Path:
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
-            env={**os.environ, **one_thread},
+            env={**os.environ, **one_thread, **given},
         )
         with process:
             _wait(process, is_stopping)

@@ -19,6 +19,7 @@ from app.serving.release import ServingRelease
 from app.serving.repository import WantedRelease, list_wanted
 from app.serving.roster import Roster
 from app.serving.visibility import Visibility
+from index.errors import IndexServerError
 
 _GATHER_S: Final = 0.01
 """So long changes that nobody waits for are gathered: a round costs as much as ten of them."""
@@ -202,7 +203,13 @@ class Follower:
         except UnavailableError:
             raise  # the database is away, or we are to stop: nothing is wrong with the collection
         except Exception as error:
-            _log.exception("release_failed", collection=wanted.key.collection, release=wanted.key.number)
+            _log.error(
+                "release_failed",
+                collection=wanted.key.collection,
+                release=wanted.key.number,
+                reason=str(error),
+                exc_info=_unexpected(error),
+            )
             self._failures[release_id] = _Failure(wanted, str(error) or repr(error), time.monotonic() + _RETRY_S)
             return False
         self._failures.pop(release_id, None)
@@ -217,5 +224,5 @@ class Follower:
 
 
 def _unexpected(error: Exception) -> bool:
-    """Whether the log should show the traceback: of a database that is away it would say nothing."""
-    return not isinstance(error, UnavailableError)
+    """Whether the log should show the traceback: of a database or an index server that is away it would say nothing."""
+    return not isinstance(error, (UnavailableError, IndexServerError))

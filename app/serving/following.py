@@ -19,7 +19,7 @@ def apply_changes(
     """Apply the next changes of the release's collection, each record as it is now.
 
     A record whose text is as it was (another group, other metadata) keeps its vector. So does one whose text the
-    `donor` has, another release's view with the same encoder.
+    `donor` has, another release's view with the same encoder. Neither asks an index server: see `without_vectors`.
 
     Returns:
         How many changes were applied; 0 when the release has caught up.
@@ -32,8 +32,8 @@ def apply_changes(
     batch = database.read(lambda session: read_changes(session, release.key.collection_id, before, limit))
     if batch is None:
         return 0
-    new = _without_same_texts(batch.entries, view)
-    rest = new if donor is None else _without_same_texts(new, donor)
+    new = without_vectors(batch.entries, view)
+    rest = new if donor is None else without_vectors(new, donor)
     vectors = encode_many(release.bundle.encoder, [entry.text for entry in rest.values()])
     record_ids = np.fromiter(rest, np.int64, len(rest))
     if donor is not None and len(rest) < len(new):
@@ -44,11 +44,18 @@ def apply_changes(
     return batch.last_seq - before
 
 
-def _without_same_texts(entries: dict[int, Entry], view: View) -> dict[int, Entry]:
-    """Those of the entries whose text the view does not have for the same record."""
-    known = view.catalogue.find(list(entries))
+def without_vectors(entries: dict[int, Entry], view: View) -> dict[int, Entry]:
+    """Those of the entries whose vector the view does not have, of the same record with the same text.
+
+    What a base on an index server has does not count: the next compaction may have replaced it already, and so every
+    record that changed since such a base has its vector here.
+    """
+    record_ids = list(entries)
+    same = [
+        old is not None and old.text == entry.text
+        for entry, old in zip(entries.values(), view.catalogue.find(record_ids), strict=True)
+    ]
+    kept = np.array(same, np.bool_) & view.index.are_here(np.array(record_ids, np.int64))
     return {
-        record_id: entry
-        for (record_id, entry), old in zip(entries.items(), known, strict=True)
-        if old is None or old.text != entry.text
+        number: entry for (number, entry), is_kept in zip(entries.items(), kept.tolist(), strict=True) if not is_kept
     }

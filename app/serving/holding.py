@@ -98,6 +98,7 @@ class Holder:
         release_ids, collection_ids = {key.release_id for key in keys}, {key.collection_id for key in keys}
         shas = {key.encoder_sha for key in keys}
         self._roster.keep_only(collection_ids)
+        self._housekeeper.tidy_server(self._roster.releases)
         for release_id in self._held.keys() - release_ids:
             release = self._held.pop(release_id)
             self.behind.pop(release_id, None)

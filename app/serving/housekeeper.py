@@ -14,10 +14,11 @@ import structlog
 from app.memory import give_back_free_memory
 from app.priority import let_others_go_first
 from app.serving.compacting import compactor_of
+from app.serving.index_server import IndexServer
 from app.serving.release import ServingRelease
 from app.serving.release_key import ReleaseKey
 from app.serving.snapshots import Base, BuildError
-from index.errors import VectorIndexError
+from index.errors import IndexServerError, VectorIndexError
 from index.live import is_worth_compacting
 from index.snapshot import prune_snapshots
 from index.spec import Device, IndexKind, choose_spec
@@ -64,6 +65,7 @@ class Housekeeper:
         order: Orders a compaction of a collection.
         is_shared: Whether other servers use the folder too.
         device: Where indexes are searched.
+        server: Where large ones go; None keeps all here.
         quiet_s: See QUIET_S.
     """
 
@@ -74,11 +76,13 @@ class Housekeeper:
         *,
         is_shared: bool = False,
         device: Device = Device.CPU,
+        server: IndexServer | None = None,
         quiet_s: float = QUIET_S,
     ) -> None:
         self.data = data
         self._order = order
         self._is_shared, self._device = is_shared, device
+        self._server, self._is_tidying = server, False
         self._quiet_s = quiet_s
         self._thread = ThreadPoolExecutor(1, "housekeeper", initializer=let_others_go_first)
         self._lock = threading.Lock()  # guards _upkeep and what is in it
@@ -103,12 +107,14 @@ class Housekeeper:
         self._thread.submit(self._order_one, release.key.collection)
 
     def is_full(self, release: ServingRelease) -> bool:
-        """Whether changes had better wait for the compaction that is due; never where it would fail."""
+        """Whether changes had better wait for the compaction that is due; not where it would fail, but over an index
+        server, which may be away for hours.
+        """
         if release.view.n_changes < MOST_CHANGES or not is_worth_it(release):
             return False
         with self._lock:
             upkeep = self._upkeep.get(release.key.release_id)
-            return upkeep is not None and not upkeep.has_failed
+            return upkeep is not None and (release.view.index.base.is_remote or not upkeep.has_failed)
 
     def compact(self, release: ServingRelease, is_stopping: Callable[[], bool]) -> Base:
         """Write the next snapshot and put it under the release, now; older ones are removed.
@@ -130,7 +136,7 @@ class Housekeeper:
         """Save what is live now of all that is in memory of a collection, and remove every other snapshot of it.
 
         Returns:
-            Resolves when it is done; false where the disk refused.
+            Resolves when it is done; false where the disk or the index server refused.
         """
         return self._thread.submit(self._purge, releases)
 
@@ -153,6 +159,12 @@ class Housekeeper:
         for folder in folders:
             if folder not in needed:
                 self._remove_later(folder)
+
+    def tidy_server(self, answering: Sequence[ServingRelease]) -> None:
+        """Have what is on the index server put in order, where there is something to do; takes no time."""
+        if self._server is not None and not self._is_tidying and self._server.is_due(answering):
+            self._is_tidying = True
+            self._thread.submit(self._tidy, self._server, answering)
 
     def save(self, releases: Iterable[ServingRelease]) -> None:
         """Stop, then save what is not saved where that takes milliseconds: the next start need not encode it again."""
@@ -193,12 +205,20 @@ class Housekeeper:
         with self._building:
             started, view = time.monotonic(), release.view
             compactor = compactor_of(
-                release.key, release.bundle, self.data, release.target_recall, is_stopping, device=self._device
+                release.key,
+                release.bundle,
+                self.data,
+                release.target_recall,
+                is_stopping,
+                device=self._device,
+                server=self._server,
             )
             base = compactor.fold(view)
             release.rebase(base, view)
             give_back_free_memory()
             prune_snapshots(release.key.folder(self.data), keep=keep)
+            if self._server is not None and (base.index.is_remote or view.index.base.is_remote):
+                self._server.look_soon()
         _log.info(
             "snapshot_saved",
             collection=release.key.collection,
@@ -225,10 +245,25 @@ class Housekeeper:
         for folder in next(iter(held)).parent.iterdir():
             if folder not in held:
                 shutil.rmtree(folder)
-        return True
+        try:
+            return self._server is None or self._server.purge(releases)
+        except (OSError, IndexServerError) as error:
+            _log.warning("index_server_not_purged", collection=releases[0].key.collection, error=str(error))
+            return False
+
+    def _tidy(self, server: IndexServer, answering: Sequence[ServingRelease]) -> None:
+        try:
+            server.tidy(answering)
+        finally:
+            self._is_tidying = False
 
     def _remove_later(self, folder: Path) -> None:
-        self._thread.submit(shutil.rmtree, folder, ignore_errors=True)
+        self._thread.submit(self._remove, folder)
+
+    def _remove(self, folder: Path) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        if self._server is not None:
+            self._server.look_soon()
 
 
 def _is_ours(folder: Path) -> bool:
@@ -239,9 +274,9 @@ def is_worth_it(release: ServingRelease) -> bool:
     """Whether a new snapshot would make searches faster, or is to be tuned for another target."""
     view = release.view
     base = view.index.base
-    if view.index.count and base.spec.kind is IndexKind.IVF_PQ and base.spec.target_recall != release.target_recall:
+    if view.index.count and base.spec.is_tuned and base.spec.target_recall != release.target_recall:
         return True
-    return is_worth_compacting(view.n_changes, len(base))
+    return is_worth_compacting(view.n_changes, len(base), is_remote=base.is_remote)
 
 
 def _is_small(release: ServingRelease) -> bool:

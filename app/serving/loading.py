@@ -16,13 +16,14 @@ from app.encoder.store import EncoderStore
 from app.encoding.bulk import encode_many
 from app.errors import NotReadyError
 from app.serving.compacting import Compactor, Rows, compactor_of
+from app.serving.index_server import IndexServer
 from app.serving.release import ServingRelease
 from app.serving.release_key import ReleaseKey
 from app.serving.repository import ChangedRecords, WantedRelease, count_all, find_tag, read_all, read_last
 from app.serving.snapshots import Base, BuildError, empty_base, load_base
 from index.errors import SnapshotDamagedError, SnapshotError, VectorIndexError
-from index.snapshot import LEFT_OVER, latest_snapshot, list_snapshots
-from index.spec import Device
+from index.snapshot import LEFT_OVER, is_of, latest_snapshot, list_snapshots
+from index.spec import Device, IndexKind, choose_spec
 from model.contract.bundle import Bundle
 from model.contract.decision import DecisionParameters
 
@@ -40,6 +41,7 @@ class Loader:
         data: Folder of the snapshots.
         device: Where indexes are searched.
         is_shared: Whether other servers use the folder too.
+        server: Where large indexes go; None keeps all here.
     """
 
     def __init__(
@@ -50,12 +52,14 @@ class Loader:
         *,
         device: Device = Device.CPU,
         is_shared: bool = False,
+        server: IndexServer | None = None,
     ) -> None:
         self._database = database
         self._store = store
         self._data = data
         self._device = device
         self._is_shared = is_shared
+        self._server = server
 
     def load(self, active: WantedRelease, *, is_stopping: Callable[[], bool]) -> ServingRelease:
         """Load one release; what of the log its snapshot does not have is for the follower to apply.
@@ -63,6 +67,7 @@ class Loader:
         Raises:
             BundleError: The encoder cannot be used.
             DeviceError: The device has no room for the index.
+            IndexServerError: The index server has it, and is away.
             NotReadyError: `is_stopping` came true.
         """
         key, started = active.key, time.monotonic()
@@ -101,7 +106,7 @@ class Loader:
         bundle, folder = self._store.get(active.key.encoder_sha), active.key.folder(self._data)
         scratch = folder / f"{LEFT_OVER}rebuilt-{token_hex(4)}"
         try:
-            base = encode_all(self._database, active, bundle, scratch, tell, is_stopping)
+            base = encode_all(self._database, active, bundle, scratch, tell, is_stopping, self._server)
             if base.folder is not None:
                 base.folder.rename(folder / base.folder.name)
                 for old in list_snapshots(folder)[1:]:
@@ -116,14 +121,18 @@ class Loader:
 
     def has_newer(self, release: ServingRelease) -> bool:
         """Whether another server has saved a newer snapshot than the one under the release."""
-        newest = latest_snapshot(release.key.folder(self._data))
-        return newest is not None and int(newest.name) > release.view.index.base_seq
+        newest, index = latest_snapshot(release.key.folder(self._data)), release.view.index
+        if newest is None or int(newest.name) < index.base_seq:
+            return False
+        return int(newest.name) > index.base_seq or (index.base.is_remote and not is_of(newest, index.base))
 
     def _from_snapshot(self, key: ReleaseKey, bundle: Bundle) -> Base | None:
         """The newest snapshot that is sound and of this database's history."""
+        milvus = None if self._server is None else self._server.milvus
+        sha, dim = bundle.sha, bundle.encoder.dim
         for folder in list_snapshots(key.folder(self._data)):
             try:
-                base = load_base(folder, encoder_checksum=bundle.sha, dim=bundle.encoder.dim, device=self._device)
+                base = load_base(folder, encoder_checksum=sha, dim=dim, device=self._device, server=milvus)
             except (SnapshotError, OSError) as error:
                 if self._is_shared and not isinstance(error, SnapshotDamagedError):
                     _log.warning("snapshot_not_used", collection=key.collection, folder=str(folder), reason=str(error))
@@ -147,18 +156,40 @@ class Loader:
         return None
 
     def _from_database(self, active: WantedRelease, bundle: Bundle, is_stopping: Callable[[], bool]) -> ServingRelease:
-        """Encode every record, and leave a snapshot for the next time; without room on the disk, go without."""
-        compactor = compactor_of(active.key, bundle, self._data, active.target_recall, is_stopping, device=self._device)
+        """Encode every record, and leave a snapshot for the next time; without room on the disk, go without.
+
+        Raises:
+            IndexServerError: The index server, where it is to go, is away.
+            BuildError: It could not be put there.
+        """
+        self._require_server(active.key, bundle)
+        compactor = compactor_of(
+            active.key,
+            bundle,
+            self._data,
+            active.target_recall,
+            is_stopping,
+            device=self._device,
+            server=self._server,
+        )
         try:
             base = self._database.read(lambda session: _write_all(session, active, bundle, compactor, is_stopping))
         except (OSError, BuildError, VectorIndexError) as error:
             if is_stopping():
                 raise NotReadyError("the server is stopping") from None
+            if self._server is not None and not isinstance(error, OSError):
+                raise  # it may be larger than this machine
             _log.warning("snapshot_not_saved", collection=active.key.collection, error=str(error))
             release = _release(active, bundle, empty_base(bundle.encoder.dim))
             self._database.read(lambda session: _apply_all(session, active, release, is_stopping))
             return release
         return _release(active, bundle, base)
+
+    def _require_server(self, key: ReleaseKey, bundle: Bundle) -> None:
+        """See that the index server answers before an hour of encoding for it."""
+        n = self._database.read(lambda session: count_all(session, key.collection_id))
+        if self._server is not None and choose_spec(n, bundle.encoder.dim).kind is not IndexKind.EXACT:
+            self._server.require()
 
 
 def encode_all(
@@ -168,6 +199,7 @@ def encode_all(
     snapshots: Path,
     tell: Callable[[int, int], None],
     is_stopping: Callable[[], bool],
+    server: IndexServer | None,
 ) -> Base:
     """Encode every record of a release's collection, and write a snapshot of that.
 
@@ -178,10 +210,12 @@ def encode_all(
         snapshots: Folder to write it to.
         tell: Hears how many records of how many are encoded.
         is_stopping: When it comes true, it is given up.
+        server: Where a large index goes; None keeps it here.
 
     Raises:
         OSError: The disk refused.
         BuildError: It could not be built, or `is_stopping` came true.
+        IndexServerError: The index server is away, or refuses.
     """
     compactor = Compactor(
         snapshots,
@@ -189,6 +223,8 @@ def encode_all(
         dim=bundle.encoder.dim,
         target_recall=release.target_recall,
         is_stopping=is_stopping,
+        server=server,
+        collection_id=release.key.collection_id,
     )
     try:
         return database.read(lambda session: _write_all(session, release, bundle, compactor, is_stopping, tell))

@@ -1,5 +1,6 @@
 """Which records a filter lets through, as a mask over record ids; kept, since clients ask with the same filters."""
 
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
@@ -25,9 +26,10 @@ class _Kept:
 
 
 class FilterMasks:
-    """Masks of one release; for one thread. The same moment gets the very same array, which nobody may change."""
+    """Masks of one release. The same moment gets the very same array, which nobody may change."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards what is kept: a base that moves to a server changes the thread too
         self._sidecar: Sidecar | None = None
         self._kept: OrderedDict[Filter, _Kept] = OrderedDict()
 
@@ -37,6 +39,10 @@ class FilterMasks:
         Returns:
             (any length,) bool over record ids; ids past its end are not allowed.
         """
+        with self._lock:
+            return self._of(view, wanted)
+
+    def _of(self, view: CatalogueView, wanted: Filter) -> Allowed:
         if view.sidecar is not self._sidecar:  # the masks of a snapshot go with it, and let its files go
             self._kept.clear()
             self._sidecar = view.sidecar

@@ -75,7 +75,6 @@ class ServingRelease:
         self.shadow_share = 0.0
         """Share of the queries that it is asked beside the one that answers."""
         self.masks = FilterMasks()
-        """For the thread that searches."""
         self._changing = threading.Lock()  # guards the three below: index and catalogue change together
         self._index = LiveIndex(base.index, applied_seq=base.applied_seq)
         self._catalogue = Catalogue(base.sidecar)

@@ -206,7 +206,7 @@ class Serving:
         """Have no copy of what was deleted up to `seq`, neither in the index nor in a snapshot.
 
         Raises:
-            ErasureError: The follower is behind, or the disk refused.
+            ErasureError: The follower is behind, or the disk or the index server refused.
         """
         release = self._roster.find_by_id(collection_id) if await self.wait_visible(collection_id, seq) else None
         if release is None:
@@ -215,7 +215,7 @@ class Serving:
         if not await asyncio.wrap_future(self._housekeeper.purge(held)):
             raise ErasureError(
                 "the records are deleted, but older snapshots hold them still, since no new one could be written: "
-                "look at the server's log and at the disk's free space, then repeat the request"
+                "look at the server's log, at the disk's free space and at the index server, then repeat the request"
             )
 
     def forget(self, collection_id: int) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from app.serving.sidecar import Sidecar
 from index.backends.exact import ExactIndex
+from index.backends.milvus import Milvus
 from index.backends.rows import FrozenIndex, Rows
 from index.errors import SnapshotDamagedError
 from index.snapshot import load_snapshot
@@ -44,14 +45,17 @@ def empty_base(dim: int) -> Base:
     return Base(index=ExactIndex(rows), sidecar=None, applied_seq=0, known_seq=0, tag=0, folder=None)
 
 
-def load_base(folder: Path, *, encoder_checksum: str, dim: int, device: Device = Device.CPU) -> Base:
-    """Verify a snapshot and map it; its index is searched on the device.
+def load_base(
+    folder: Path, *, encoder_checksum: str, dim: int, device: Device = Device.CPU, server: Milvus | None = None
+) -> Base:
+    """Verify a snapshot and map it; its index is searched on the device, or on the index server where it is there.
 
     Raises:
         SnapshotError: It is damaged, or of another encoder or version.
         DeviceError: The device is not there, or has no room.
+        IndexServerError: The index server is away, refuses, or is needed and was not given.
     """
-    snapshot = load_snapshot(folder, encoder_checksum=encoder_checksum, dim=dim, device=device)
+    snapshot = load_snapshot(folder, encoder_checksum=encoder_checksum, dim=dim, device=device, server=server)
     try:
         sidecar = Sidecar(folder, snapshot.index.rows.record_ids)
     except (OSError, ValueError) as error:

@@ -7,16 +7,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.serving.entry import Entry
 from app.serving.entry_file import EntryFile, EntryWriter
+from index.backends.milvus_kinds import MilvusKind
 from index.snapshot import LEFT_OVER
 
-_ORDER, _IDS, _VECTORS, _LIVE = "order.json", "ids.bin", "vectors.bin", "live.npy"
+ORDER: Final = "order.json"
+_IDS, _VECTORS, _LIVE, _GONE = "ids.bin", "vectors.bin", "live.npy", "gone.npy"
+
+_NO_IDS: Final = np.empty(0, np.int64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerOrder:
+    """What to build on an index server.
+
+    Attributes:
+        address: Of the server.
+        kind: Of the index.
+        collection: What to call a new collection there.
+    """
+
+    address: str
+    kind: MilvusKind
+    collection: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +51,7 @@ class BuildOrder:
         tag: What the change log knows that one by.
         target_recall: index_recall@10 to tune for.
         base: Snapshot whose live rows are taken over; None for none.
+        server: Where a large index goes; None where all are kept here.
     """
 
     snapshots: str
@@ -42,6 +62,16 @@ class BuildOrder:
     tag: int
     target_recall: float
     base: str | None = None
+    server: ServerOrder | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "BuildOrder":
+        """Read what `json.dumps(asdict(...))` has written."""
+        fields = json.loads(text)
+        server = fields.pop("server")
+        if server is not None:
+            server = ServerOrder(**{**server, "kind": MilvusKind(server["kind"])})
+        return cls(**fields, server=server)
 
 
 class Spool:
@@ -68,17 +98,24 @@ class Spool:
                 file.write(np.ascontiguousarray(values).data)
         self._entries.append(entries)
 
-    def finish(self, order: BuildOrder, base_live: NDArray[np.bool_] | None = None) -> None:
+    def finish(
+        self,
+        order: BuildOrder,
+        base_live: NDArray[np.bool_] | None = None,
+        gone_ids: NDArray[np.int64] = _NO_IDS,
+    ) -> None:
         """Make it whole.
 
         Args:
             order: What to build of them.
             base_live: (n,) bool, the rows of the order's base to take over; None takes all.
+            gone_ids: (m,) int64 records that were removed since that base, whether it has them or not.
         """
         self._entries.finish()
         if base_live is not None:
             np.save(self.folder / _LIVE, base_live)
-        (self.folder / _ORDER).write_text(json.dumps(asdict(order)))
+        np.save(self.folder / _GONE, gone_ids)
+        (self.folder / ORDER).write_text(json.dumps(asdict(order)))
 
     def close(self) -> None:
         """Let go of its files, whole or not."""
@@ -89,12 +126,13 @@ class SpooledRows:
     """The rows of a finished spool."""
 
     def __init__(self, folder: Path) -> None:
-        self.order = BuildOrder(**json.loads((folder / _ORDER).read_text()))
+        self.folder, self.order = folder, BuildOrder.parse((folder / ORDER).read_text())
         self.record_ids = _read(folder / _IDS, np.int64)
         self.vectors = _read(folder / _VECTORS, np.float32).reshape(-1, self.order.dim)
         self.entries = EntryFile(folder)
         live = folder / _LIVE
         self.base_live: NDArray[np.bool_] | None = np.load(live) if live.exists() else None
+        self.gone_ids: NDArray[np.int64] = np.load(folder / _GONE)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from app.job.errors import JobFailedError
 from app.job.repository import Progress
 from app.job.run import JobRun
 from app.release.tables import Release
+from app.serving.index_server import IndexServer
 from app.serving.loading import encode_all
 from app.serving.release_key import releases_folder
 from app.serving.repository import WantedRelease, list_wanted
@@ -26,10 +27,11 @@ class Builder:
     Args:
         database: The truth.
         data: The data folder.
+        server: Where large indexes go; None keeps all here.
     """
 
-    def __init__(self, database: Database, data: Path) -> None:
-        self._database, self._data = database, data
+    def __init__(self, database: Database, data: Path, server: IndexServer | None) -> None:
+        self._database, self._data, self._server = database, data, server
 
     def active(self, collection_id: int) -> WantedRelease:
         """The release of a collection that answers, or JobFailedError."""
@@ -53,7 +55,8 @@ class Builder:
             run.report(Progress("encoding", done, total))
 
         try:
-            return encode_all(self._database, self.active(run.collection_id), bundle, snapshots, tell, run.is_cancelled)
+            active = self.active(run.collection_id)
+            return encode_all(self._database, active, bundle, snapshots, tell, run.is_cancelled, self._server)
         except (BuildError, VectorIndexError) as error:
             run.check()
             raise JobFailedError("not_built", f"{error}; nothing was changed") from None

@@ -7,6 +7,7 @@ from app.encoder.store import EncoderStore
 from app.job.run import Handover, JobRun
 from app.job.tables import JobType
 from app.job.worker import Duty
+from app.serving.index_server import open_index_server
 from app.settings import Settings
 from app.training.building import Builder
 from app.training.running import ReleaseJob, clean_up
@@ -17,7 +18,8 @@ def training_duties(settings: Settings) -> Mapping[JobType, Duty]:
     store = EncoderStore(settings.data / "encoders")
 
     def make(run: JobRun) -> dict[str, Any] | Handover:
-        return ReleaseJob(run, store, Builder(run.database, settings.data), keep=settings.keep_releases).run()
+        builder = Builder(run.database, settings.data, open_index_server(settings, run.database))
+        return ReleaseJob(run, store, builder, keep=settings.keep_releases).run()
 
     duty = Duty(make, clean_up)
     return {JobType.TRAINING: duty, JobType.ADOPTION: duty, JobType.PROMOTION: duty}

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from index.backends.exact import SPARE, ExactIndex
+from index.backends.exact import SPARE
 from index.backends.faiss_cpu import FaissIndex, load_faiss
 from index.backends.faiss_ivf import EXACT_ROWS, TUNED_K, IvfPqIndex, more_uneven_lists
 from index.backends.filters import RowFilter
@@ -63,12 +63,13 @@ def require_gpu(device: Device) -> None:
 def clone_to_gpu(index: FrozenIndex, device: Device) -> FrozenIndex:
     """Copy an index to the GPUs: to all of them, a part on each; for CAGRA, to the first.
 
-    An index that NumPy searches exactly stays where it is: it is small, and there is nothing to win.
+    One that NumPy searches exactly stays where it is, since it is small and there is nothing to win; so does one that
+    is on a server.
 
     Raises:
         DeviceError: There is no GPU, or it has no room.
     """
-    if isinstance(index, ExactIndex) or len(index) <= EXACT_ROWS:
+    if not isinstance(index, FaissIndex) or len(index) <= EXACT_ROWS:
         return index
     require_gpu(device)
     try:

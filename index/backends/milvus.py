@@ -1,39 +1,30 @@
-"""A Milvus server: the calls that the back end makes, each bounded in size and time, its complaints as our errors.
+"""A Milvus server: the calls that the back end makes, each bounded in size and time.
 
-pymilvus is imported here and nowhere else. Every collection has the same fields: a record's id, the sequence number of
-the change that wrote it, its vector. Rows of negative ids are no records but notes, numbers about the collection in the
-place of `seq`. Written after the changes that they speak for, into the same log, they can never be ahead of them; and
-they stay, where a server 2.3.5 forgets the properties of a collection when it starts again.
+Every collection has the same fields: a record's id, the sequence number of the change that wrote it, its vector. Rows
+of negative ids are no records but notes, numbers about the collection in the place of `seq`. They are written into the
+same log as the changes that they speak for, and they stay, where a server 2.3.5 forgets the properties of a collection
+when it starts again.
 """
 
-import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index.errors import BackendMissingError, IndexServerAwayError, IndexServerRefusedError
+from index.backends.milvus_connection import MilvusConnection
+from index.backends.milvus_expressions import ANY_RECORD, RECORD_ID, ids_in
+from index.backends.milvus_told import Described, Note
+from index.errors import IndexServerAwayError, IndexServerRefusedError
 from index.types import MISSING_ID, Ids, Vectors
-
-
-class Note(IntEnum):
-    """The ids of the notes."""
-
-    APPLIED_SEQ = -1
-    EFFORT = -2
-    RECALL = -3
-    """In millionths."""
-
 
 MOST_FOUND: Final = 16_384
 """Milvus finds no more for one query."""
 
-_RECORD_ID, _SEQ, _VECTOR = "record_id", "seq", "vector"
+_SEQ, _VECTOR = "seq", "vector"
 
 _WRITE_ROWS: Final = 10_000
 _WRITE_FLOATS: Final = 2_000_000
@@ -46,43 +37,12 @@ _QUERIES_AT_ONCE: Final = 1_000
 
 _POLL_S: Final = 0.1
 
-_AWAY_CODES: Final = (1, 2)
-"""What pymilvus says itself: a deadline passed, all attempts used up; nobody there."""
-
 _MISSING_CODES: Final = (100, 1600)
 """No such collection, no such alias."""
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
-    """A collection as the server knows it.
-
-    Attributes:
-        name: Its own, also where an alias was asked for.
-        description: As it was created with.
-    """
-
-    name: str
-    description: str
-
-
-def load_pymilvus() -> Any:
-    """Import pymilvus where it is needed.
-
-    Raises:
-        BackendMissingError: With the command that installs it.
-    """
-    try:
-        import pymilvus
-    except ImportError as error:
-        raise BackendMissingError(f"pymilvus cannot be imported ({error}): pip install 'samesay[milvus]'") from error
-    # It logs every failed call with its traceback; what matters of it is in our errors.
-    logging.getLogger("pymilvus").setLevel(logging.CRITICAL + 1)
-    return pymilvus
-
-
-class Milvus:
-    """A connection. Safe to use from many threads.
+class Milvus(MilvusConnection):
+    """A server. Safe to use from many threads; connected to when first asked.
 
     Args:
         address: http://HOST:PORT, or https.
@@ -92,35 +52,50 @@ class Milvus:
 
     Raises:
         BackendMissingError: pymilvus is not installed.
-        IndexServerAwayError: Nothing answers at the address.
     """
 
     def __init__(
         self, address: str, *, token: str = "", timeout_s: float = 10.0, build_timeout_s: float = 3_600.0
     ) -> None:
-        self.address, self._timeout_s, self._build_timeout_s = address, timeout_s, build_timeout_s
-        self._pymilvus = load_pymilvus()
-        with self._asking("let us in"):
-            self._client = self._pymilvus.MilvusClient(uri=address, token=token, timeout=timeout_s)
+        super().__init__(address, token=token, timeout_s=timeout_s)
+        self._build_timeout_s = build_timeout_s
+        self._holding = threading.Lock()  # guards the next: another thread may be looking through it
+        self._held: WeakKeyDictionary[object, str] = WeakKeyDictionary()
 
-    def close(self) -> None:
-        """Hang up."""
-        self._client.close()
+    def hold(self, holder: object, name: str) -> None:
+        """Know that this collection is in use, for as long as the holder lives."""
+        with self._holding:
+            self._held[holder] = name
+
+    @property
+    def held(self) -> set[str]:
+        """The collections that are in use by this connection."""
+        with self._holding:
+            return set(self._held.values())
 
     def create(self, name: str, dim: int, description: str) -> None:
         """Create an empty collection, without an index."""
         kinds = self._pymilvus.DataType
         schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False, description=description)
-        schema.add_field(_RECORD_ID, kinds.INT64, is_primary=True)
+        schema.add_field(RECORD_ID, kinds.INT64, is_primary=True)
         schema.add_field(_SEQ, kinds.INT64)
         schema.add_field(_VECTOR, kinds.FLOAT_VECTOR, dim=dim)
         with self._asking(f"create collection {name}"):
             self._client.create_collection(name, schema=schema, consistency_level="Bounded", timeout=self._timeout_s)
 
     def drop(self, name: str) -> None:
-        """Remove a collection with all its rows; one that is not there is none the worse."""
+        """Remove a collection with all its rows and aliases; one that is not there is none the worse."""
+        found = self.find(name)
         with self._asking(f"drop collection {name}"):
+            for alias in () if found is None else found.aliases:
+                self._client.drop_alias(alias, timeout=self._timeout_s)
             self._client.drop_collection(name, timeout=self._timeout_s)
+
+    def list_names(self, prefix: str) -> list[str]:
+        """The names of the collections that begin so."""
+        with self._asking("list its collections"):
+            names = self._client.list_collections(timeout=self._timeout_s)
+        return sorted(name for name in names if name.startswith(prefix))
 
     def find(self, name: str) -> Described | None:
         """A collection by its name or alias; None where there is none."""
@@ -131,7 +106,7 @@ class Milvus:
                 if error.code in _MISSING_CODES:
                     return None
                 raise
-        return Described(found["collection_name"], found["description"])
+        return Described(found["collection_name"], found["description"], tuple(found["aliases"]))
 
     def point(self, alias: str, name: str) -> None:
         """Have an alias mean this collection, from one moment to the next."""
@@ -152,11 +127,11 @@ class Milvus:
             vectors: (n, dim) float32.
             seq: The change they are written by.
         """
-        self._write(self._client.insert, name, record_ids, vectors, seq)
+        self._write(self._client.insert, name, record_ids, vectors, np.full(len(record_ids), seq))
 
     def upsert(self, name: str, record_ids: Ids, vectors: Vectors, seq: int) -> None:
         """Add rows or replace them, each once; arguments as in `insert`."""
-        self._write(self._client.upsert, name, record_ids, vectors, seq)
+        self._write(self._client.upsert, name, record_ids, vectors, np.full(len(record_ids), seq))
 
     def delete(self, name: str, record_ids: Ids) -> None:
         """Remove rows; absent ones are ignored."""
@@ -165,23 +140,31 @@ class Milvus:
             with self._asking(f"delete from collection {name}"):
                 self._client.delete(name, ids=part, timeout=self._timeout_s)
 
-    def write_note(self, name: str, dim: int, note: Note, number: int) -> None:
-        """Keep a number with a collection, and wait until searches see all that was written before."""
-        self.upsert(name, np.array([note]), np.zeros((1, dim), np.float32), number)
-        found = self.read_notes(name).get(note)
-        if found != number:
-            reason = f"it says {found}: is another process writing?"
-            raise IndexServerRefusedError(self.address, f"note {note.name} {number} in collection {name}", reason)
+    def write_notes(self, name: str, dim: int, notes: Mapping[Note, int]) -> None:
+        """Keep numbers with a collection, and wait until searches see them and all that was written before."""
+        ids, numbers = np.array(list(notes), np.int64), np.array(list(notes.values()), np.int64)
+        self._write(self._client.upsert, name, ids, np.zeros((len(ids), dim), np.float32), numbers)
+        found = self.read_notes(name)
+        for note, number in notes.items():
+            if found.get(note) != number:
+                reason = f"it says {found.get(note)}: is another process writing?"
+                raise IndexServerRefusedError(self.address, f"note {note.name} {number} in collection {name}", reason)
+
+    def compact(self, name: str) -> None:
+        """Have the server write its files anew without what was deleted; it does so in its own time."""
+        with self._asking(f"compact collection {name}"):
+            self._client.flush(name, timeout=self._build_timeout_s)
+            self._client.compact(name, timeout=self._timeout_s)
 
     def read_notes(self, name: str) -> dict[Note, int]:
         """The numbers that were kept with a collection, which must be loaded."""
         # Strong: answered once the server has taken in everything that was written before.
-        rows = self._ask_rows(name, f"{_RECORD_ID} < 0", [_SEQ], "Strong")
-        return {Note(row[_RECORD_ID]): int(row[_SEQ]) for row in rows}
+        rows = self._ask_rows(name, f"{RECORD_ID} < 0", [_SEQ], "Strong")
+        return {Note(row[RECORD_ID]): int(row[_SEQ]) for row in rows}
 
     def count(self, name: str) -> int:
         """Records in the collection."""
-        rows = self._ask_rows(name, f"{_RECORD_ID} >= 0", ["count(*)"], "Bounded")
+        rows = self._ask_rows(name, ANY_RECORD, ["count(*)"], "Bounded")
         return int(rows[0]["count(*)"])
 
     def search(
@@ -231,7 +214,7 @@ class Milvus:
         rows: list[Mapping[str, Any]] = []
         for part in _parts(len(record_ids), dim):
             rows += self._ask_rows(name, ids_in(record_ids[part]), [_VECTOR], "Bounded")
-        ids = np.array([row[_RECORD_ID] for row in rows], dtype=np.int64)
+        ids = np.array([row[RECORD_ID] for row in rows], dtype=np.int64)
         vectors = np.empty((len(rows), dim), dtype=np.float32)
         for number, row in enumerate(rows):
             vectors[number] = row[_VECTOR]
@@ -269,11 +252,13 @@ class Milvus:
             raise IndexServerRefusedError(self.address, f"build the index of collection {name}", "its log says why")
         return bool(state["state"] == "Finished")
 
-    def _write(self, write: Callable[..., Any], name: str, record_ids: Ids, vectors: Vectors, seq: int) -> None:
+    def _write(self, write: Callable[..., Any], name: str, record_ids: Ids, vectors: Vectors, seqs: Ids) -> None:
         for part in _parts(len(record_ids), vectors.shape[1]):
             rows = [
-                {_RECORD_ID: record_id, _SEQ: seq, _VECTOR: vector}
-                for record_id, vector in zip(record_ids[part].tolist(), vectors[part], strict=True)
+                {RECORD_ID: record_id, _SEQ: seq, _VECTOR: vector}
+                for record_id, seq, vector in zip(
+                    record_ids[part].tolist(), seqs[part].tolist(), vectors[part], strict=True
+                )
             ]
             with self._asking(f"write to collection {name}"):
                 write(name, rows, timeout=self._timeout_s)
@@ -289,31 +274,6 @@ class Milvus:
                     timeout=self._timeout_s,
                 )
             )
-
-    @contextmanager
-    def _asking(self, action: str) -> Iterator[None]:
-        import grpc  # comes with pymilvus, which lets some of its errors through
-
-        try:
-            yield
-        except grpc.RpcError as error:
-            raise IndexServerAwayError(self.address, action, f"{error.code().name}: {error.details()}") from error
-        except self._pymilvus.MilvusException as error:
-            # Its subclasses, which have these codes too, are about arguments.
-            is_away = type(error) is self._pymilvus.MilvusException and error.code in _AWAY_CODES
-            kind = IndexServerAwayError if is_away else IndexServerRefusedError
-            raise kind(self.address, action, error.message) from error
-
-
-def ids_in(record_ids: Ids) -> str:
-    """The expression that only these records fulfil."""
-    return f"{_RECORD_ID} in [{','.join(map(str, record_ids.tolist()))}]"
-
-
-def ids_below(end: int, without: Ids) -> str:
-    """The expression that all records fulfil whose id is below `end`, but for some."""
-    below = f"{_RECORD_ID} >= 0 and {_RECORD_ID} < {end}"
-    return below if not len(without) else f"{below} and not ({ids_in(without)})"
 
 
 def _parts(n: int, dim: int) -> Iterator[slice]:

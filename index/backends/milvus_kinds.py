@@ -60,6 +60,23 @@ class MilvusSpec:
     effort: int = 0
     target_recall: float = 0.99
 
+    @property
+    def name(self) -> str:
+        """What people are told of its kind."""
+        return f"milvus_{self.kind.lower()}"
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether `target_recall` makes a difference to it."""
+        return self.kind is not MilvusKind.FLAT
+
+    @property
+    def parameters(self) -> dict[str, int]:
+        """The parameters that its kind has."""
+        if not self.is_tuned:
+            return {}
+        return {**({"nlist": self.nlist} if self.kind.has_lists else {}), "effort": self.effort}
+
     def __post_init__(self) -> None:
         for name in ("nlist", "effort"):
             if getattr(self, name) < 0:

@@ -1,14 +1,15 @@
-"""How a mask over record ids is asked of a server: as a list of ids where that is short, else by sifting answers."""
+"""How a mask is asked of a server: as a list of record ids where that is short, else by sifting answers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic, TypeVar
 from weakref import ref
 
 import numpy as np
 
-from index.backends.milvus import ids_below, ids_in
-from index.types import Allowed
+from index.backends.filters import RowFilter
+from index.backends.milvus_expressions import ANY_RECORD, ids_below, ids_in, ids_not_in
+from index.types import Allowed, Ids
 
 LISTED_IDS: Final = 2_000
 """Ids that an expression may name for a single search: 4 us each, measured."""
@@ -55,27 +56,54 @@ def ask_for(allowed: Allowed) -> Asked:
 
 def ask_by_lists(allowed: Allowed) -> Asked:
     """Name every id: always right, and dear where there are many."""
-    ids = np.flatnonzero(allowed)
+    return _named(np.flatnonzero(allowed))
+
+
+def ask_for_rows(record_ids: Ids, only: RowFilter) -> Asked:
+    """The cheapest way to ask for some rows of a base, out of all that the server has.
+
+    Args:
+        record_ids: (n,) int64, of all rows.
+        only: The rows.
+    """
+    if only.is_light:  # tombstones, above all: another filter with every write, so that nothing is spelt out for it
+        return Asked(("",), only.count / len(record_ids))
+    if only.count <= LISTED_IDS or only.count * MOST_SIFTED < len(record_ids):
+        return _named(record_ids[only.rows])
+    return Asked((ANY_RECORD,), only.count / len(record_ids))
+
+
+def ask_for_rows_by_name(record_ids: Ids, only: RowFilter) -> Asked:
+    """Name the rows, or those that are not wanted if they are few: always right, and dear where there are many."""
+    if len(record_ids) - only.count <= IDS_AT_ONCE:
+        return Asked((ids_not_in(record_ids[~only.mask]),))
+    return _named(record_ids[only.rows])
+
+
+def _named(ids: Ids) -> Asked:
     parts = range(0, len(ids), IDS_AT_ONCE)
     return Asked(tuple(ids_in(ids[start : start + IDS_AT_ONCE]) for start in parts))
 
 
-class AskedBefore:
-    """What was asked for the masks that callers keep: worked out once for the very same array."""
+T = TypeVar("T", Allowed, RowFilter)
+
+
+class AskedBefore(Generic[T]):
+    """What was asked for the masks that callers keep: worked out once for the very same object."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[int, Callable[[Allowed], Asked]], tuple[ref[Allowed], Asked]] = {}
+        self._kept: dict[tuple[int, Callable[[T], Asked]], tuple[ref[T], Asked]] = {}
 
-    def of(self, allowed: Allowed, how: Callable[[Allowed], Asked] = ask_for) -> Asked:
+    def of(self, mask: T, how: Callable[[T], Asked]) -> Asked:
         """As `how` says, but kept as long as the mask is; threads may share this."""
-        key = (id(allowed), how)
+        key = (id(mask), how)
         before = self._kept.get(key)
-        if before is not None and before[0]() is allowed:
+        if before is not None and before[0]() is mask:
             return before[1]
-        asked, kept = how(allowed), self._kept
+        asked, kept = how(mask), self._kept
 
         def forget(_: object) -> None:
             kept.pop(key, None)
 
-        kept[key] = (ref(allowed, forget), asked)
+        kept[key] = (ref(mask, forget), asked)
         return asked

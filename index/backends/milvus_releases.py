@@ -1,13 +1,14 @@
-"""Collections of a Milvus server as releases: built whole, tuned, opened for one encoder only, swapped by an alias.
+"""Collections of a Milvus server: built whole, tuned, opened for one encoder only, swapped by an alias.
 
-A collection is named by its encoder's checksum and its release; the alias names the one that serves. What it is made of
-is said in its description. How well it finds is noted last: a collection without that is what a crash has left.
+What a collection is made of is said in its description. How well it finds is noted last: one without that is what a
+crash has left.
 """
 
 import json
 import re
 import uuid
 from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import cache
 from typing import Any, Final
@@ -15,12 +16,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from index.backends.milvus import Milvus, Note
-from index.backends.milvus_index import MilvusIndex, with_effort
+from index.backends.milvus import Milvus
+from index.backends.milvus_index import Facts, MilvusIndex
 from index.backends.milvus_kinds import MilvusKind, MilvusSpec, build_parameters, choose_lists, efforts_of
+from index.backends.milvus_told import Note
 from index.backends.rows import Rows
 from index.backends.tuning import MARGIN, make_trials, measure_by_search
-from index.errors import IndexServerAwayError, IndexServerRefusedError, WrongEncoderError
+from index.errors import CollectionLostError, IndexServerAwayError, IndexServerRefusedError, WrongEncoderError
 from index.types import Vectors
 
 FEW: Final = 1_024
@@ -33,9 +35,9 @@ _MARK: Final = "samesay"
 _MILLION: Final = 1_000_000
 
 
-def collection_name(encoder_checksum: str, release: str) -> str:
-    """The name of a release's collection: letters, digits and underscores, as Milvus wants it."""
-    return re.sub(r"\W", "_", f"samesay_{encoder_checksum}_{release}", flags=re.ASCII)
+def collection_name(*parts: str) -> str:
+    """A name of letters, digits and underscores, as Milvus wants it."""
+    return re.sub(r"\W", "_", "_".join(("samesay", *parts)), flags=re.ASCII)
 
 
 def build_collection(
@@ -47,18 +49,22 @@ def build_collection(
     *,
     encoder_checksum: str,
     applied_seq: int,
+    known_seq: int = 0,
+    tag: int = 0,
     queries: Vectors | None = None,
 ) -> MilvusIndex:
     """Build a collection, and open it. What a crash has left under its name is replaced.
 
     Args:
         server: Where.
-        name: From `collection_name`; searches of other collections go on meanwhile.
+        name: Of letters, digits and underscores; searches of other collections go on meanwhile.
         record_ids: (n,) int64, non-negative, each once, in any order.
         vectors: (n, dim) float32, unit rows; n may be 0; may be memory-mapped.
         spec: What to build.
         encoder_checksum: Of the encoder that made the vectors.
         applied_seq: The sequence number up to which every change is in them.
+        known_seq: The newest change that any of them may show; by default `applied_seq`.
+        tag: What the caller knows that one by.
         queries: (m, dim) float32 typical queries to tune with; None makes some from the vectors.
 
     Raises:
@@ -70,17 +76,19 @@ def build_collection(
     _make_room(server, name)
     if spec.kind is MilvusKind.GPU_IVF_FLAT:
         _try_kind(server, spec)
-    made = {_MARK: 1, "encoder": encoder_checksum, "dim": rows.dim, "spec": asdict(spec)}
+    made = {_MARK: 1, "encoder": encoder_checksum, "dim": rows.dim, "rows": len(rows), "spec": asdict(spec)}
     server.create(name, rows.dim, json.dumps(made))
     server.insert(name, rows.record_ids, rows.vectors, applied_seq)
     server.build_index(name, spec.kind, build_parameters(spec))
     server.load(name)
-    server.write_note(name, rows.dim, Note.APPLIED_SEQ, applied_seq)
-    index = MilvusIndex(server, name, dim=rows.dim, spec=spec, index_recall=1.0, applied_seq=applied_seq)
-    index = _tuned(index, rows, queries)
-    server.write_note(name, rows.dim, Note.EFFORT, index.spec.effort)
-    server.write_note(name, rows.dim, Note.RECALL, round(index.index_recall * _MILLION))
-    return index
+    known_seq = max(known_seq, applied_seq)
+    notes = {Note.APPLIED_SEQ: applied_seq, Note.KNOWN_SEQ: known_seq, Note.TAG: tag}
+    server.write_notes(name, rows.dim, notes)
+    facts = Facts(dim=rows.dim, spec=spec, index_recall=1.0, built_rows=len(rows), known_seq=known_seq, tag=tag)
+    facts = _tuned(lambda facts: MilvusIndex(server, name, facts, applied_seq), facts, rows, queries)
+    tuned = {Note.EFFORT: facts.spec.effort, Note.RECALL: round(facts.index_recall * _MILLION)}
+    server.write_notes(name, rows.dim, tuned)
+    return MilvusIndex(server, name, facts, applied_seq)
 
 
 def open_collection(server: Milvus, name: str, *, encoder_checksum: str, dim: int) -> MilvusIndex:
@@ -88,14 +96,15 @@ def open_collection(server: Milvus, name: str, *, encoder_checksum: str, dim: in
 
     Raises:
         WrongEncoderError: It was made by another encoder, or has another dim.
-        IndexServerError: The server is away, or has no such collection, or one that is not whole.
+        CollectionLostError: There is none, or one that is not whole, or not ours.
+        IndexServerError: The server is away, or refuses.
     """
     found = server.find(name)
     if found is None:
-        raise IndexServerRefusedError(server.address, f"open collection {name}", "there is none: build it")
+        raise CollectionLostError(server.address, f"open collection {name}", "there is none: build it")
     made = _read(found.description)
     if made is None:
-        raise IndexServerRefusedError(server.address, f"open collection {name}", "it is not of samesay's making")
+        raise CollectionLostError(server.address, f"open collection {name}", "it is not of samesay's making")
     if (made["encoder"], made["dim"]) != (encoder_checksum, dim):
         raise WrongEncoderError(
             f"collection {found.name} at {server.address}",
@@ -106,16 +115,17 @@ def open_collection(server: Milvus, name: str, *, encoder_checksum: str, dim: in
         )
     notes = _notes(server, found.name)
     if Note.RECALL not in notes:
-        raise IndexServerRefusedError(server.address, f"open collection {name}", "it is not whole: build it anew")
+        raise CollectionLostError(server.address, f"open collection {name}", "it is not whole: build it anew")
     spec = MilvusSpec(**{**made["spec"], "kind": MilvusKind(made["spec"]["kind"]), "effort": notes[Note.EFFORT]})
-    return MilvusIndex(
-        server,
-        found.name,
+    facts = Facts(
         dim=dim,
         spec=spec,
         index_recall=notes[Note.RECALL] / _MILLION,
-        applied_seq=notes[Note.APPLIED_SEQ],
+        built_rows=made["rows"],
+        known_seq=notes[Note.KNOWN_SEQ],
+        tag=notes[Note.TAG],
     )
+    return MilvusIndex(server, found.name, facts, notes[Note.APPLIED_SEQ])
 
 
 def serve(server: Milvus, alias: str, index: MilvusIndex) -> None:
@@ -164,18 +174,21 @@ def _try_kind(server: Milvus, spec: MilvusSpec) -> None:
         server.drop(name)
 
 
-def _tuned(index: MilvusIndex, rows: Rows, queries: Vectors | None) -> MilvusIndex:
-    """The index with the least effort that reaches its target, and the recall that this has on other queries."""
-    efforts = efforts_of(index.spec)
-    if index.spec.kind is MilvusKind.FLAT:
-        return index
+def _tuned(open_with: Callable[[Facts], MilvusIndex], facts: Facts, rows: Rows, queries: Vectors | None) -> Facts:
+    """The facts with the least effort that reaches the target, and the recall that this has on other queries."""
+    efforts, spec = efforts_of(facts.spec), facts.spec
+    if not spec.is_tuned:
+        return facts
     if len(rows) < FEW:
-        return index if index.spec.effort else with_effort(index, efforts[len(efforts) // 2])
+        return facts if spec.effort else _with_effort(facts, efforts[len(efforts) // 2])
     tuning, measuring = make_trials(rows, queries)
-    if not index.spec.effort:
-        wanted = min(1.0, index.spec.target_recall + MARGIN)
-        recall_of = cache(lambda effort: measure_by_search(with_effort(index, effort), tuning))
+    if not spec.effort:
+        wanted = min(1.0, spec.target_recall + MARGIN)
+        recall_of = cache(lambda effort: measure_by_search(open_with(_with_effort(facts, effort)), tuning))
         first = bisect_left(efforts, True, key=lambda effort: recall_of(effort) >= wanted)
-        index = with_effort(index, efforts[min(first, len(efforts) - 1)])
-    index.index_recall = measure_by_search(index, measuring)
-    return index
+        facts = _with_effort(facts, efforts[min(first, len(efforts) - 1)])
+    return replace(facts, index_recall=measure_by_search(open_with(facts), measuring))
+
+
+def _with_effort(facts: Facts, effort: int) -> Facts:
+    return replace(facts, spec=replace(facts.spec, effort=effort))

@@ -1,4 +1,4 @@
-"""What the in-memory back ends share: immutable rows in order of record id, and the checks of a search."""
+"""What the back ends share: immutable rows in order of record id, and the checks of a search."""
 
 from abc import ABC, abstractmethod
 from typing import Final, Protocol
@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from index.backends.filters import PreparedFilters, RowFilter, RowMask, allowed_rows
+from index.backends.milvus_kinds import MilvusSpec
 from index.checks import check_rows, check_search
 from index.errors import InvalidIdError, InvalidVectorError
 from index.interface import IndexReader
@@ -17,16 +18,44 @@ _COMPARED: Final = 10_000
 """Rows compared at once: the first that differ end it."""
 
 
-class Rows:
-    """Vectors with their record ids. Nothing changes them: any number of threads may read.
+class RowIds:
+    """Which record each row of an index is. Nothing changes them: any number of threads may read.
 
     Attributes:
         record_ids: (n,) int64, strictly ascending; of coded changes in any order, so that `find` is not for them.
+    """
+
+    def __init__(self, record_ids: Ids) -> None:
+        self.record_ids = record_ids
+
+    def __len__(self) -> int:
+        return len(self.record_ids)
+
+    def find(self, record_ids: Ids) -> NDArray[np.int64]:
+        """Positions of the records.
+
+        Args:
+            record_ids: (m,) int64.
+
+        Returns:
+            (m,) int64, -1 where the record is not here.
+        """
+        if not len(self):
+            return np.full(len(record_ids), -1, dtype=np.int64)
+        at = np.searchsorted(self.record_ids, record_ids)
+        at[at == len(self)] = 0
+        return np.where(self.record_ids[at] == record_ids, at, -1).astype(np.int64, copy=False)
+
+
+class Rows(RowIds):
+    """Vectors with their record ids.
+
+    Attributes:
         vectors: (n, dim) float32, unit rows; may be memory-mapped.
     """
 
     def __init__(self, record_ids: Ids, vectors: Vectors) -> None:
-        self.record_ids = record_ids
+        super().__init__(record_ids)
         self.vectors = vectors
 
     @classmethod
@@ -47,27 +76,9 @@ class Rows:
             raise InvalidIdError(f"record id {ids[twice[0]]} is there twice: give each record one vector")
         return cls(ids, rows)
 
-    def __len__(self) -> int:
-        return len(self.record_ids)
-
     @property
     def dim(self) -> int:
         return int(self.vectors.shape[1])
-
-    def find(self, record_ids: Ids) -> NDArray[np.int64]:
-        """Positions of the records.
-
-        Args:
-            record_ids: (m,) int64.
-
-        Returns:
-            (m,) int64, -1 where the record is not here.
-        """
-        if not len(self):
-            return np.full(len(record_ids), -1, dtype=np.int64)
-        at = np.searchsorted(self.record_ids, record_ids)
-        at[at == len(self)] = 0
-        return np.where(self.record_ids[at] == record_ids, at, -1).astype(np.int64, copy=False)
 
     def begin_with(self, others: "Rows") -> bool:
         """Whether the first of these rows are the others, ids and vectors."""
@@ -82,16 +93,47 @@ class FrozenIndex(IndexReader, Protocol):
     """An index that never changes: what `build` returns, snapshots hold and LiveIndex lays changes over."""
 
     @property
-    def rows(self) -> Rows: ...
+    def rows(self) -> RowIds: ...
 
     @property
-    def spec(self) -> IndexSpec:
+    def is_remote(self) -> bool:
+        """Whether its vectors are on a server: searches wait for it, and none can be looked at in passing."""
+        ...
+
+    @property
+    def spec(self) -> IndexSpec | MilvusSpec:
         """What was built, its parameters as tuned."""
         ...
 
     @property
     def index_recall(self) -> float:
         """index_recall@10 measured at build time, on other queries than those it was tuned with; 1 when exact."""
+        ...
+
+    def vectors_at(self, rows: NDArray[np.int64]) -> Vectors:
+        """Vectors of some rows.
+
+        Args:
+            rows: (m,) int64 positions, each once.
+
+        Returns:
+            (m, dim) float32 copies.
+
+        Raises:
+            IndexServerError: They are on a server that is away, or has lost them.
+        """
+        ...
+
+    def same_at(self, rows: NDArray[np.int64], vectors: Vectors) -> NDArray[np.bool_]:
+        """Which of some rows are known to have these very vectors; never asks a server.
+
+        Args:
+            rows: (m,) int64 positions.
+            vectors: (m, dim) float32.
+
+        Returns:
+            (m,) bool.
+        """
         ...
 
     def filter_rows(self, mask: RowMask) -> RowFilter:
@@ -122,19 +164,20 @@ class FrozenIndex(IndexReader, Protocol):
         ...
 
 
-class RowIndex(ABC):
-    """What the in-memory back ends share: their rows, the checks and the mask over rows."""
+class CheckedIndex(ABC):
+    """What all back ends share: the checks of a search and the mask over rows."""
 
-    def __init__(self, rows: Rows) -> None:
-        self.rows = rows
+    def __init__(self, row_ids: RowIds) -> None:
+        self._row_ids = row_ids
         self._prepared = PreparedFilters()
 
     @property
+    @abstractmethod
     def dim(self) -> int:
-        return self.rows.dim
+        """Numbers of a vector."""
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self._row_ids)
 
     def search(self, queries: Vectors, k: int, allowed: Allowed | None = None) -> Neighbours:
         """See IndexReader."""
@@ -148,7 +191,9 @@ class RowIndex(ABC):
     def filter_allowed(self, allowed: Allowed, live: RowFilter | None) -> RowFilter:
         """See FrozenIndex."""
         # `make` goes along with each call: kept there, it would keep a replaced index until Python looks for cycles.
-        return self._prepared.of(allowed, live, lambda new: self.filter_rows(allowed_rows(self.rows.record_ids, new)))
+        return self._prepared.of(
+            allowed, live, lambda new: self.filter_rows(allowed_rows(self._row_ids.record_ids, new))
+        )
 
     def code(self, rows: Rows, before: FrozenIndex | None) -> FrozenIndex | None:
         """See FrozenIndex."""
@@ -157,3 +202,27 @@ class RowIndex(ABC):
     @abstractmethod
     def search_rows(self, queries: Vectors, k: int, only: RowFilter | None) -> Neighbours:
         """See FrozenIndex."""
+
+
+class RowIndex(CheckedIndex):
+    """What the in-memory back ends share: their rows, which they hold themselves."""
+
+    is_remote = False
+    spec: IndexSpec
+
+    def __init__(self, rows: Rows) -> None:
+        super().__init__(rows)
+        self.rows = rows
+
+    @property
+    def dim(self) -> int:
+        return self.rows.dim
+
+    def vectors_at(self, rows: NDArray[np.int64]) -> Vectors:
+        """See FrozenIndex."""
+        return self.rows.vectors[rows]
+
+    def same_at(self, rows: NDArray[np.int64], vectors: Vectors) -> NDArray[np.bool_]:
+        """See FrozenIndex."""
+        same: NDArray[np.bool_] = (self.rows.vectors[rows] == vectors).all(axis=1)
+        return same

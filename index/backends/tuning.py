@@ -122,9 +122,9 @@ def code_rows(base: FrozenIndex, rows: Rows, before: FrozenIndex | None) -> Froz
         None where nothing was learned, or where it does not fit these rows: they are to be searched exactly.
     """
     coded = base.code(rows, before)
-    if not isinstance(coded, IvfPqIndex):
+    if not isinstance(base, IvfPqIndex) or not isinstance(coded, IvfPqIndex):
         return None
-    if before is not None and len(before).bit_length() == len(rows).bit_length():
+    if isinstance(before, IvfPqIndex) and len(before).bit_length() == len(rows).bit_length():
         coded.spec, coded.index_recall = before.spec, before.index_recall
         return coded
     own_rows = np.random.default_rng(len(rows)).permutation(len(rows))[:CODING_SAMPLE]

@@ -32,6 +32,8 @@ class Info(Answer):
     onnxruntime: str
     providers: list[str]
     index_device: str
+    index_server: str | None
+    index_server_kind: str | None
     encoders: int
     collections: int
     limits: Limits

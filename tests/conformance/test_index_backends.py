@@ -8,12 +8,17 @@ from numpy.typing import NDArray
 
 from index.backends.faiss_cpu import FlatIndex
 from index.backends.faiss_ivf import IvfPqIndex
+from index.backends.milvus_base import MilvusBase
+from index.backends.milvus_kinds import MilvusKind, MilvusSpec
+from index.backends.milvus_releases import build_collection
+from index.backends.rows import FrozenIndex
 from index.errors import InvalidIdError, InvalidKError, InvalidMaskError, InvalidVectorError, WrongDimError
 from index.factory import build
 from index.interface import IndexReader
 from index.live import LiveIndex
 from index.spec import IndexKind, IndexSpec
 from index.types import MISSING_ID, Allowed, Ids, Neighbours, Vectors
+from tests.fakes.plain_milvus import PlainMilvus
 
 MakeIndex = Callable[[Ids, Vectors], IndexReader]
 Oracle = list[list[tuple[int, float]]]
@@ -86,31 +91,49 @@ def index_recall(found: Neighbours, expected: Oracle) -> float:
     return float(np.mean(shares))
 
 
+MakeBase = Callable[[Ids, Vectors], FrozenIndex]
+
+
 def live_over(kind: IndexKind) -> MakeIndex:
+    """A LiveIndex over a base of this kind."""
+    spec = IndexSpec(kind=kind)
+    return lambda ids, vectors: changed_over(lambda *rows: build(*rows, spec), ids, vectors, spec)
+
+
+def changed_over(make_base: MakeBase, ids: Ids, vectors: Vectors, spec: IndexSpec) -> LiveIndex:
     """A LiveIndex that came to hold the records by every road: base, replaced, added, deleted, added again."""
+    dim = vectors.shape[1]
+    stays = np.arange(len(ids)) % 10 != 0
+    base_ids, base_vectors = ids[stays].copy(), vectors[stays].copy()
+    base_vectors[::7] = np.roll(base_vectors[::7], 1, axis=1)
+    gone_ids = np.arange(len(ids)) + (ids.max(initial=0) + 1)
+    gone = np.roll(vectors, 3, axis=1)
+    index = LiveIndex(
+        make_base(np.concatenate([base_ids, gone_ids[::9]]), np.concatenate([base_vectors, gone[::9]])),
+        applied_seq=5,
+        choose=lambda n, dim: spec,
+    )
+    index.upsert(base_ids[::7], vectors[stays][::7], 6)
+    index.apply(gone_ids[::8], gone[::8], gone_ids[::9], 7)
+    index.upsert(ids[~stays], np.roll(vectors[~stays], 2, axis=1), 8)
+    index.delete(np.concatenate([gone_ids, ids[~stays][::2]]), 9)
+    index.upsert(ids[~stays], vectors[~stays], 10)
+    assert (len(index), index.dim, index.applied_seq) == (len(ids), dim, 10)
+    return index
 
-    def make(ids: Ids, vectors: Vectors) -> IndexReader:
-        dim = vectors.shape[1]
-        spec = IndexSpec(kind=kind)
-        stays = np.arange(len(ids)) % 10 != 0
-        base_ids, base_vectors = ids[stays].copy(), vectors[stays].copy()
-        base_vectors[::7] = np.roll(base_vectors[::7], 1, axis=1)
-        gone_ids = np.arange(len(ids)) + (ids.max(initial=0) + 1)
-        gone = np.roll(vectors, 3, axis=1)
-        index = LiveIndex(
-            build(np.concatenate([base_ids, gone_ids[::9]]), np.concatenate([base_vectors, gone[::9]]), spec),
-            applied_seq=5,
-            choose=lambda n, dim: spec,
-        )
-        index.upsert(base_ids[::7], vectors[stays][::7], 6)
-        index.apply(gone_ids[::8], gone[::8], gone_ids[::9], 7)
-        index.upsert(ids[~stays], np.roll(vectors[~stays], 2, axis=1), 8)
-        index.delete(np.concatenate([gone_ids, ids[~stays][::2]]), 9)
-        index.upsert(ids[~stays], vectors[~stays], 10)
-        assert (len(index), index.dim, index.applied_seq) == (len(ids), dim, 10)
-        return index
 
-    return make
+def remote(ids: Ids, vectors: Vectors) -> MilvusBase:
+    """A base on an index server, which has seen other rows too."""
+    order, server = np.argsort(ids), PlainMilvus()
+    spec = MilvusSpec(kind=MilvusKind.FLAT)
+    index = build_collection(server, "base", ids, vectors, spec, encoder_checksum="enc", applied_seq=5)
+    strangers = np.arange(20) + (ids.max(initial=0) + 1_000)
+    index.upsert(strangers, np.repeat(vectors[:1], 20, axis=0) if len(vectors) else make_vectors(20, index.dim), 9)
+    return MilvusBase(index, ids[order])
+
+
+def remote_live(ids: Ids, vectors: Vectors) -> IndexReader:
+    return changed_over(remote, ids, vectors, IndexSpec(kind=IndexKind.EXACT))
 
 
 def plain(kind: IndexKind) -> MakeIndex:
@@ -127,7 +150,11 @@ def compacted(kind: IndexKind) -> MakeIndex:
     return make
 
 
-EXACT = {f"{name}-{kind}": how(kind) for kind in EXACT_KINDS for name, how in (("plain", plain), ("live", live_over))}
+EXACT = {
+    **{f"{name}-{kind}": how(kind) for kind in EXACT_KINDS for name, how in (("plain", plain), ("live", live_over))},
+    "plain-remote": remote,
+    "live-remote": remote_live,
+}
 ALL = {
     **EXACT,
     "plain-ivf_pq": plain(IndexKind.IVF_PQ),

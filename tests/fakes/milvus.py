@@ -51,10 +51,16 @@ def skip_without_milvus() -> None:
 
 
 @contextmanager
-def milvus_server(folder: Path) -> Iterator[str]:
-    """Start a server on loopback, over what another one left in the folder; yields its address."""
+def milvus_server(folder: Path, port: int | None = None) -> Iterator[str]:
+    """Start a server on loopback, over what another one left in the folder; yields its address.
+
+    Args:
+        folder: Its data.
+        port: Where it listens; a free one by default.
+    """
     skip_without_milvus()
     etcd_peer, web, proxy, etcd, *others = _free_ports(20)
+    proxy = port or proxy
     etcd_config = folder / "etcd.yaml"
     etcd_config.write_text(_ETCD.format(client=etcd, peer=etcd_peer))
     process = subprocess.Popen(

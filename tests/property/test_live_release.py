@@ -1,5 +1,7 @@
 """A release against a plain dict: seeded random changes, filtered searches, snapshots, restarts and kills.
 
+The same with the base on an index server, where compactions also die in the middle and replicas lag and compact too.
+
 Every failure names its seed; the same seed plays the same steps again. SAMESAY_STEPS sets how many (400).
 """
 
@@ -19,14 +21,22 @@ from numpy.typing import NDArray
 from app.search.filters import SearchFilter
 from app.serving.compacting import Compactor
 from app.serving.entry import Entry
+from app.serving.following import without_vectors
+from app.serving.index_server import IndexServer
 from app.serving.release import ServingRelease, View
 from app.serving.release_key import ReleaseKey
 from app.serving.repository import ChangedRecords
-from app.serving.snapshots import empty_base, load_base
+from app.serving.snapshots import Base, BuildError, empty_base, load_base
+from index.backends.milvus import Milvus
+from index.backends.milvus_base import MilvusBase
+from index.backends.milvus_kinds import MilvusKind
+from index.errors import IndexServerAwayError, SnapshotDamagedError
 from index.snapshot import list_snapshots, prune_snapshots
+from index.spec import IndexKind, IndexSpec
 from index.types import MISSING_ID
 from model.contract.decision import DecisionParameters
 from tests.fakes.plain_filter import passes
+from tests.fakes.plain_milvus import PlainMilvus
 
 DIM = 8
 STEPS = int(os.environ.get("SAMESAY_STEPS", "400"))
@@ -77,10 +87,10 @@ def encode(text: str) -> NDArray[np.float32]:
     return (vector / np.linalg.norm(vector)).astype(np.float32)
 
 
-def new_release(snapshots: Path) -> ServingRelease:
+def new_release(snapshots: Path, server: Milvus | None = None) -> ServingRelease:
     """What a start makes of the folder."""
     found = list_snapshots(snapshots)
-    base = load_base(found[0], encoder_checksum="enc", dim=DIM) if found else empty_base(DIM)
+    base = load_base(found[0], encoder_checksum="enc", dim=DIM, server=server) if found else empty_base(DIM)
     return ServingRelease(KEY, cast(Any, None), DecisionParameters(), base, 0.99)
 
 
@@ -89,9 +99,13 @@ class Scenario:
 
     def __init__(self, seed: int, folder: Path) -> None:
         self.random, self.folder = random.Random(seed), folder
-        self.model, self.release = Model(), new_release(folder)
+        self.model, self.release = Model(), self.start()
         self.compactor = Compactor(folder, encoder_checksum="enc", dim=DIM, target_recall=0.99)
         self.kept: list[tuple[View, dict[int, Record]]] = []
+
+    def start(self) -> ServingRelease:
+        """What a start makes of the folder."""
+        return new_release(self.folder)
 
     def write(self) -> None:
         upserts = {self.random.randrange(40): self.record() for _ in range(self.random.choice([1, 1, 2, 9]))}
@@ -110,15 +124,8 @@ class Scenario:
         self.follow(batch)
 
     def follow(self, batch: Batch) -> None:
-        """As the follower does: only what has another text gets a vector."""
-        entries = {number: record.entry(number) for number, record in batch.upserts.items()}
-        known = self.release.view.catalogue.find(list(entries))
-        new = [
-            n for (n, entry), old in zip(entries.items(), known, strict=True) if old is None or old.text != entry.text
-        ]
-        vectors = np.array([encode(entries[n].text) for n in new], np.float32).reshape(-1, DIM)
-        changes = ChangedRecords(batch.seq, batch.seq, 7 * batch.seq, entries, batch.gone)
-        self.release.apply(changes, np.array(new, np.int64), vectors)
+        """As the follower does."""
+        apply(self.release, batch)
 
     def search(self) -> None:
         wanted = self.random.choice([None, *FILTERS])
@@ -155,7 +162,7 @@ class Scenario:
         if self.random.random() < 0.3:
             (self.folder / ".tmp-spool-killed").mkdir(parents=True, exist_ok=True)
         self.kept.clear()
-        self.release = new_release(self.folder)
+        self.release = self.start()
         assert self.release.view.tag == 7 * self.release.applied_seq
         for batch in self.model.log:
             if batch.seq > self.release.applied_seq:
@@ -178,6 +185,15 @@ class Scenario:
             way = self.random.choices(ways, weights=[40, 40, 5, 4, 4, 2, 3])[0]
             way()
             yield way.__name__
+
+
+def apply(release: ServingRelease, batch: Batch) -> None:
+    """As the follower does: only what has another text gets a vector."""
+    entries = {number: record.entry(number) for number, record in batch.upserts.items()}
+    new = list(without_vectors(entries, release.view))
+    vectors = np.array([encode(entries[n].text) for n in new], np.float32).reshape(-1, DIM)
+    changes = ChangedRecords(batch.seq, batch.seq, 7 * batch.seq, entries, batch.gone)
+    release.apply(changes, np.array(new, np.int64), vectors)
 
 
 def check_search(
@@ -226,6 +242,115 @@ def test_random_operations_agree_with_a_dict(seed: int, tmp_path: Path) -> None:
     except AssertionError:
         print(f"seed {seed} failed after {len(done)} steps: {' '.join(done)}")
         raise
+
+
+class RemoteScenario(Scenario):
+    """The same over an index server, beside a replica that lags, loads what the other has saved, and compacts too."""
+
+    def __init__(self, seed: int, folder: Path) -> None:
+        self.server = PlainMilvus()
+        super().__init__(seed, folder)
+        # lists are learned anew when the records have doubled: then the next base is in another collection
+        kind = MilvusKind.IVF_FLAT if seed % 2 else MilvusKind.FLAT
+        server = IndexServer(self.server, kind, "0" * 16, folder, is_shared=True)
+        self.compactor = Compactor(folder, encoder_checksum="enc", dim=DIM, target_recall=0.99, server=server)
+        self.replica = self.start()
+
+    def start(self) -> ServingRelease:
+        release = new_release(self.folder, self.server)
+        base = release.view.index.base
+        assert isinstance(base, MilvusBase) or not len(base)
+        return release
+
+    def fold(self, release: ServingRelease) -> Base | None:
+        """A compaction, which may die in the middle, or find that another was faster."""
+        base = release.view.base_folder
+        self.server.writes_left = self.random.choice([None, None, self.random.randrange(30)])
+        try:
+            return self.compactor.fold(release.view)
+        except IndexServerAwayError:
+            return None
+        except SnapshotDamagedError:
+            assert base is not None and not base.exists(), "the other has removed it"
+            return None
+        except BuildError:
+            newest = list_snapshots(self.folder)[0]
+            assert int(newest.name) > release.applied_seq
+            return None
+        finally:
+            self.server.writes_left = None
+
+    def compact(self) -> None:
+        before = self.release.view
+        base = self.fold(self.release)
+        # a view of before the compaction may show what it has written: see docs/adr/0027
+        self.kept = [(view, records) for view, records in self.kept if view.applied_seq >= before.applied_seq]
+        for _ in range(self.random.choice([0, 0, 1, 3])):
+            self.write()
+        if base is not None:
+            assert isinstance(base.index, MilvusBase)
+            held = self.server.collections[base.index.name].rows
+            assert sorted(number for number in held if number >= 0) == base.index.rows.record_ids.tolist()
+            self.release.rebase(base, before)
+            prune_snapshots(self.folder, keep=self.random.choice([1, 2]))
+
+    def kill(self) -> None:
+        if self.random.random() < 0.5:
+            self.fold(self.release)
+        self.kept.clear()
+        self.release = self.start()
+        self.catch_up(self.release)
+
+    def catch_up(self, release: ServingRelease) -> None:
+        """As the follower does: the changed records as they are now, whatever they were meanwhile."""
+        batches = [batch for batch in self.model.log if batch.seq > release.applied_seq]
+        changed = {number for batch in batches for number in (*batch.upserts, *batch.gone)}
+        there = {number: self.model.records[number] for number in changed if number in self.model.records}
+        apply(release, Batch(self.model.seq, there, sorted(changed - there.keys())))
+
+    def lag(self) -> None:
+        """The replica comes a part of the way, without the other's snapshot or with it."""
+        newest = list_snapshots(self.folder)
+        if newest and int(newest[0].name) > self.replica.view.index.base_seq and self.random.random() < 0.5:
+            self.replica = self.start()
+        behind = [batch for batch in self.model.log if batch.seq > self.replica.applied_seq]
+        for batch in behind[: self.random.randrange(5)]:
+            apply(self.replica, batch)
+
+    def compact_on_the_replica(self) -> None:
+        before, base = self.replica.view, self.fold(self.replica)
+        self.kept = [(view, records) for view, records in self.kept if view.applied_seq >= before.applied_seq]
+        if base is not None:
+            self.replica.rebase(base, before)
+
+    def ask_the_replica(self) -> None:
+        self.catch_up(self.replica)
+        check_whole(self.replica.view, self.model.records)
+        wanted = self.random.choice([None, *FILTERS])
+        check_search(self.replica, self.replica.view, self.model.records, wanted, self.record().text)
+
+    def steps(self) -> Iterator[str]:
+        ways = [self.write, self.search, self.keep_a_view, self.look_back, self.compact, self.restart, self.check]
+        replicas = [self.lag, self.compact_on_the_replica, self.ask_the_replica]
+        for _ in range(STEPS):
+            way = self.random.choices([*ways, *replicas], weights=[40, 40, 5, 4, 6, 3, 3, 10, 4, 4])[0]
+            way()
+            yield way.__name__
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_random_operations_over_an_index_server(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.serving.building.choose_spec", lambda *_: IndexSpec(kind=IndexKind.IVF_PQ))
+    scenario, done = RemoteScenario(seed, tmp_path / "snapshots"), []
+    try:
+        done.extend(scenario.steps())
+        scenario.check()
+        scenario.ask_the_replica()
+    except AssertionError:
+        print(f"seed {seed} failed after {len(done)} steps: {' '.join(done)}")
+        raise
+    assert {"compact", "restart", "lag", "compact_on_the_replica", "ask_the_replica"} <= set(done)
+    assert seed % 2 == 0 or len(scenario.server.collections) > 1
 
 
 def test_a_snapshot_of_one_history_is_not_taken_over_by_its_folder_alone(tmp_path: Path) -> None:

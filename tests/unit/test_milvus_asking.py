@@ -59,11 +59,11 @@ def test_one_in_many_is_named_in_as_many_lists_as_it_takes() -> None:
 
 
 def test_the_same_mask_is_worked_out_once_and_forgotten_with_it() -> None:
-    before = AskedBefore()
+    before: AskedBefore[Allowed] = AskedBefore()
     allowed = mask(10 * LISTED_IDS, *range(5))
-    first = before.of(allowed)
-    assert before.of(allowed) is first
-    assert before.of(allowed.copy()) is not first
+    first = before.of(allowed, ask_for)
+    assert before.of(allowed, ask_for) is first
+    assert before.of(allowed.copy(), ask_for) is not first
     del allowed
     gc.collect()
     assert before._kept == {}

@@ -57,7 +57,7 @@ def erase(service: Running, name: str, *ids: str) -> dict[str, object]:
 
 def test_no_file_holds_an_erased_record(sqlite: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stored, changed, compacted, deleted: in the database, its log, two snapshots and a kept answer."""
-    monkeypatch.setattr("app.serving.housekeeper.is_worth_compacting", lambda changes, base: changes > 0)
+    monkeypatch.setattr("app.serving.housekeeper.is_worth_compacting", lambda changes, base, is_remote: changes > 0)
     monkeypatch.setattr(wiring, "Housekeeper", partial(Housekeeper, quiet_s=0.0))
     chance = random.Random(5)
     with running(sqlite) as service:

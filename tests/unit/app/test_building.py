@@ -78,7 +78,7 @@ def test_a_builder_ends_with_its_server(tmp_path: Path) -> None:
             target_recall=0.9,
         )
         spool.finish(order)
-        slow = "import app.serving.building as b, time; b.build_snapshot = lambda spool: time.sleep(60); b.main()"
+        slow = "import app.serving.building as b, time; b.build_snapshot = lambda *_: time.sleep(60); b.main()"
         command = [sys.executable, "-c", slow, str(spool.folder)]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as builder:
             with pytest.raises(subprocess.TimeoutExpired):

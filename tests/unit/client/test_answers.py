@@ -33,6 +33,8 @@ PAIRS = {
 NOT_THERE_YET = {"FeedbackReceipt"} - COMPONENTS.keys()
 """What the routes of a newer server answer."""
 
+_ANY_STRING = json.dumps({"type": "string"})
+
 
 @pytest.mark.parametrize(("model", "name"), [pair for pair in PAIRS.items() if pair[1] not in NOT_THERE_YET])
 def test_an_answer_is_what_the_document_says(model: type[BaseModel], name: str) -> None:
@@ -81,4 +83,6 @@ def _opened(documented: Any, plain: Any) -> Any:
         if "enum" in documented and plain == {"type": "string"}:
             return plain
         return {key: _opened(value, plain.get(key)) for key, value in documented.items()}
+    if isinstance(documented, set) and isinstance(plain, set) and _ANY_STRING in plain:
+        return {_ANY_STRING if "enum" in json.loads(one) else one for one in documented}
     return documented
