@@ -112,7 +112,7 @@ def test_a_whole_life(milvus: str, tmp_path: Path, bundles: dict[str, Path]) -> 
     with running(settings) as service:
         client = service.client
         fill(client)
-        wait_for(lambda: is_on_milvus(client), 60)
+        wait_for(lambda: is_on_milvus(client), 180)
         assert client.get(PLACE).json()["index_recall"] >= RECALL
         truth = Truth(bundles["wide"], TEXTS)
         assert truth.recall(ask(client, QUERIES)) >= RECALL
@@ -168,7 +168,7 @@ def test_a_kill_in_the_middle_of_a_build(milvus: str, tmp_path: Path, bundles: d
     environment = {"SAMESAY_INDEX_SERVER": milvus}
     with spawned(settings.data, **environment) as started, started.client() as client:
         fill(client)
-        wait_for(lambda: collections_of(server, settings.data), 60)
+        wait_for(lambda: collections_of(server, settings.data), 180)
         started.process.kill()
         started.process.wait()
     (half,) = collections_of(server, settings.data)
@@ -176,7 +176,7 @@ def test_a_kill_in_the_middle_of_a_build(milvus: str, tmp_path: Path, bundles: d
         truth = Truth(bundles["wide"], TEXTS)
         wait_for(lambda: client.get(PLACE).json()["index"] is not None, 60)
         assert truth.recall(ask(client, QUERIES)) >= RECALL
-        wait_for(lambda: is_on_milvus(client), 60)
+        wait_for(lambda: is_on_milvus(client), 180)
         assert truth.recall(ask(client, QUERIES)) >= RECALL
         wait_for(lambda: half not in collections_of(server, settings.data))
         assert len(collections_of(server, settings.data)) == 1
@@ -191,7 +191,7 @@ def test_milvus_goes_and_comes_back(tmp_path: Path, bundles: dict[str, Path]) ->
             service = stack.enter_context(running(make(tmp_path / "data", address, bundles)))
             client = service.client
             fill(client)
-            wait_for(lambda: is_on_milvus(client), 60)
+            wait_for(lambda: is_on_milvus(client), 180)
         truth = Truth(bundles["wide"], {**TEXTS, "late": "came meanwhile okapi"})
         told = client.post(f"{PLACE}:search", json={"query": "anything"})
         assert (told.status_code, told.json()["code"]) == (503, "index_unavailable")
