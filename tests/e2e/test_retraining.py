@@ -199,7 +199,7 @@ def test_the_worker_alone_and_the_trainer_alone_are_killed(data: Path) -> None:
         wait_until_it_trains(client, key)
         first = trainers(server)
         first[0].kill()
-        wait_for(lambda: trainers(server) and trainers(server)[0].pid != first[0].pid, 30)
+        wait_for(lambda: any(process.pid != first[0].pid for process in trainers(server)), 30)
         wait_for(lambda: job_of(client, key)["progress"]["stage"] == "training", 30)
         second = trainers(server)
         next(child for child in children(server) if {"worker", "releases"} <= {*command_of(child)}).kill()
