@@ -17,7 +17,7 @@ SLICE_NS: Final = 100_000_000
 """How long such a thread may run at a stretch, if nobody else wants to: the most that Linux takes.
 
 Whoever is due sooner goes first, whatever the niceness: with slices as short as everybody's, one wake-up in a hundred
-waited for 4 ms beside three threads of lower priority; with these for 0.3 ms.
+waited for 4 ms beside three threads of lower priority; with these for 0.3 ms where nothing else ran.
 """
 
 _SCHED_SETATTR: Final = {"x86_64": 314, "aarch64": 274}
