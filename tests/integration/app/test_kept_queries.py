@@ -161,6 +161,7 @@ def test_no_more_texts_are_kept_than_the_collection_says(service: Running) -> No
 
 
 def test_queries_expire_after_the_days_of_their_collection(service: Running) -> None:
+    service.container.keeper.stop()  # on a slow machine its thread would delete before the test does
     kept, other = Kept(service, keep_queries="unmatched", keep_queries_days=7), Kept(service, keep_queries="unmatched")
     client_item = kept.client.post(f"{kept.place}/feedback", json={"text": "stays", "verdict": "wrong_answer"}).json()
     for collection in (kept, other):
