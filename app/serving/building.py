@@ -61,7 +61,7 @@ def build_snapshot(spool: Path, server: Milvus | None = None) -> Path:
         merged = Merged(spooled, base)
         snapshot = _snapshot_of(_index_of(spooled, merged, base.index, server), order)
         folder = snapshot_folder(Path(order.snapshots), order.applied_seq)
-        save_snapshot(folder, snapshot, lambda draft: write_sidecar(draft, merged.entries()))
+        save_snapshot(folder, snapshot, lambda draft: write_sidecar(draft, merged.entries(), merged.postings()))
     return folder
 
 

@@ -1,6 +1,5 @@
 """The searchable records of a release: those of its snapshot, and the changes since. Readers see one moment of it."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -30,7 +29,8 @@ class GroupSizes:
 
     def __init__(self, sidecar: Sidecar | None, version: int = 0) -> None:
         self._sidecar = sidecar
-        self._changes: Counter[str] = Counter()
+        self._changed: dict[str, int] = {}
+        """Sizes of the groups that changed: those of the sidecar cost a search each time."""
         self.n_groups = 0 if sidecar is None else sidecar.n_groups
         """How many groups have searchable records."""
         self.version = version
@@ -43,7 +43,7 @@ class GroupSizes:
     def __iter__(self) -> Iterator[str]:
         """The groups that have searchable records."""
         of_sidecar = iter(()) if self._sidecar is None else self._sidecar.groups
-        changed = set(self._changes)
+        changed = set(self._changed)
         return (group for group in chain(changed, (g for g in of_sidecar if g not in changed)) if self.has(group))
 
     def count(self, group: str | None, change: int) -> None:
@@ -51,13 +51,16 @@ class GroupSizes:
         if group is None:
             return
         size = self._size(group)
-        self._changes[group] += change
+        self._changed[group] = size + change
         if (size > 0) != (size + change > 0):
             self.n_groups += 1 if size == 0 else -1
             self.version += 1
 
     def _size(self, group: str) -> int:
-        return self._changes[group] + (0 if self._sidecar is None else self._sidecar.group_size(group))
+        size = self._changed.get(group)
+        if size is None:
+            size = 0 if self._sidecar is None else self._sidecar.group_size(group)
+        return size
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.serving.entry_file import Packed
+from app.serving.posting_table import PostingTable, collect
+from app.serving.sidecar import terms_of
 from app.serving.snapshots import Base
 from app.serving.spool import SpooledRows
 from index.types import Vectors
@@ -59,6 +61,20 @@ class Merged:
             of_spool = sources >= self._n_base
             for run in np.split(sources, np.flatnonzero(of_spool[1:] != of_spool[:-1]) + 1):
                 yield self._packed(run)
+
+    def postings(self) -> PostingTable:
+        """The postings of the rows: those of the base, moved, with what the spool adds."""
+        of_spool = self._sources >= self._n_base
+        added = collect(self._terms_of_spool(self._sources[of_spool] - self._n_base)).moved(np.flatnonzero(of_spool))
+        if self._base.sidecar is None:
+            return added
+        to = np.full(self._n_base, -1, np.int64)
+        to[self._sources[~of_spool]] = np.flatnonzero(~of_spool)
+        return self._base.sidecar.postings.moved(to).merged(added)
+
+    def _terms_of_spool(self, rows: NDArray[np.int64]) -> Iterator[list[bytes]]:
+        for start in range(0, len(rows), _AT_ONCE):
+            yield from terms_of(self._spooled.entries.packed(rows[start : start + _AT_ONCE]))
 
     def _parts(self) -> Iterator[slice]:
         for start in range(0, len(self._sources), _AT_ONCE):

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from app.serving.entry import Entry
 from app.serving.entry_file import BYTES, OFFSETS, EntryFile, EntryWriter, Packed
-from app.serving.postings import Postings, write_postings
+from app.serving.posting_table import PostingTable
+from app.serving.postings import Postings
 from app.serving.terms import GROUPS, Filter, group_term, metadata_terms
 from index.types import Ids
 
@@ -57,6 +58,11 @@ class Sidecar:
             found[missing] = None
         return found
 
+    @property
+    def postings(self) -> PostingTable:
+        """The rows of each term."""
+        return self._postings.table
+
     def mask(self, wanted: Filter) -> NDArray[np.bool_]:
         """(n,) bool, the rows that a filter lets through."""
         return self._postings.mask(wanted, len(self))
@@ -76,30 +82,25 @@ class Sidecar:
         return self._postings.groups()
 
 
-def write_sidecar(folder: Path, chunks: Iterable[Packed]) -> list[str]:
+def write_sidecar(folder: Path, chunks: Iterable[Packed], postings: PostingTable) -> list[str]:
     """Write the sidecar of a snapshot.
 
     Args:
         folder: Of the snapshot.
         chunks: The entries, in the order of the rows.
+        postings: Theirs.
 
     Returns:
         The names of the files.
     """
     with closing(EntryWriter(folder)) as entries:
-        names = write_postings(folder, _terms_of_all(chunks, entries))
+        for chunk in chunks:
+            entries.append_packed(chunk)
         entries.finish()
-    return [BYTES, OFFSETS, *names]
+    return [BYTES, OFFSETS, *postings.save(folder)]
 
 
-def _terms_of_all(chunks: Iterable[Packed], entries: EntryWriter) -> Iterator[list[bytes]]:
-    """The terms of each entry, which is written on the way: one pass over all of them."""
-    for chunk in chunks:
-        entries.append_packed(chunk)
-        yield from _terms_of(chunk)
-
-
-def _terms_of(packed: Packed) -> Iterator[list[bytes]]:
+def terms_of(packed: Packed) -> Iterator[list[bytes]]:
     """The terms of each entry, most of which have a group alone: they need not be made objects for that."""
     data = packed.data
     ends: NDArray[np.int64] = np.cumsum(packed.lengths).reshape(packed.lengths.shape)

@@ -7,7 +7,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.serving.postings import Postings, write_postings
+from app.serving.posting_table import PostingTable, collect
+from app.serving.postings import Postings
 from app.serving.terms import GROUPS, AnyOf, Between, Filter, group_term
 
 GROUP_TERMS = st.text("xyé", max_size=2).map(group_term)
@@ -21,7 +22,7 @@ CONDITIONS = st.one_of(st.frozensets(TERMS, max_size=4).map(AnyOf), RANGES, st.j
 def written(rows: list[list[bytes]]) -> tuple[Postings, list[str]]:
     """Postings of these rows; the maps outlive the folder."""
     with tempfile.TemporaryDirectory() as folder:
-        names = write_postings(Path(folder), iter(rows))
+        names = collect(iter(rows)).save(Path(folder))
         assert sorted(path.name for path in Path(folder).iterdir()) == sorted(names)
         return Postings(Path(folder)), names
 
@@ -62,6 +63,29 @@ def test_rows_counts_and_groups_are_those_of_a_scan(
     ]
     assert list(postings.groups()) == groups
     assert postings.n_groups == len(groups)
+
+
+@settings(max_examples=500)
+@given(st.lists(st.tuples(st.lists(TERMS, max_size=4, unique=True), st.sampled_from(["stays", "goes", "comes"]))))
+def test_moved_and_merged_tables_are_those_of_the_rows_they_end_up_with(rows: list[tuple[list[bytes], str]]) -> None:
+    old = [number for number, (_, fate) in enumerate(rows) if fate != "comes"]
+    new = [number for number, (_, fate) in enumerate(rows) if fate != "goes"]
+    place = {number: position for position, number in enumerate(new)}
+    added = [number for number in new if rows[number][1] == "comes"]
+    to, to_of_added = (np.array([place.get(number, -1) for number in numbers], np.int64) for numbers in (old, added))
+
+    before = collect([rows[number][0] for number in old])
+    found = before.moved(to).merged(collect([rows[number][0] for number in added]).moved(to_of_added))
+
+    assert_same(found, collect([rows[number][0] for number in new]))
+    assert_same(before, collect([rows[number][0] for number in old]))
+
+
+def assert_same(found: PostingTable, wanted: PostingTable) -> None:
+    for name in ("terms", "term_starts", "rows", "row_starts"):
+        ours, theirs = getattr(found, name), getattr(wanted, name)
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_no_rows_and_rows_without_terms_work() -> None:
