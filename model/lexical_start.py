@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
 
+from model.bags import bag_matrix, inverse_document_frequencies, unit_rows
 from model.contract.text import Tokens
+from model.contract.word_scores import token_bag
 from model.encoder import SentenceEncoder
 
 
@@ -30,7 +32,7 @@ def start_from_words(encoder: SentenceEncoder, sentences: Sequence[Tokens], seed
     """
     assert encoder.grams is not None
     n_tokens, n_grams = encoder.tokens.num_embeddings, encoder.grams.num_embeddings
-    counts = _features(sentences, n_tokens, n_grams)
+    counts = bag_matrix((token_bag(tokens, n_tokens) for tokens in sentences), n_tokens + n_grams)
     rows = _latent_rows(counts, encoder.tokens.embedding_dim, seed)  # (n_tokens + n_grams, word_dim)
     scale = float(encoder.tokens.weight.detach().std()) / rows[rows.any(axis=1)].std()
     with torch.no_grad():
@@ -38,32 +40,12 @@ def start_from_words(encoder: SentenceEncoder, sentences: Sequence[Tokens], seed
         encoder.grams.weight.copy_(torch.from_numpy(rows[n_tokens:] * scale))
 
 
-def _features(sentences: Sequence[Tokens], n_tokens: int, n_grams: int) -> sparse.csr_matrix:
-    """Each sentence as the encoder's bag sees it: 1 a token, 1 / sqrt(n) for each of a token's n grams."""
-    columns: list[NDArray[np.int64]] = []
-    values: list[NDArray[np.float32]] = []
-    for tokens in sentences:
-        grams = [np.frombuffer(packed, np.int32) for packed in tokens.grams]
-        columns.append(np.concatenate([np.array(tokens.ids), *(n_tokens + each for each in grams)]).astype(np.int64))
-        weights = [np.full(len(each), 1 / np.sqrt(max(1, len(each))), np.float32) for each in grams]
-        values.append(np.concatenate([np.ones(len(tokens), np.float32), *weights]))
-    starts = np.concatenate([[0], np.cumsum([len(each) for each in columns])])
-    shape = (len(sentences), n_tokens + n_grams)
-    matrix = sparse.csr_matrix((np.concatenate(values), np.concatenate(columns), starts), shape=shape)
-    matrix.sum_duplicates()
-    return matrix
-
-
 def _latent_rows(counts: sparse.csr_matrix, dim: int, seed: int) -> NDArray[np.float32]:
     """(features, dim): idf times the leading right singular vectors, turned at random so that no column is special."""
     n_sentences, n_features = counts.shape
-    holding = np.asarray((counts > 0).sum(axis=0)).ravel()
-    idf = np.where(holding > 0, np.log((1 + n_sentences) / (1 + holding)) + 1, 0)
-    weighted = counts @ sparse.diags(idf)
-    lengths = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1)).ravel())
-    unit = sparse.diags(1 / lengths) @ weighted
+    idf = inverse_document_frequencies(counts)
     rank = min(dim, n_sentences - 1)
-    _, _, directions = randomized_svd(unit, rank, n_iter=4, random_state=seed)
+    _, _, directions = randomized_svd(unit_rows(counts, idf), rank, n_iter=4, random_state=seed)
     rows = np.zeros((n_features, dim))
     rows[:, :rank] = directions.T * idf[:, None]
     rotation, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((dim, dim)))

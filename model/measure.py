@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from model.contract.decision import DecisionParameters, decide
 from model.contract.head import Head, LabelHead
 from model.contract.onnx_encoder import OnnxEncoder
+from model.contract.text import TextContract
 from model.data.training_data import TrainingData
 from model.evaluation.calibrate import Candidates, calibrate, find_nearest, gather_candidates, stand_ins
 from model.evaluation.decision_metrics import decision_metrics
@@ -24,7 +25,7 @@ def measure_held_out(trained: Trained, data: TrainingData) -> Measured:
     stored = exported.encode([row.text for row in [*data.looked_up(), *data.valid]])
     label_head = trained.objective.label_head()
     measured = (
-        _measure_labels(label_head, stored, trained.monitor, data)
+        _measure_labels(label_head, exported.contract, stored, trained.monitor, data)
         if label_head is not None
         else _measure_groups(exported, trained.objective.head(), stored, trained.monitor, data)
     )
@@ -32,9 +33,11 @@ def measure_held_out(trained: Trained, data: TrainingData) -> Measured:
     return measured
 
 
-def _measure_labels(head: LabelHead, stored: NDArray[np.float32], monitor: str, data: TrainingData) -> Measured:
+def _measure_labels(
+    head: LabelHead, contract: TextContract, stored: NDArray[np.float32], monitor: str, data: TrainingData
+) -> Measured:
     valid = stored[len(data.train) :]
-    confidences = head.confidences(valid)
+    confidences = head.confidences(valid, [contract.tokenise(row.text) for row in data.valid])
     truth = LabelTruth.of(data.valid, head.labels)
     known = slice(0, len(head.labels))  # labels that only the held-out rows have come after those of the head
     threshold, single = calibrate_labels(
@@ -47,7 +50,7 @@ def _measure_labels(head: LabelHead, stored: NDArray[np.float32], monitor: str, 
     decision = DecisionParameters(label_threshold=threshold, label_thresholds=single)
     thresholds = decision.thresholds_of(head.labels)
     answers = LabelAnswers(head.labels, confidences, thresholds.astype(np.float32))
-    metrics = label_head_metrics(head, valid, data.valid, thresholds)
+    metrics = label_head_metrics(head.labels, confidences, data.valid, thresholds)
     return Measured(decision, metrics, HeldOutAnswers(monitor=monitor, embeddings=stored, labels=answers))
 
 

@@ -1,5 +1,6 @@
 """What a release decides on sentences: by the groups of their neighbours and its head, or by the labels of its head."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -29,11 +30,14 @@ class Decider:
     def __init__(self) -> None:
         self._gatherers: WeakKeyDictionary[ServingRelease, _Gatherer] = WeakKeyDictionary()
 
-    def decide(self, release: ServingRelease, found: Found, prior: Prior | None = None) -> list[Decision]:
+    def decide(
+        self, release: ServingRelease, sentences: Sequence[str], found: Found, prior: Prior | None = None
+    ) -> list[Decision]:
         """Decide on sentences, each by products of its own: a product over many at once may round differently.
 
         Args:
             release: Whose catalogue, head and thresholds to use.
+            sentences: What was asked.
             found: Their embeddings and neighbours.
             prior: How often each group is asked for, if the client knows.
 
@@ -46,8 +50,8 @@ class Decider:
             return decisions
         thresholds = release.parameters.thresholds_of(head.labels)
         return [
-            decide_labels(decision, head.confidences(embedding[None])[0], head.labels, thresholds)
-            for decision, embedding in zip(decisions, found.embeddings, strict=True)
+            decide_labels(decision, release.bundle.label_confidences([text], row)[0], head.labels, thresholds)
+            for decision, text, row in zip(decisions, sentences, found.embeddings[:, None], strict=True)
         ]
 
     def _by_groups(self, release: ServingRelease, found: Found, prior: Prior | None) -> list[Decision]:

@@ -105,7 +105,7 @@ class SearchService:
         release = await self._release(collection, request.release)
         prior = _prior(release, request.prior)
         found = await self._look_up(release, request.sentences, NEIGHBOURS_USED, receive)
-        decisions = self._decider.decide(release, found, prior)
+        decisions = self._decider.decide(release, request.sentences, found, prior)
         results = []
         for decision, truncated in zip(decisions, found.truncated, strict=True):
             self._metrics.decided(decision.outcome)
@@ -132,7 +132,7 @@ class SearchService:
             chunk = list(sentences[start : start + _REVIEWED_AT_ONCE])
             found = await self._look_up(release, chunk, NEIGHBOURS_USED, receive)
             embeddings[start : start + len(chunk)] = found.embeddings
-            decisions += self._decider.decide(release, found)
+            decisions += self._decider.decide(release, chunk, found)
         return release, embeddings, decisions
 
     async def similarity(self, request: SimilarityRequest, receive: Receive) -> bytes:

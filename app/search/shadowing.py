@@ -121,7 +121,7 @@ class Shadows:
     def _answer(self, release: ServingRelease, text: str, tally: Tally, side: str) -> tuple[Decision, int]:
         started = time.perf_counter()
         (found,) = self._runner.run([Lookup(release.bundle, [text], release, NEIGHBOURS_USED)])
-        (decision,) = self._decider.decide(release, found)
+        (decision,) = self._decider.decide(release, [text], found)
         tally.seconds[side] += time.perf_counter() - started
         return decision, found.record_ids[0][0]
 

@@ -91,6 +91,7 @@ class LastLayer(StrEnum):
 
     TRAINED = "trained"
     SVM = "svm"
+    SVM_AND_WORDS = "svm_and_words"
 
 
 class ClassWeight(StrEnum):

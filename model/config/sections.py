@@ -114,8 +114,8 @@ class ObjectiveSettings(Section):
     multi_label_loss: MultiLabelLoss = Field(default=MultiLabelLoss.ZLPR, description="Loss of several labels.")
     last_layer: LastLayer = Field(
         default=LastLayer.TRAINED,
-        description="Scores of several labels as trained, or fitted anew (svm) on the finished encoder. "
-        "Chosen from the data.",
+        description="Scores of several labels as trained, or fitted anew on the finished encoder (svm), also with "
+        "those of the words themselves added (svm_and_words). Chosen from the data.",
     )
     positive_weight: float = Field(default=1.0, gt=0, description="Weight of the labels that hold, in bce.")
 

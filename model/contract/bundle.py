@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from model.contract import manifest as names
@@ -36,6 +37,21 @@ class Bundle:
     encoder: OnnxEncoder
     head: Head | None = None
     label_head: LabelHead | None = None
+
+    def label_confidences(self, sentences: Sequence[str], embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The probability that each label of the label head applies, which there is.
+
+        Args:
+            sentences: n of them.
+            embeddings: (n, dim), theirs.
+
+        Returns:
+            (n, n_labels) float32.
+        """
+        head = self.label_head
+        assert head is not None
+        needs_words = head.words is not None
+        return head.confidences(embeddings, [*map(self.encoder.contract.tokenise, sentences)] if needs_words else ())
 
 
 def write_bundle(folder: Path, files: Mapping[str, bytes], manifest: Manifest) -> str:

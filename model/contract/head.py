@@ -7,6 +7,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from model.contract.text import Tokens
+from model.contract.word_scores import WordScores
+
 _BLOCK_FLOATS: Final = 16_000_000
 """Cosines held at once (64 MB)."""
 
@@ -65,13 +68,28 @@ class LabelHead:
         labels: One a row.
         weights: (n_labels, dim) float32; of a ZLPR training twice what it learned, whose probability is sigmoid(2 s).
         bias: (n_labels,) float32, twice as well.
+        words: Scores that are added, of the words themselves; None where the embedding says all.
     """
 
     labels: tuple[str, ...]
     weights: NDArray[np.float32]
     bias: NDArray[np.float32]
+    words: WordScores | None = None
 
-    def confidences(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n, dim) embeddings to (n, n_labels) float32 probabilities that each label applies."""
-        scores = embeddings @ self.weights.T + self.bias
+    def scores(self, embeddings: NDArray[np.float32], sentences: Sequence[Tokens] = ()) -> NDArray[np.float32]:
+        """(n, n_labels) float32, above 0 where a label rather applies than not; arguments as of `confidences`."""
+        scores = np.asarray(embeddings @ self.weights.T + self.bias, np.float32)
+        return scores if self.words is None else scores + self.words.scores(sentences)
+
+    def confidences(self, embeddings: NDArray[np.float32], sentences: Sequence[Tokens] = ()) -> NDArray[np.float32]:
+        """The probability that each label applies.
+
+        Args:
+            embeddings: (n, dim).
+            sentences: The same, which only `words` needs.
+
+        Returns:
+            (n, n_labels) float32.
+        """
+        scores = self.scores(embeddings, sentences)
         return np.asarray(0.5 * (1 + np.tanh(scores / 2)), np.float32)  # the sigmoid, which so cannot overflow

@@ -1,4 +1,4 @@
-"""The head of a bundle as files: head.npy, labels.json and, where the scores lean to frequent groups, prior.npy."""
+"""The head of a bundle as files: head.npy, labels.json, and prior.npy or words.npz where there is such a part."""
 
 import json
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from model.contract import manifest as names
 from model.contract.errors import BundleDamagedError
 from model.contract.head import Head, LabelHead
 from model.contract.manifest import HeadKind, Manifest
+from model.contract.word_scores import WordScores
 
 
 def head_kind(head: Head | LabelHead | None) -> HeadKind | None:
@@ -36,6 +37,8 @@ def head_files(head: Head | LabelHead) -> dict[str, bytes]:
     }
     if isinstance(head, Head) and head.prior is not None:
         files[names.PRIOR_FILE] = _npy(head.prior.astype(np.float32))
+    if isinstance(head, LabelHead) and head.words is not None:
+        files[names.WORDS_FILE] = _words_file(head.words)
     return files
 
 
@@ -51,6 +54,7 @@ def read_head(manifest: Manifest, contents: Mapping[str, bytes]) -> Head | Label
         array = _array(contents[names.HEAD_FILE])
         labels = tuple(json.loads(contents[names.LABELS_FILE]))
         prior = _array(contents[names.PRIOR_FILE]) if names.PRIOR_FILE in contents else None
+        words = _read_words(contents[names.WORDS_FILE]) if names.WORDS_FILE in contents else None
     except (KeyError, ValueError) as error:
         raise BundleDamagedError(f"the head cannot be read: {error!r}") from error
     has_bias = manifest.head is HeadKind.SIGMOID
@@ -58,9 +62,25 @@ def read_head(manifest: Manifest, contents: Mapping[str, bytes]) -> Head | Label
         raise BundleDamagedError(f"head of shape {array.shape} for {len(labels)} labels and dim {manifest.dim}")
     if prior is not None and not (prior.shape == (len(labels),) and (prior > 0).all()):
         raise BundleDamagedError(f"{names.PRIOR_FILE} of shape {prior.shape} must hold a share above 0 for each label")
+    if words is not None and words.weights.shape != (len(words.idf), len(labels)):
+        raise BundleDamagedError(f"{names.WORDS_FILE}: weights of shape {words.weights.shape}, {len(labels)} labels")
     if has_bias:
-        return LabelHead(labels, np.ascontiguousarray(array[:, :-1]), array[:, -1].copy())
+        return LabelHead(labels, np.ascontiguousarray(array[:, :-1]), array[:, -1].copy(), words)
     return Head(labels, array / np.linalg.norm(array, axis=1, keepdims=True), manifest.head_scale, prior)
+
+
+def _words_file(words: WordScores) -> bytes:
+    """Weights in float16, which moves a score by less than 1e-3 of the largest of them."""
+    buffer = BytesIO()
+    shape = np.array([words.n_ids, words.buckets], np.int64)
+    np.savez(buffer, shape=shape, rows=words.rows, idf=words.idf, weights=words.weights.astype(np.float16))
+    return buffer.getvalue()
+
+
+def _read_words(content: bytes) -> WordScores:
+    with np.load(BytesIO(content), allow_pickle=False) as file:
+        n_ids, buckets = file["shape"].tolist()
+        return WordScores(n_ids, buckets, file["rows"], file["idf"], file["weights"].astype(np.float32))
 
 
 def _npy(array: NDArray[np.generic]) -> bytes:

@@ -17,6 +17,7 @@ PROBE_FILE: Final = "probe.json"
 HEAD_FILE: Final = "head.npy"
 LABELS_FILE: Final = "labels.json"
 PRIOR_FILE: Final = "prior.npy"
+WORDS_FILE: Final = "words.npz"
 REQUIRED_FILES: Final = (TEXT_FILE, VOCABULARY_FILE, ENCODER_FILE, PROBE_FILE)
 
 

@@ -94,7 +94,7 @@ def settle(config: Config, shape: Shape, *, has_valid: bool) -> tuple[Config, st
     if few_labelled:
         # what measured best on nlupp_banking (docs/log.md)
         chosen |= {"multi_label_loss": MultiLabelLoss.BCE, "positive_weight": 3.0, "rdrop_alpha": 1.0}
-        chosen |= {"last_layer": LastLayer.SVM, "batch_size": 32, "epochs": _MOST_EPOCHS}
+        chosen |= {"last_layer": LastLayer.SVM_AND_WORDS, "batch_size": 32, "epochs": _MOST_EPOCHS}
     left_open = {name: value for name, value in chosen.items() if name not in config.model_fields_set}
     settled = config.model_copy(update={"objective": objective, **left_open})
     return settled, f"{why}; " + ", ".join(f"{name} {getattr(settled, name)}" for name in chosen)

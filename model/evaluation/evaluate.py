@@ -70,9 +70,12 @@ def evaluate(bundle: Bundle, data: LabelledSentences, against: LabelledSentences
     """
     metrics: dict[str, float] = {}
     if bundle.label_head is not None and data.rows:
-        embeddings = bundle.encoder.encode([row.text for row in data.rows])
+        texts = [row.text for row in data.rows]
+        embeddings = bundle.encoder.encode(texts)
         thresholds = bundle.manifest.decision.thresholds_of(bundle.label_head.labels)
-        metrics = {"n": len(data.rows)} | label_head_metrics(bundle.label_head, embeddings, data.rows, thresholds)
+        given = bundle.label_confidences(texts, embeddings)
+        of_labels = label_head_metrics(bundle.label_head.labels, given, data.rows, thresholds)
+        metrics = {"n": len(data.rows)} | of_labels
     sentences, groups = data.in_scope()
     if not sentences and not metrics:
         raise DatasetError("nothing to measure: no sentence has a group, and labels need a bundle that learned labels")

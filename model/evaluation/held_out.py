@@ -124,7 +124,8 @@ class HeldOut:
     ) -> dict[str, float]:
         """All metrics that apply."""
         if label_head is not None:
-            return label_head_metrics(label_head, valid, self._rows, np.full(len(label_head.labels), 0.5))
+            thresholds = np.full(len(label_head.labels), 0.5)
+            return label_head_metrics(label_head.labels, label_head.confidences(valid), self._rows, thresholds)
         if not self._closed:
             return retrieval_metrics(valid, self.groups)
         of_head = head_metrics(head, valid, self.groups) if head else {}

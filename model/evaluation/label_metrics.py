@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.contract.dataset import Row
-from model.contract.head import LabelHead
 from model.data.label_targets import label_targets
 from model.evaluation.metrics import expected_calibration_error
 
@@ -36,24 +35,24 @@ class LabelTruth:
 
 
 def label_head_metrics(
-    head: LabelHead, embeddings: NDArray[np.float32], rows: Sequence[Row], thresholds: NDArray[np.float64]
+    labels: Sequence[str], given: NDArray[np.float32], rows: Sequence[Row], thresholds: NDArray[np.float64]
 ) -> dict[str, float]:
     """Metrics of a label head, over its labels and those that only the rows have, which it never gives.
 
     Args:
-        head: To be measured.
-        embeddings: (n, dim) of the rows.
+        labels: Of the head.
+        given: (n, n_labels) its confidences on the rows.
         rows: With their labels.
         thresholds: (n_labels,) least confidence of each label of the head.
 
     Returns:
         Those of `label_metrics`, and ece over all entries of the head's labels.
     """
-    truth = LabelTruth.of(rows, head.labels)
+    truth = LabelTruth.of(rows, labels)
     confidences = np.zeros(truth.applies.shape, np.float32)
     predicted = np.zeros_like(truth.applies)
-    n_known = len(head.labels)
-    confidences[:, :n_known] = head.confidences(embeddings)
+    n_known = len(labels)
+    confidences[:, :n_known] = given
     predicted[:, :n_known] = confidences[:, :n_known] >= thresholds
     seen = truth.known[:, :n_known]
     ece = expected_calibration_error(confidences[:, :n_known][seen], truth.applies[:, :n_known][seen])

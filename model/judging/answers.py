@@ -81,7 +81,11 @@ def answer(bundle: Bundle, rows: JudgedRows, tell: Tell) -> Answers:
     groups = [row.group for row in rows.stored]
     found = nearest(asked, stored, min(NEIGHBOURS_USED, len(stored)))
     of_strangers = nearest(strangers, stored, min(NEIGHBOURS_USED, len(stored)))
-    return Answers(found, _decide(bundle, asked, found, groups), _decide(bundle, strangers, of_strangers, groups))
+    return Answers(
+        found,
+        _decide(bundle, rows.asked, asked, found, groups),
+        _decide(bundle, rows.strangers, strangers, of_strangers, groups),
+    )
 
 
 def encode(bundle: Bundle, texts: Sequence[str], tell: Tell) -> NDArray[np.float32]:
@@ -95,7 +99,11 @@ def encode(bundle: Bundle, texts: Sequence[str], tell: Tell) -> NDArray[np.float
 
 
 def _decide(
-    bundle: Bundle, embeddings: NDArray[np.float32], found: Nearest, groups: Sequence[str | None]
+    bundle: Bundle,
+    rows: Sequence[Row],
+    embeddings: NDArray[np.float32],
+    found: Nearest,
+    groups: Sequence[str | None],
 ) -> list[Decision]:
     parameters = bundle.manifest.decision
     head = _serving_head(bundle, {group for group in groups if group is not None})
@@ -106,7 +114,7 @@ def _decide(
     for numbers, scores, of_head in zip(found.rows.tolist(), found.scores.tolist(), cosines, strict=False):
         evidence = gatherer.gather(of_head, [groups[number] for number in numbers], scores, shifts)
         decisions.append(decide(evidence, parameters))
-    return decisions if bundle.label_head is None else _with_labels(bundle, embeddings, decisions)
+    return decisions if bundle.label_head is None else _with_labels(bundle, rows, embeddings, decisions)
 
 
 def _serving_head(bundle: Bundle, groups: set[str]) -> Head | None:
@@ -116,13 +124,16 @@ def _serving_head(bundle: Bundle, groups: set[str]) -> Head | None:
     return bundle.head.keep([number for number, label in enumerate(bundle.head.labels) if label in groups])
 
 
-def _with_labels(bundle: Bundle, embeddings: NDArray[np.float32], decisions: list[Decision]) -> list[Decision]:
+def _with_labels(
+    bundle: Bundle, rows: Sequence[Row], embeddings: NDArray[np.float32], decisions: list[Decision]
+) -> list[Decision]:
     head = bundle.label_head
     assert head is not None
     thresholds = bundle.manifest.decision.thresholds_of(head.labels)
+    given = bundle.label_confidences([row.text for row in rows], embeddings)
     return [
         decide_labels(decision, confidences, head.labels, thresholds)
-        for decision, confidences in zip(decisions, head.confidences(embeddings), strict=True)
+        for decision, confidences in zip(decisions, given, strict=True)
     ]
 
 
