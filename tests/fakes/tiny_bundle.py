@@ -16,6 +16,7 @@ from model.contract.head_files import head_files, head_kind
 from model.contract.manifest import DatasetSummary, Manifest
 from model.contract.onnx_encoder import OnnxEncoder
 from model.contract.text import SPECIAL_TOKENS, TextConfig, TextContract
+from model.contract.word_scores import WordScores
 
 OPSET = 17
 PROBE = ["How do I get my money back?", "我要退款", "", "ｆｕｌｌ ｗｉｄｔｈ", "a" * 5000]
@@ -30,6 +31,7 @@ def make_tiny_bundle(
     head_scale: float | None = None,
     head_prior: Sequence[float] | None = None,
     sigmoid_labels: Sequence[str] = (),
+    sigmoid_word: str | None = None,
     decision: DecisionParameters | None = None,
 ) -> str:
     """Write the bundle and return its sha256.
@@ -38,13 +40,14 @@ def make_tiny_bundle(
         folder, dim, seed: Where, how wide, and of which random tables.
         head_labels, head_scale, head_prior: Of a softmax head.
         sigmoid_labels: Of a label head, instead.
+        sigmoid_word: Speaks for all of these labels wherever it stands, whatever the embedding says.
         decision: Its parameters.
     """
     contract = TextContract(TextConfig(buckets=512, max_tokens=16, max_chars=200), ())
     graph = _graph(contract, dim, seed)
     encoder = OnnxEncoder(contract, graph)
     prior = None if head_prior is None else np.array(head_prior, np.float32)
-    head = _head(encoder, head_labels, head_scale, prior) or _label_head(encoder, sigmoid_labels)
+    head = _head(encoder, head_labels, head_scale, prior) or _label_head(encoder, sigmoid_labels, sigmoid_word)
     files = {
         "text.json": contract.to_json().encode(),
         "vocab.txt": contract.to_vocabulary_text().encode(),
@@ -62,11 +65,19 @@ def _head(
     return Head(tuple(labels), encoder.encode(list(labels)), scale, prior) if labels else None
 
 
-def _label_head(encoder: OnnxEncoder, labels: Sequence[str]) -> LabelHead | None:
+def _label_head(encoder: OnnxEncoder, labels: Sequence[str], word: str | None) -> LabelHead | None:
     """A head that gives a label where the cosine to the embedding of its own name is above 0.3."""
     if not labels:
         return None
-    return LabelHead(tuple(labels), 20 * encoder.encode(list(labels)), np.full(len(labels), -6, np.float32))
+    words = None if word is None else _word_scores(encoder.contract, word, len(labels))
+    return LabelHead(tuple(labels), 20 * encoder.encode(list(labels)), np.full(len(labels), -6, np.float32), words)
+
+
+def _word_scores(contract: TextContract, word: str, n_labels: int) -> WordScores:
+    """No token is known here: a word is its grams, which may share a row with another's."""
+    grams = np.unique(np.frombuffer(b"".join(contract.tokenise(word).grams), np.int32))
+    rows, idf = contract.n_ids + grams.astype(np.int64), np.ones(len(grams), np.float32)
+    return WordScores(contract.n_ids, contract.config.buckets, rows, idf, np.full((len(rows), n_labels), 9, np.float32))
 
 
 def _graph(contract: TextContract, dim: int, seed: int) -> bytes:

@@ -25,6 +25,7 @@ BUNDLES: dict[str, dict[str, Any]] = {
         "sigmoid_labels": LABELS,
         "decision": DecisionParameters(label_thresholds={"weather": 0.2}),
     },
+    "words": {"sigmoid_labels": LABELS, "sigmoid_word": "undo"},
     "energy": {
         "head_labels": GROUPS,
         "head_scale": 20.0,
@@ -94,6 +95,18 @@ def test_a_label_head_answers_every_label_that_passes_best_first(service: Runnin
     assert len(expected) >= 2
     assert (result["decision"], result["confidence"]) == ("matched", result["labels"][0]["confidence"])
     assert {group["group"] for group in result["groups"]} == {"refund", "login", "invoice"}
+
+
+def test_the_words_themselves_speak_where_the_head_has_scores_of_them(service: Running, folder: Path) -> None:
+    texts = ["where is my weather", "undo"]
+    bundle = load_bundle(folder / "words")
+    results = classify(service, filled(service, "words"), texts=texts)
+    for result, sure in zip(results, bundle.label_confidences(texts, bundle.encoder.encode(texts)), strict=True):
+        given = {label["label"]: label["confidence"] for label in result["labels"]}
+        wanted = {label: float(each) for label, each in zip(LABELS, sure, strict=True) if each >= 0.5}
+        assert given == pytest.approx(wanted, abs=1e-5)
+    (without,) = classify(service, filled(service, "labels"), text=texts[1])
+    assert len(without["labels"]) < len(results[1]["labels"]) == len(LABELS)
 
 
 def test_no_label_is_no_match_even_where_a_record_is_near(service: Running) -> None:
