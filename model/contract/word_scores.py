@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from model.contract.text import Tokens
+from model.contract.text import GRAM_BYTES, Tokens
 
 PAIR_ROWS: Final = 16_384
 """Rows that pairs of neighbouring tokens are hashed to: two to the fourteenth."""
@@ -32,10 +32,11 @@ def token_bag(tokens: Tokens, n_ids: int) -> Bag:
         tokens: The sentence.
         n_ids: Rows of the token table; those of grams come after them.
     """
-    grams = [np.frombuffer(packed, np.int32) for packed in tokens.grams]
-    rows = np.concatenate([np.array(tokens.ids), *(n_ids + each for each in grams)]).astype(np.int64)
-    weights = [np.full(len(each), 1 / np.sqrt(max(1, len(each))), np.float32) for each in grams]
-    return rows, np.concatenate([np.ones(len(tokens), np.float32), *weights])
+    grams = np.frombuffer(b"".join(tokens.grams), np.int32)
+    n_grams = np.array([len(packed) for packed in tokens.grams]) // GRAM_BYTES
+    rows = np.concatenate([np.array(tokens.ids, np.int64), n_ids + grams.astype(np.int64)])
+    weights = np.concatenate([np.ones(len(tokens)), np.repeat(1 / np.sqrt(np.maximum(1, n_grams)), n_grams)])
+    return rows, weights.astype(np.float32)
 
 
 def word_bag(tokens: Tokens, n_ids: int, buckets: int) -> Bag:
