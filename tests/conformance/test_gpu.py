@@ -17,6 +17,7 @@ from index.spec import Device, IndexKind, IndexSpec
 from index.types import Ids, Vectors
 from tests.conformance import test_index_backends as suite
 from tests.fakes.gpu_faiss import GpuFaissFake
+from tests.fakes.index_oracle import index_recall, make_vectors, oracle
 
 MakeIndex = Callable[[Ids, Vectors], IndexReader]
 
@@ -95,7 +96,7 @@ def test_all_rows_scored_give_exact_answers(device: Device, how: Callable[[Index
         pytest.skip("a graph is not exact")
     suite.test_allowed_masks_exactly(how(IndexKind.FLAT, device))
     # More rows than are left to the CPU, and ties at the k-th place wider than the candidates.
-    distinct = suite.make_vectors(64, 40, seed=3, n_groups=64)
+    distinct = make_vectors(64, 40, seed=3, n_groups=64)
     ids = np.random.default_rng(2).permutation(6_400).astype(np.int64)
     index = how(IndexKind.FLAT, device)(ids, distinct[np.arange(6_400) % 64])
     found = index.search(distinct, 20)
@@ -106,18 +107,18 @@ def test_all_rows_scored_give_exact_answers(device: Device, how: Callable[[Index
 @kinds
 def test_a_loaded_snapshot_is_put_on_the_gpu(device: Device, kind: IndexKind, tmp_path: Path) -> None:
     folder = tmp_path / "7"
-    vectors = suite.make_vectors(6_000, 32, seed=4)
+    vectors = make_vectors(6_000, 32, seed=4)
     index = build(np.arange(6_000), vectors, IndexSpec(kind=kind))
     save_snapshot(folder, Snapshot(index=index, encoder_checksum="enc-a", applied_seq=7))
     loaded = load_snapshot(folder, encoder_checksum="enc-a", dim=32, device=device).index
     assert isinstance(loaded, GpuIndex)
-    queries = suite.make_vectors(40, 32, seed=5)
-    expected = suite.oracle(np.arange(6_000), vectors, queries, 10)
-    assert suite.index_recall(loaded.search(queries, 10), expected) >= 0.95
+    queries = make_vectors(40, 32, seed=5)
+    expected = oracle(np.arange(6_000), vectors, queries, 10)
+    assert index_recall(loaded.search(queries, 10), expected) >= 0.95
 
 
 def test_a_small_exact_index_stays_on_the_cpu(device: Device) -> None:
-    index = build(np.arange(50), suite.make_vectors(50, 8), IndexSpec(kind=IndexKind.EXACT))
+    index = build(np.arange(50), make_vectors(50, 8), IndexSpec(kind=IndexKind.EXACT))
     assert clone_to_gpu(index, device) is index
 
 
@@ -126,7 +127,7 @@ def test_without_a_gpu_the_build_and_the_remedy_are_named() -> None:
     if hasattr(faiss, "StandardGpuResources") and faiss.get_num_gpus():
         pytest.skip("there is a GPU")
     require_gpu(Device.CPU)
-    index = build(np.arange(3_000), suite.make_vectors(3_000, 8), IndexSpec(kind=IndexKind.FLAT))
+    index = build(np.arange(3_000), make_vectors(3_000, 8), IndexSpec(kind=IndexKind.FLAT))
     for refuse in (lambda: require_gpu(Device.GPU), lambda: clone_to_gpu(index, Device.GPU)):
         with pytest.raises(DeviceError, match=rf"faiss {faiss.__version__} .*(nvidia-smi|pip install)"):
             refuse()
@@ -147,6 +148,6 @@ def test_a_gpu_without_room_is_said_with_the_size(monkeypatch: pytest.MonkeyPatc
             raise RuntimeError("out of memory")
 
     pretend(monkeypatch, Full())
-    index = build(np.arange(3_000), suite.make_vectors(3_000, 8), IndexSpec(kind=IndexKind.FLAT))
+    index = build(np.arange(3_000), make_vectors(3_000, 8), IndexSpec(kind=IndexKind.FLAT))
     with pytest.raises(DeviceError, match=r"3000 vectors of dim 8 cannot be put on the GPU \(out of memory\)"):
         clone_to_gpu(index, Device.GPU)

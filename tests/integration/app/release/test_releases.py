@@ -1,38 +1,14 @@
 """Releases on both databases: made by jobs, judged, promoted and rolled back, each answer from one of them."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from app.settings import Settings
 from model.contract.bundle import load_bundle
 from tests.conftest import add_encoder, make_collection, sqlite_only
 from tests.fakes.releases import N, events, expected, fill, releases, search, switch
-from tests.fakes.running import Running, running, wait_for
-from tests.fakes.tiny_bundle import make_tiny_bundle
-from tests.fakes.trainer import FakeTrainer, ended, install, job_of, made, order, worker_of
-
-
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Bundles of other encoders than the tiny one."""
-    folder = tmp_path_factory.mktemp("bundles")
-    for seed in range(10, 20):
-        make_tiny_bundle(folder / str(seed), seed=seed)
-    return [folder / str(seed) for seed in range(10, 20)]
-
-
-@pytest.fixture
-def trainer(monkeypatch: pytest.MonkeyPatch, bundles: list[Path]) -> FakeTrainer:
-    return install(monkeypatch, FakeTrainer(bundles[0]))
-
-
-@pytest.fixture
-def service(registered: Settings) -> Iterator[Running]:
-    with running(registered.model_copy(update={"workers": 0, "keep_releases": 1})) as started:
-        yield started
+from tests.fakes.running import Running, wait_for
+from tests.fakes.trainer import FakeTrainer, ended, job_of, made, order, worker_of
 
 
 def test_a_training_makes_the_release_that_answers(

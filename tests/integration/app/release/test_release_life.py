@@ -1,7 +1,6 @@
 """Releases beside one another: a shadow that is asked live queries, one that feedback orders, many in turn."""
 
 import gc
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,32 +8,10 @@ import psutil
 import pytest
 
 from app.serving.release import ServingRelease
-from app.settings import Settings
 from tests.conftest import sqlite_only
 from tests.fakes.releases import N, events, expected, fill, releases, search, switch
-from tests.fakes.running import Running, running, wait_for
-from tests.fakes.tiny_bundle import make_tiny_bundle
-from tests.fakes.trainer import FakeTrainer, ended, install, made, worker_of
-
-
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Bundles of other encoders than the tiny one."""
-    folder = tmp_path_factory.mktemp("bundles")
-    for seed in range(10, 20):
-        make_tiny_bundle(folder / str(seed), seed=seed)
-    return [folder / str(seed) for seed in range(10, 20)]
-
-
-@pytest.fixture
-def trainer(monkeypatch: pytest.MonkeyPatch, bundles: list[Path]) -> FakeTrainer:
-    return install(monkeypatch, FakeTrainer(bundles[0]))
-
-
-@pytest.fixture
-def service(registered: Settings) -> Iterator[Running]:
-    with running(registered.model_copy(update={"workers": 0, "keep_releases": 1})) as started:
-        yield started
+from tests.fakes.running import Running, wait_for
+from tests.fakes.trainer import FakeTrainer, ended, made, worker_of
 
 
 def test_a_shadow_is_asked_live_queries_and_answers_none(
