@@ -161,7 +161,7 @@ def test_retraining_swapping_and_rolling_back_under_load(data: Path) -> None:
         assert load.releases == [[1, 2, 1, 2]] * 2
         assert load.n_searches > 100
         assert load.n_writes > 40
-        assert took_s < 1
+        assert took_s < 3
         last = client.get(PLACE).json()
         assert last["visible_seq"] == last["last_seq"]
 
@@ -221,7 +221,7 @@ def test_cancelling_stops_a_training_within_seconds(data: Path) -> None:
         began = time.monotonic()
         client.delete(f"/v1/jobs/{key}")
         assert over(client, key)["state"] == "cancelled"
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 10
         assert trainers(server) == []
         assert not (data / "jobs" / key).exists()
         assert [release["number"] for release in client.get(f"{PLACE}/releases").json()["items"]] == [1]

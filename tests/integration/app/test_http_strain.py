@@ -139,7 +139,7 @@ def test_many_large_bodies_are_not_taken_at_the_same_time(tmp_path: Path, tiny_b
         with connected(service.url) as slow:  # sends most of its body, and then nothing
             head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
             slow.sendall(head.encode() + body[:-1].encode())
-            time.sleep(0.3)
+            wait_for(lambda: service.client.post(path, content=body).status_code == 503)  # once the slow one is read
             assert_problem(service.client.post(path, content=body), 503, "overloaded")
         wait_for(lambda: service.client.post(path, content=body).status_code == 200)
 
