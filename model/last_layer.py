@@ -7,10 +7,12 @@ their own, fitted apart: the two err on different sentences, and their sum errs 
 Source: Kang et al. 2020, arXiv:1910.09217 (training the classifier again, apart from the features).
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.svm import LinearSVC
@@ -76,18 +78,21 @@ def fit_svms(
     n_labels = targets.values.shape[1]
     weights = np.zeros((n_labels, features.shape[1]), np.float32)
     bias = np.full(n_labels, _NEVER, np.float32)
-    for label in range(n_labels):
+
+    def fit(label: int) -> None:
         known = targets.known[:, label]
         holds = targets.likely[known, label]
         if holds.all() or not holds.any():
             bias[label] = -_NEVER if holds.any() else _NEVER
-            continue
-        rarity = float((~holds).sum() / holds.sum()) ** rarity_exponent
+            return
+        importance = {False: 1.0, True: float((~holds).sum() / holds.sum()) ** rarity_exponent}
         # liblinear's dual solver takes sparse rows one at a time, its primal one likes few dense columns
-        importance = {False: 1.0, True: rarity}
         machine = LinearSVC(C=1.0, dual=sparse.issparse(features), class_weight=importance, random_state=0)
         machine.fit(features[known], holds)
         weights[label], bias[label] = machine.coef_[0], machine.intercept_[0]
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # liblinear lets other threads run
+        list(pool.map(fit, range(n_labels)))
     return weights, bias
 
 

@@ -89,6 +89,8 @@ def run_training(data: TrainingData, out: Path, options: RunOptions) -> Finished
     clock = _Clock()
     trained = _train(data, out, options)
     fits_anew = data.config.last_layer is not LastLayer.TRAINED and options.world.is_main
+    if fits_anew:
+        say(f"last layer: {data.config.last_layer} of {len(data.labels)} labels")
     scale = fit_last_layer(trained, data) if fits_anew else None
     clock.lap("training")
     held = measure_held_out(trained, data) if options.world.is_main else None
