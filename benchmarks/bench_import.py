@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,6 @@ N_BASE = 100_000
 N_KILLS = 10
 N_PAIRS = 5
 IDLE_S = 8.0
-PER_S = 500.0
 CONNECTIONS = 8
 
 
@@ -49,7 +49,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         file = Path(temporary, "records.ndjson")
         _write(file, records)
-        for name, measure in (("speed", speed), ("kills", kills), ("searches", searches)):
+        for name, measure in (("speed", speed), ("kills", kills), ("searches", partial(searches, per_s=options.rate))):
             if name in options.only:
                 data = Path(temporary, name)
                 add_encoder(options.bundle, data)
@@ -112,8 +112,8 @@ def kills(data: Path, file: Path, records: Sequence[str], queries: Sequence[str]
     }
 
 
-def searches(data: Path, file: Path, records: Sequence[str], queries: Sequence[str]) -> dict[str, Any]:
-    """Searches at a fixed rate: p99 of the idle server, then while an import goes on, in turn."""
+def searches(data: Path, file: Path, records: Sequence[str], queries: Sequence[str], *, per_s: float) -> dict[str, Any]:
+    """Searches at a fixed rate, or without pause: p99 of the idle server, then while an import goes on, in turn."""
     pin(CLIENT_CPU)
     asked = [post(HOST, f"{PATH}:search", orjson.dumps({"query": query, "k": 10})) for query in queries]
     parts = [file.with_name(f"part{number}.ndjson") for number in range(N_PAIRS + 1)]
@@ -136,7 +136,7 @@ def searches(data: Path, file: Path, records: Sequence[str], queries: Sequence[s
                 job = await asyncio.to_thread(_send, server, part)
                 await asyncio.to_thread(_follow, server, job, time.perf_counter())
 
-            searcher = Searcher(server.port, asked, CONNECTIONS, PER_S)
+            searcher = Searcher(server.port, asked, CONNECTIONS, per_s)
             loads = asyncio.run(searcher.run_phases((("idle", lambda: asyncio.sleep(IDLE_S)), ("busy", importing))))
             idle_p99.append(loads["idle"].p99_ms)
             busy_p99.append(loads["busy"].p99_ms)
@@ -236,6 +236,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--only", nargs="+", choices=["speed", "kills", "searches"], default=["speed", "kills", "searches"]
     )
+    parser.add_argument("--rate", type=float, default=500, help="searches a second beside imports; 0 for all that fits")
     return parser.parse_args()
 
 
