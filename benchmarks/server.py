@@ -171,7 +171,7 @@ def wait_until_idle(server: Server, *, window_s: float = 5.0, timeout_s: float =
 
     Args:
         server: Any.
-        window_s: How long it must use less than a twentieth of a CPU; longer than it may rest before it builds.
+        window_s: How long it must use less than a tenth of a CPU; longer than it may rest before it builds.
         timeout_s: When to give up.
 
     Returns:
@@ -187,7 +187,7 @@ def wait_until_idle(server: Server, *, window_s: float = 5.0, timeout_s: float =
             raise TimeoutError(f"the server is still busy after {timeout_s} s")
         time.sleep(window_s / 10)
         before, used = used, server.cpu_s()
-        if used - before > window_s / 10 / 20:
+        if used - before > window_s / 10 / 10:
             busy_at = time.monotonic()
     return busy_at - started
 
