@@ -7,6 +7,7 @@ Source: Deerwester et al. 1990, "Indexing by latent semantic analysis".
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import torch
@@ -19,11 +20,14 @@ from model.contract.text import Tokens
 from model.contract.word_scores import token_bag
 from model.encoder import SentenceEncoder
 
+_UNSEEN: Final = 0.01
+
 
 def start_from_words(encoder: SentenceEncoder, sentences: Sequence[Tokens], seed: int) -> None:
     """Replace the token and gram tables by idf-weighted latent directions, scaled as the random ones were.
 
-    Rows of tokens and grams that no training sentence holds become zero: they could only add noise later.
+    Rows of tokens that no training sentence holds become zero: they could only add noise later. Those of grams get a
+    hundredth of the usual size: no noise beside any other word, but a text of nothing else keeps a vector of its own.
 
     Args:
         encoder: A fresh one; it must have grams.
@@ -35,9 +39,15 @@ def start_from_words(encoder: SentenceEncoder, sentences: Sequence[Tokens], seed
     counts = bag_matrix((token_bag(tokens, n_tokens) for tokens in sentences), n_tokens + n_grams)
     rows = _latent_rows(counts, encoder.tokens.embedding_dim, seed)  # (n_tokens + n_grams, word_dim)
     scale = float(encoder.tokens.weight.detach().std()) / rows[rows.any(axis=1)].std()
+    rows *= scale
+    gram_rows = rows[n_tokens:]
+    unseen: NDArray[np.bool_] = np.asarray(~gram_rows.any(axis=1))
+    unseen[0] = False  # stands for "no gram"
+    size = _UNSEEN * float(encoder.tokens.weight.detach().std())
+    gram_rows[unseen] = np.random.default_rng(seed).normal(0, size, (int(unseen.sum()), rows.shape[1]))
     with torch.no_grad():
-        encoder.tokens.weight.copy_(torch.from_numpy(rows[:n_tokens] * scale))
-        encoder.grams.weight.copy_(torch.from_numpy(rows[n_tokens:] * scale))
+        encoder.tokens.weight.copy_(torch.from_numpy(rows[:n_tokens]))
+        encoder.grams.weight.copy_(torch.from_numpy(gram_rows))
 
 
 def _latent_rows(counts: sparse.csr_matrix, dim: int, seed: int) -> NDArray[np.float32]:

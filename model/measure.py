@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.contract.decision import DecisionParameters, decide
+from model.contract.familiarity import Familiarity
 from model.contract.head import Head, LabelHead
 from model.contract.onnx_encoder import OnnxEncoder
 from model.contract.text import TextContract
@@ -61,12 +62,15 @@ def _measure_groups(
     valid_rows = np.arange(len(data.looked_up()), len(stored))
     valid = stored[valid_rows]
     found = find_nearest(valid, stored, exclude=valid_rows)
-    inside = gather_candidates(valid, [groups[row] for row in valid_rows], found, groups, head)
+    familiarity = Familiarity.of(exported.contract, [row.text for row in data.train])
+    familiar = [familiarity.knows(row.text) for row in data.valid]
+    inside = gather_candidates(valid, [groups[row] for row in valid_rows], found, groups, head, familiar)
     outside: list[Candidates] = []
     if data.out_of_scope:
         strangers = exported.encode(data.out_of_scope)
         far = find_nearest(strangers, stored, exclude=None)
-        outside = gather_candidates(strangers, [None] * len(strangers), far, groups, head)
+        familiar = [familiarity.knows(text) for text in data.out_of_scope]
+        outside = gather_candidates(strangers, [None] * len(strangers), far, groups, head, familiar)
     decision = _choose_decision(inside, outside, data)
     far_from_all = outside or stand_ins(inside)
     answers = HeldOutAnswers(

@@ -44,7 +44,7 @@ class Decider:
         Returns:
             One a sentence.
         """
-        decisions = self._by_groups(release, found, prior)
+        decisions = self._by_groups(release, sentences, found, prior)
         head = release.bundle.label_head
         if head is None:
             return decisions
@@ -54,16 +54,20 @@ class Decider:
             for decision, text, row in zip(decisions, sentences, found.embeddings[:, None], strict=True)
         ]
 
-    def _by_groups(self, release: ServingRelease, found: Found, prior: Prior | None) -> list[Decision]:
+    def _by_groups(
+        self, release: ServingRelease, sentences: Sequence[str], found: Found, prior: Prior | None
+    ) -> list[Decision]:
         parameters, gatherer = release.parameters, self._gatherer(release, found.catalogue.groups)
         head = gatherer.head
         tau = parameters.logit_adjustment_tau if prior is None else 1.0
         shifts = gatherer.shifts(prior, parameters.scale, tau)
         decisions = []
-        for row, embedding in enumerate(found.embeddings):
+        for row, (text, embedding) in enumerate(zip(sentences, found.embeddings, strict=True)):
             groups, scores = _neighbours(found.catalogue, found.record_ids[row], found.scores[row])
             cosines: NDArray[np.float32] | None = None if head is None else head.weights @ embedding
-            decisions.append(decide(gatherer.gather(cosines, groups, scores, shifts), parameters, prior))
+            is_familiar = release.bundle.knows(text)
+            evidence = gatherer.gather(cosines, groups, scores, shifts, is_familiar=is_familiar)
+            decisions.append(decide(evidence, parameters, prior))
         return decisions
 
     def _gatherer(self, release: ServingRelease, groups: GroupSizes) -> EvidenceGatherer:

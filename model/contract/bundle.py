@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 
 from model.contract import manifest as names
 from model.contract.errors import BundleDamagedError, BundleMissingError, BundleVersionError, SelfTestError
+from model.contract.familiarity import Familiarity
 from model.contract.head import Head as Head
 from model.contract.head import LabelHead as LabelHead
 from model.contract.head_files import head_files as head_files
@@ -37,9 +39,14 @@ class Bundle:
     encoder: OnnxEncoder
     head: Head | None = None
     label_head: LabelHead | None = None
+    familiarity: Familiarity | None = None
+
+    def knows(self, text: str) -> bool:
+        """Whether the encoder knows anything of a text; True of a bundle that cannot tell."""
+        return self.familiarity is None or self.familiarity.knows(text)
 
     def label_confidences(self, sentences: Sequence[str], embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The probability that each label of the label head applies, which there is.
+        """The probability that each label of the label head applies; 0 where the encoder knows nothing of a sentence.
 
         Args:
             sentences: n of them.
@@ -51,7 +58,9 @@ class Bundle:
         head = self.label_head
         assert head is not None
         needs_words = head.words is not None
-        return head.confidences(embeddings, [*map(self.encoder.contract.tokenise, sentences)] if needs_words else ())
+        tokens = [*map(self.encoder.contract.tokenise, sentences)] if needs_words else ()
+        familiar = np.array([self.knows(text) for text in sentences], np.float32)
+        return head.confidences(embeddings, tokens) * familiar[:, None]
 
 
 def write_bundle(folder: Path, files: Mapping[str, bytes], manifest: Manifest) -> str:
@@ -106,9 +115,10 @@ def load_bundle(folder: Path, *, threads: int = 1) -> Bundle:
     _self_test(folder, encoder, contents[names.PROBE_FILE])
     contract.warm_up()
     head = _read_head(folder, manifest, contents)
+    familiarity = _read_familiarity(folder, contract, contents)
     if isinstance(head, LabelHead):
-        return Bundle(folder, sha, manifest, encoder, label_head=head)
-    return Bundle(folder, sha, manifest, encoder, head)
+        return Bundle(folder, sha, manifest, encoder, label_head=head, familiarity=familiarity)
+    return Bundle(folder, sha, manifest, encoder, head, familiarity=familiarity)
 
 
 def read_manifest(folder: Path) -> tuple[Manifest, str]:
@@ -173,6 +183,16 @@ def _read_head(folder: Path, manifest: Manifest, contents: Mapping[str, bytes]) 
         return read_head(manifest, contents)
     except BundleDamagedError as error:
         raise BundleDamagedError(f"{folder}: {error}") from error
+
+
+def _read_familiarity(folder: Path, contract: TextContract, contents: Mapping[str, bytes]) -> Familiarity | None:
+    if names.GRAMS_FILE not in contents:
+        return None
+    try:
+        hashes = np.load(BytesIO(contents[names.GRAMS_FILE]), allow_pickle=False)
+    except ValueError as error:
+        raise BundleDamagedError(f"{folder / names.GRAMS_FILE} cannot be read: {error}") from error
+    return Familiarity(contract, np.asarray(hashes, np.uint32))
 
 
 def _write_durably(path: Path, content: bytes) -> None:

@@ -15,6 +15,9 @@ from model.contract.prior import Prior
 NEIGHBOURS_USED: Final = 10
 """Neighbours that calibration and serving both look at."""
 
+SAME_TEXT: Final = 0.9999
+"""A cosine that only the same text reaches, where the encoder knows nothing of it."""
+
 HEAD_CANDIDATES: Final = 10
 """Groups that the head alone can put forward."""
 
@@ -110,6 +113,8 @@ class EvidenceGatherer:
         neighbour_groups: Sequence[str | None],
         neighbour_scores: Sequence[float],
         shifts: NDArray[np.float64] | None = None,
+        *,
+        is_familiar: bool = True,
     ) -> Evidence:
         """The evidence on one sentence.
 
@@ -118,7 +123,12 @@ class EvidenceGatherer:
             neighbour_groups: Groups of the nearest records, None for a record without one.
             neighbour_scores: Their cosines.
             shifts: Added to the cosines for choosing candidates only; -inf keeps a label out altogether.
+            is_familiar: Whether the encoder knows anything of the sentence; else only records of the same text count.
         """
+        if not is_familiar:
+            pairs = zip(neighbour_groups, neighbour_scores, strict=True)
+            same = [(group, score) for group, score in pairs if score >= SAME_TEXT]
+            return Evidence(neighbour_scores=best_by_group([group for group, _ in same], [score for _, score in same]))
         by_group = best_by_group(neighbour_groups, neighbour_scores)
         if self.head is None or cosines is None:
             return Evidence(neighbour_scores=by_group)

@@ -33,11 +33,11 @@ def head_files(head: Head | LabelHead) -> dict[str, bytes]:
     else:
         array = head.weights.astype(np.float16)
     files = {
-        names.HEAD_FILE: _npy(array),
+        names.HEAD_FILE: npy(array),
         names.LABELS_FILE: json.dumps(head.labels, ensure_ascii=False).encode(),
     }
     if isinstance(head, Head) and head.prior is not None:
-        files[names.PRIOR_FILE] = _npy(head.prior.astype(np.float32))
+        files[names.PRIOR_FILE] = npy(head.prior.astype(np.float32))
     if isinstance(head, LabelHead) and head.words is not None:
         files[names.WORDS_FILE] = _words_file(head.words)
     return files
@@ -84,7 +84,8 @@ def _read_words(content: bytes) -> WordScores:
         return WordScores(n_ids, buckets, file["rows"], file["idf"], file["weights"].astype(np.float32))
 
 
-def _npy(array: NDArray[np.generic]) -> bytes:
+def npy(array: NDArray[np.generic]) -> bytes:
+    """An array as a file holds it."""
     buffer = BytesIO()
     np.save(buffer, array)
     return buffer.getvalue()

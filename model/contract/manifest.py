@@ -18,6 +18,7 @@ HEAD_FILE: Final = "head.npy"
 LABELS_FILE: Final = "labels.json"
 PRIOR_FILE: Final = "prior.npy"
 WORDS_FILE: Final = "words.npz"
+GRAMS_FILE: Final = "grams.npy"
 REQUIRED_FILES: Final = (TEXT_FILE, VOCABULARY_FILE, ENCODER_FILE, PROBE_FILE)
 
 

@@ -126,6 +126,10 @@ class TextContract:
         """Rows of the token table, the special tokens included."""
         return len(self._ids)
 
+    def has(self, token: str) -> bool:
+        """Whether a normalised token has a row of its own."""
+        return token in self._ids
+
     def warm_up(self) -> None:
         """Hash the grams of known words now, so that the first sentences are as fast as later ones."""
         for token in self.vocabulary[: _CACHED // 2]:

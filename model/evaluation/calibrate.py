@@ -51,15 +51,16 @@ def gather_candidates(
     found: Nearest,
     stored_groups: Sequence[str],
     head: Head | None,
+    familiar: Sequence[bool],
 ) -> list[Candidates]:
-    """The evidence on each sentence, as serving gathers it."""
+    """The evidence on each sentence, as serving gathers it; `familiar` says of which the encoder knows anything."""
     gatherer = EvidenceGatherer(head, with_energy=True)
     shifts = gatherer.shifts(None, 1.0, tau=1.0)
     cosines = head.cosines_of_each(embeddings) if head else repeat(None)
     candidates = []
-    for row, (true_group, of_head) in enumerate(zip(true_groups, cosines, strict=False)):
+    for row, (true_group, of_head, known) in enumerate(zip(true_groups, cosines, familiar, strict=False)):
         groups = [stored_groups[stored] for stored in found.rows[row]]
-        evidence = gatherer.gather(of_head, groups, found.scores[row].tolist(), shifts)
+        evidence = gatherer.gather(of_head, groups, found.scores[row].tolist(), shifts, is_familiar=known)
         candidates.append(Candidates(true_group, evidence))
     return candidates
 

@@ -87,11 +87,12 @@ def evaluate(bundle: Bundle, data: LabelledSentences, against: LabelledSentences
         metrics |= head_metrics(bundle.head, embeddings, groups)
     if against is None or not against.in_scope()[0]:
         return metrics | retrieval_metrics(embeddings, groups)
-    return metrics | _closed_set(bundle, embeddings, groups, data.strangers(), against)
+    return metrics | _closed_set(bundle, sentences, embeddings, groups, data.strangers(), against)
 
 
 def _closed_set(
     bundle: Bundle,
+    sentences: Sequence[str],
     embeddings: NDArray[np.float32],
     groups: Sequence[str],
     strangers: Sequence[str],
@@ -100,13 +101,16 @@ def _closed_set(
     stored, stored_groups = against.in_scope()
     stored_embeddings = bundle.encoder.encode(stored)
 
-    def candidates(vectors: NDArray[np.float32], true_groups: Sequence[str | None]) -> list[Candidates]:
-        found = find_nearest(vectors, stored_embeddings, exclude=None)
-        return gather_candidates(vectors, true_groups, found, stored_groups, bundle.head)
+    def candidates(
+        texts: Sequence[str], vectors: NDArray[np.float32], true_groups: Sequence[str | None]
+    ) -> list[Candidates]:
+        near = find_nearest(vectors, stored_embeddings, exclude=None)
+        familiar = [bundle.knows(text) for text in texts]
+        return gather_candidates(vectors, true_groups, near, stored_groups, bundle.head, familiar)
 
     found = find_nearest(embeddings, stored_embeddings, exclude=None)
     metrics = {f"knn{k}": accuracy(vote(found, stored_groups, k), groups) for k in (1, 5)}
     if bundle.label_head is not None:
         return metrics  # there the labels decide
-    outside = candidates(bundle.encoder.encode(strangers), [None] * len(strangers)) if strangers else []
-    return metrics | decision_metrics(candidates(embeddings, groups), outside, bundle.manifest.decision)
+    outside = candidates(strangers, bundle.encoder.encode(strangers), [None] * len(strangers)) if strangers else []
+    return metrics | decision_metrics(candidates(sentences, embeddings, groups), outside, bundle.manifest.decision)

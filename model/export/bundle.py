@@ -7,7 +7,8 @@ from pathlib import Path
 
 from model.contract import manifest as names
 from model.contract.bundle import Bundle, head_files, load_bundle, probe_json, write_bundle
-from model.contract.head_files import head_kind
+from model.contract.familiarity import Familiarity
+from model.contract.head_files import head_kind, npy
 from model.contract.manifest import DatasetSummary, Manifest
 from model.contract.normalise import CJK, WORD, normalise, script_runs
 from model.data.training_data import TrainingData
@@ -38,6 +39,7 @@ def export(trained: Trained, measured: Measured, data: TrainingData, seed: int, 
     config = data.config
     graph, exported = to_onnx(trained.encoder, trained.contract, config.storage)
     worst = check_parity(trained.encoder, exported)
+    learnt = [*data.train, *data.valid] if config.refit else data.train
     head = trained.objective.head()
     any_head = head or trained.objective.label_head()
     files = {
@@ -45,6 +47,7 @@ def export(trained: Trained, measured: Measured, data: TrainingData, seed: int, 
         names.TEXT_FILE: trained.contract.to_json().encode(),
         names.VOCABULARY_FILE: trained.contract.to_vocabulary_text().encode(),
         names.PROBE_FILE: probe_json(exported, _probe_sentences(data)),
+        names.GRAMS_FILE: npy(Familiarity.of(trained.contract, (row.text for row in learnt)).gram_hashes),
         **(head_files(any_head) if any_head else {}),
     }
     manifest = Manifest(

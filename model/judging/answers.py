@@ -111,8 +111,10 @@ def _decide(
     shifts = gatherer.shifts(None, parameters.scale, parameters.logit_adjustment_tau)
     cosines = head.cosines_of_each(embeddings) if head is not None else repeat(None)
     decisions = []
-    for numbers, scores, of_head in zip(found.rows.tolist(), found.scores.tolist(), cosines, strict=False):
-        evidence = gatherer.gather(of_head, [groups[number] for number in numbers], scores, shifts)
+    neighbours = zip(rows, found.rows.tolist(), found.scores.tolist(), cosines, strict=False)
+    for row, numbers, scores, of_head in neighbours:
+        its_groups, is_familiar = [groups[number] for number in numbers], bundle.knows(row.text)
+        evidence = gatherer.gather(of_head, its_groups, scores, shifts, is_familiar=is_familiar)
         decisions.append(decide(evidence, parameters))
     return decisions if bundle.label_head is None else _with_labels(bundle, rows, embeddings, decisions)
 

@@ -11,8 +11,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from model.contract.bundle import probe_json, write_bundle
 from model.contract.decision import DecisionParameters
+from model.contract.familiarity import Familiarity
 from model.contract.head import Head, LabelHead
-from model.contract.head_files import head_files, head_kind
+from model.contract.head_files import head_files, head_kind, npy
 from model.contract.manifest import DatasetSummary, Manifest
 from model.contract.onnx_encoder import OnnxEncoder
 from model.contract.text import SPECIAL_TOKENS, TextConfig, TextContract
@@ -32,6 +33,7 @@ def make_tiny_bundle(
     head_prior: Sequence[float] | None = None,
     sigmoid_labels: Sequence[str] = (),
     sigmoid_word: str | None = None,
+    familiar: Sequence[str] = (),
     decision: DecisionParameters | None = None,
 ) -> str:
     """Write the bundle and return its sha256.
@@ -41,6 +43,7 @@ def make_tiny_bundle(
         head_labels, head_scale, head_prior: Of a softmax head.
         sigmoid_labels: Of a label head, instead.
         sigmoid_word: Speaks for all of these labels wherever it stands, whatever the embedding says.
+        familiar: Sentences that it is to have learnt from; without any it cannot tell what it knows.
         decision: Its parameters.
     """
     contract = TextContract(TextConfig(buckets=512, max_tokens=16, max_chars=200), ())
@@ -54,6 +57,7 @@ def make_tiny_bundle(
         "encoder.onnx": graph,
         "probe.json": probe_json(encoder, PROBE),
         **(head_files(head) if head else {}),
+        **({"grams.npy": npy(Familiarity.of(contract, familiar).gram_hashes)} if familiar else {}),
     }
     return write_bundle(folder, files, _manifest(dim, seed, head, decision or DecisionParameters()))
 

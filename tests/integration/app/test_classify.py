@@ -26,6 +26,11 @@ BUNDLES: dict[str, dict[str, Any]] = {
         "decision": DecisionParameters(label_thresholds={"weather": 0.2}),
     },
     "words": {"sigmoid_labels": LABELS, "sigmoid_word": "undo"},
+    "familiar": {
+        "head_labels": GROUPS,
+        "familiar": ["money back", "log in", "where is my invoice"],
+        "decision": DecisionParameters(head_weight=0.5, score=OutOfScopeScore.BOTH, threshold=-1.0),
+    },
     "energy": {
         "head_labels": GROUPS,
         "head_scale": 20.0,
@@ -137,6 +142,20 @@ def test_the_energy_decides_over_the_labels_that_are_groups(service: Running, fo
         expected = text == "where is my invoice" or energy >= 0.6  # newer than the head: by its record alone
         assert result["decision"] == ("matched" if expected else "no_match"), text
     assert {r["decision"] for r in classify(service, place, texts=texts)} == {"matched", "no_match"}
+
+
+def test_a_text_that_the_encoder_knows_nothing_of_matches_none_but_the_very_same(service: Running) -> None:
+    place = filled(service, "familiar")
+    known, unknown = classify(service, place, texts=["mony back", "привет"])
+    assert known["decision"] == "matched"
+    assert (unknown["decision"], unknown["groups"]) == ("no_match", [])
+    body = {"text": "Привет", "group": "greeting"}
+    service.client.put(f"{place}/records/hi?wait=visible", json=body).raise_for_status()
+    same, other = classify(service, place, texts=["привет!", "пока"])
+    assert other["decision"] == "no_match"
+    (exact,) = classify(service, place, text="ПРИВЕТ")
+    assert (exact["decision"], exact["groups"][0]["group"]) == ("matched", "greeting")
+    assert same["decision"] == "no_match"
 
 
 def odds(result: dict[str, Any], first: str, second: str) -> float:

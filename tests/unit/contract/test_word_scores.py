@@ -1,8 +1,6 @@
 """Scores of words against a dict of features written out, and a label head that has them against its files."""
 
-import hashlib
 import io
-import json
 import math
 from collections import defaultdict
 from pathlib import Path
@@ -16,6 +14,7 @@ from model.contract.errors import BundleDamagedError
 from model.contract.head import LabelHead
 from model.contract.text import TextConfig, TextContract, Tokens
 from model.contract.word_scores import PAIR_ROWS, WordScores, word_bag
+from tests.fakes.changed_bundle import replace_file
 from tests.fakes.tiny_bundle import make_tiny_bundle
 
 CONTRACT = TextContract(TextConfig(buckets=64), ["card", "my", "卡", "lost"])
@@ -103,12 +102,3 @@ def test_words_of_other_labels_than_the_head_are_refused(tmp_path: Path) -> None
     replace_file(path, b"PK\3\4 torn")
     with pytest.raises(BundleDamagedError, match="the head cannot be read"):
         load_bundle(tmp_path / "b")
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write it, and let the manifest say so."""
-    path.write_bytes(content)
-    manifest = path.parent / "manifest.json"
-    told = json.loads(manifest.read_text())
-    told["files"][path.name].update(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
-    manifest.write_text(json.dumps(told))

@@ -169,7 +169,7 @@ def test_evidence_is_gathered_from_embeddings() -> None:
     head = Head(("a", "b"), axes[:2], 30.0)
     embeddings = np.array([[0.8, 0.6, 0.0]], np.float32)
     found = find_nearest(embeddings, axes, exclude=None)
-    evidence = gather_candidates(embeddings, ["a"], found, ["a", "b", "c"], head)[0].evidence
+    evidence = gather_candidates(embeddings, ["a"], found, ["a", "b", "c"], head, [True])[0].evidence
     assert evidence.neighbour_scores == pytest.approx({"a": 0.8, "b": 0.6})  # one fewer than there are
     assert evidence.head_cosines == pytest.approx({"a": 0.8, "b": 0.6})
     assert evidence.energy() == pytest.approx(np.log(np.exp(24) + np.exp(18)) / 30)

@@ -6,7 +6,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from model.config import Config
 from model.contract.text import TextConfig, TextContract
+from model.data.features import FeatureTable
 from model.encoder import SentenceEncoder
+from model.encoding import encode_all
 from model.lexical_start import start_from_words
 
 WORDS = [f"{a}{b}" for a in "bcdfg" for b in ("ax", "ey", "io", "um")]
@@ -38,14 +40,30 @@ def test_bags_have_the_cosines_of_tf_idf() -> None:
     np.testing.assert_allclose(np.stack(bags) @ np.stack(bags).T, (rows @ rows.T).toarray(), atol=1e-4)
 
 
-def test_rows_that_no_sentence_holds_are_zero_and_the_scale_is_kept() -> None:
+def test_token_rows_that_no_sentence_holds_are_zero_and_the_scale_is_kept() -> None:
     encoder, contract, sentences = make()
     used = {number for sentence in sentences for number in contract.tokenise(sentence).ids}
     norms = encoder.tokens.weight.detach().norm(dim=1)
     assert all((norms[number] > 0) == (number in used) for number in range(contract.n_ids))
     assert encoder.grams is not None
-    rows = torch.cat([encoder.tokens.weight, encoder.grams.weight]).detach()
-    assert abs(float(rows[rows.norm(dim=1) > 0].std()) - 0.1) < 0.01
+    grams = encoder.grams.weight.detach()
+    seen = {
+        row for sentence in sentences for row in np.frombuffer(b"".join(contract.tokenise(sentence).grams), np.int32)
+    }
+    is_seen = torch.tensor([row in seen for row in range(len(grams))])
+    rows = torch.cat([encoder.tokens.weight.detach()[norms > 0], grams[is_seen]])
+    assert abs(float(rows.std()) - 0.1) < 0.01
+    assert not grams[0].any()  # no gram
+    assert abs(float(grams[1:][~is_seen[1:]].std()) - 0.001) < 1e-4
+
+
+def test_texts_of_nothing_that_was_seen_have_vectors_of_their_own() -> None:
+    encoder, contract, _ = make()
+    table = FeatureTable(contract.tokenise(text) for text in ("zzzqq", "vvvww", "zzzqq", "bax zzzqq", "bax"))
+    first, second, again, beside, alone = encode_all(encoder, table)
+    assert first @ second < 0.9
+    assert first @ again > 0.99999
+    assert beside @ alone > first @ second
 
 
 def test_the_start_is_seeded() -> None:
