@@ -108,8 +108,9 @@ def load_training_data(files: Files, config: Config, seed: int) -> TrainingData:
         ConfigError: Settings that do not fit each other or the data.
         TrainingError: Fewer than two groups, or no group with two sentences where pairs are needed.
     """
-    file = read_rows(files.data)
-    file = replace(file, rows=without_kept_out(file.rows, config.keep_out))
+    whole = read_rows(files.data)
+    file = replace(whole, rows=without_kept_out(whole.rows, config.keep_out))
+    n_kept_out = len(whole.rows) - len(file.rows)
     kind = _kind(file, config)
     rows, stray = _with_group(file.rows) if kind is Kind.GROUPS else (file.rows, [])
     sizes = list(_sizes(rows, kind).values())
@@ -119,6 +120,8 @@ def load_training_data(files: Files, config: Config, seed: int) -> TrainingData:
     findings = [*_describe(file, rows, stray, kind), choice, *warnings_of(settled, given)]
     train, valid, said = hold_out(rows, files.valid, settled, seed, kind)
     findings += said
+    if n_kept_out:
+        findings.append(f"{n_kept_out} sentences are kept out (keep_out={settled.keep_out}): to judge it by later")
     findings += [
         f"{name} has no effect: nothing is held out" for name in ("monitor", "patience") if name in given and not valid
     ]

@@ -57,6 +57,7 @@ def test_no_file_gives_a_sentence_that_is_kept_out(files: Files) -> None:
 
 def test_records_out_of_scope_choose_thresholds_and_free_examples_do_nothing(files: Files) -> None:
     data = load_training_data(Files(files.data), make_config("smoke", (f"keep_out={SHARE}",)), 0)
+    assert any(f"sentences are kept out (keep_out={SHARE})" in finding for finding in data.findings)
     used = {row.text for row in (*data.train, *data.valid)}
     assert {own_word(text)[6] for text in used} == {"r"}
     assert data.out_of_scope and {own_word(text)[6] for text in data.out_of_scope} == {"s"}
