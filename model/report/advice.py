@@ -17,6 +17,10 @@ _LOSS_GAP = 2.0
 
 _ACCURACY_GAP = 0.2
 
+_LEARNT = 0.5
+"""Share of the training sentences that even a poor run gets right at its end."""
+
+_USUAL_EPOCHS = 25
 _FEW_HELD_OUT = 200
 _LARGE_ECE = 0.05
 _LONG_TAIL = 10
@@ -37,6 +41,17 @@ def remedy(confusion: Confusion) -> str:
         return f"add variants to {confusion.first}: it has {confusion.first_size} against {confusion.second_size}"
     return (
         f"move these sentences of {confusion.first} if they belong to {confusion.second}, else add variants like them"
+    )
+
+
+def _hardly_trained(report: ReportData) -> str | None:
+    training = report.curve("train_accuracy")
+    if training is None or training.values[-1] >= _LEARNT:
+        return None
+    more = max(_USUAL_EPOCHS, 2 * training.epochs[-1])
+    return (
+        f"After {count(training.epochs[-1], 'epoch')} only {training.values[-1]:.1%} of the training sentences are "
+        f"right: it has hardly learnt yet. Train longer (--set epochs={more}), and not by the recipe smoke."
     )
 
 
@@ -61,9 +76,11 @@ def _duplicates(report: ReportData) -> str | None:
 
 
 def _confused_pair(report: ReportData) -> str | None:
-    if not report.confusions or report.confusions[0].n < 2:
+    if not report.confusions or report.confusions[0].n < 2 or _hardly_trained(report):
         return None
     worst = report.confusions[0]
+    if not worst.second_as_first:
+        return f"{worst.first} is taken for {worst.second} {worst.n} times: {remedy(worst)}."
     return (
         f"{worst.first} and {worst.second} are taken for each other {worst.n} times "
         f"({worst.first_as_second} and {worst.second_as_first}): {remedy(worst)}."
@@ -183,6 +200,7 @@ def _macro_gap(report: ReportData) -> float:
 _RULES: tuple[Callable[[ReportData], str | None], ...] = (
     _baseline_wins,
     _duplicates,
+    _hardly_trained,
     _confused_pair,
     _small_groups,
     _no_strangers,

@@ -70,6 +70,11 @@ CASES: list[tuple[str, Change, tuple[str, ...]]] = [
         ("3 sentences", "“hi”", "A and B"),
     ),
     ("confused", lambda r: replace(r, confusions=(confusion(4, 3),)), ("A and B", "7 times", "4 and 3", "merge")),
+    (
+        "confused one way",
+        lambda r: replace(r, confusions=(confusion(4, 0),)),
+        ("A is taken for B 4 times", "add variants"),
+    ),
     ("small", lambda r: replace(r, sizes=replace(SIZES, n_small=31, smallest=2)), ("31 of 40 groups", "add variants")),
     (
         "out of scope",
@@ -115,6 +120,11 @@ CASES: list[tuple[str, Change, tuple[str, ...]]] = [
         "none right of few",  # (0 + 2) / (39 + 4) = 0.0465
         lambda r: replace(r, sizes=replace(SIZES, n_held_out=39), metrics={"head_accuracy": 0.0}, baseline={}),
         ("0.000 is sure to ± 0.032",),
+    ),
+    (
+        "hardly trained",
+        lambda r: replace(r, confusions=(confusion(4, 3),), curves=(curve("train_accuracy", 0.1, 0.3),)),
+        ("2 epochs", "30.0%", "epochs=25", "smoke"),
     ),
 ]
 
