@@ -91,6 +91,8 @@ def evaluate_command(
     stored = LabelledSentences.read(against) if against else None
     loaded = load_bundle(bundle)
     metrics = evaluate(loaded, held_out, stored)
+    for finding in (*held_out.findings, *_unknown_groups(data, held_out, stored)):
+        say(finding)
     if as_json:
         print(json.dumps(metrics))
         return
@@ -150,6 +152,15 @@ def _report_training(finished: "Finished", out: Path, seconds: float) -> None:
     say(f"next: samesay encoders add {out / 'bundle'} --name NAME")
 
 
+def _unknown_groups(path: Path, data: LabelledSentences, against: LabelledSentences | None) -> list[str]:
+    unknown = data.unknown_groups(against) if against is not None else []
+    if not unknown:
+        return []
+    return [
+        f"{path}: {len(unknown)} groups that --against does not have, such as {unknown[0]!r}, count as wrong answers"
+    ]
+
+
 def _baseline(data: LabelledSentences, against: LabelledSentences | None, *, of_labels: bool) -> dict[str, float]:
     # scikit-learn takes a second to import
     from model.evaluation.baseline import multi_label_baseline, retrieval_baseline, svm_baseline
@@ -162,8 +173,8 @@ def _baseline(data: LabelledSentences, against: LabelledSentences | None, *, of_
 
 
 def _metrics_table(metrics: dict[str, float], baseline: dict[str, float], title: str) -> Table:
-    table = Table("metric", "samesay", "TF-IDF baseline", title=title)
+    table = Table("metric", "samesay", *(["TF-IDF baseline"] if baseline else []), title=title)
     for name, value in metrics.items():
-        beside = f"{baseline[name]:.4f}" if name in baseline else ""
-        table.add_row(name, f"{value:.4f}" if name != "n" else f"{value:.0f}", beside)
+        beside = [f"{baseline[name]:.4f}" if name in baseline else ""] if baseline else []
+        table.add_row(name, f"{value:.4f}" if name != "n" else f"{value:.0f}", *beside)
     return table

@@ -1,8 +1,9 @@
 """How good a bundle is: on known groups, on unseen groups, on labels, and on sentences that belong to no group."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +17,21 @@ from model.evaluation.held_out import head_metrics
 from model.evaluation.label_metrics import label_head_metrics
 from model.evaluation.metrics import accuracy, retrieval_metrics, vote
 
+_MOST_BAD: Final = 10
+
 
 @dataclass(frozen=True, slots=True)
 class LabelledSentences:
-    """Sentences, their groups, None out of scope, and the rows with their labels where the file has such a column."""
+    """Sentences, their groups, None out of scope, and the rows with their labels where the file has such a column.
+
+    Attributes:
+        findings: What the user should know of the file.
+    """
 
     sentences: list[str]
     groups: list[str | None]
     rows: Sequence[Row] = ()
+    findings: Sequence[str] = ()
 
     @classmethod
     def read(cls, path: Path) -> "LabelledSentences":
@@ -33,7 +41,8 @@ class LabelledSentences:
         if not has_labels:
             file = read_rows(path, need=["group"])
         sentences, groups = [row.text for row in file.rows], [row.group for row in file.rows]
-        return cls(sentences, groups, file.rows if has_labels else ())
+        findings = [f"{path}: line {bad.line} left out: {bad.reason}" for bad in file.bad_rows[:_MOST_BAD]]
+        return cls(sentences, groups, file.rows if has_labels else (), findings)
 
     @staticmethod
     def read_unlabelled(path: Path) -> list[str]:
@@ -43,7 +52,11 @@ class LabelledSentences:
     def with_strangers(self, sentences: list[str]) -> "LabelledSentences":
         """These and more sentences of no group."""
         groups = [*self.groups, *[None] * len(sentences)]
-        return LabelledSentences([*self.sentences, *sentences], groups, self.rows)
+        return replace(self, sentences=[*self.sentences, *sentences], groups=groups)
+
+    def unknown_groups(self, against: "LabelledSentences") -> list[str]:
+        """Groups that `against` does not have, whose sentences are answered wrongly whatever is answered."""
+        return sorted(set(self.in_scope()[1]) - set(against.in_scope()[1]))
 
     def in_scope(self) -> tuple[list[str], list[str]]:
         """Those that have a group."""

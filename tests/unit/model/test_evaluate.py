@@ -85,3 +85,14 @@ def test_the_baseline_learns_labels_that_words_tell_apart(tmp_path: Path) -> Non
     found = multi_label_baseline(train, unseen)
     # always and login are right, money is given where it is not true, never seen is not given
     assert found["macro_f1"] == pytest.approx((1 + 1 + 0 + 0) / 4)
+
+
+def test_lines_left_out_and_groups_that_nothing_stored_has_are_told(tmp_path: Path) -> None:
+    stored, asked = tmp_path / "stored.tsv", tmp_path / "asked.tsv"
+    rows = "".join(f"a\ttext {number}\n" for number in range(200))
+    stored.write_text(f"group\ttext\n{rows}")
+    asked.write_text(f"group\ttext\n{rows}zz\tanother\na\t\n")
+    data = LabelledSentences.read(asked)
+    assert list(data.findings) == [f"{asked}: line 203 left out: text is empty"]
+    assert data.unknown_groups(LabelledSentences.read(stored)) == ["zz"]
+    assert data.with_strangers(["x"]).findings == data.findings
