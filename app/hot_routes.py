@@ -62,7 +62,7 @@ class HotRoutes:
             return None
         place = scope["path"][len(_PREFIX) :]
         if scope["method"] == "POST":
-            return self._find_verb(place)
+            return None if scope["query_string"] else self._find_verb(place)
         return self._find_record(place, scope["query_string"]) if scope["method"] == "PUT" else None
 
     def _find_verb(self, place: str) -> tuple[str, _Bound] | None:
