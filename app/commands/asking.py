@@ -4,12 +4,12 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from app.commands.client import Client
 from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
-from app.commands.tables import show
 
 CollectionArgument = Annotated[str, typer.Argument(help="Name of the collection.")]
 TextArgument = Annotated[str, typer.Argument(help="The sentence.")]
@@ -18,7 +18,7 @@ TextArgument = Annotated[str, typer.Argument(help="The sentence.")]
 def search(
     collection: CollectionArgument,
     text: TextArgument,
-    k: Annotated[int, typer.Option("-k", "--k", help="Neighbours wanted.")] = 5,
+    k: Annotated[int, typer.Option("-k", help="Neighbours wanted.")] = 5,
     url: UrlOption = DEFAULT_URL,
     api_key: KeyOption = None,
 ) -> None:
@@ -28,7 +28,7 @@ def search(
     table = Table("score", "group", "id", "text")
     for neighbour in answer["results"][0]:
         table.add_row(f"{neighbour['score']:.3f}", *(Text(neighbour[name] or "") for name in ("group", "id", "text")))
-    show(table)
+    Console().print(table)
     _warn_if(answer["truncated"])
 
 
@@ -56,7 +56,7 @@ def _print_confidences(name: str, candidates: list[dict[str, Any]]) -> None:
     for candidate in candidates:
         table.add_row(f"{candidate['confidence']:.3f}", Text(candidate[name]))
     if candidates:
-        show(table)
+        Console().print(table)
 
 
 def _warn_if(truncated: bool) -> None:

@@ -15,10 +15,6 @@ class ClientError(SamesayError):
     """The server cannot be reached, or refused."""
 
 
-class ServerAwayError(ClientError):
-    """Nobody answers, or not to the end: the server may be starting again."""
-
-
 class Client:
     """Talks to a running server.
 
@@ -101,13 +97,13 @@ class Client:
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise ClientError(f"{self._url} is no URL of a server: {error}; give --url http://HOST:PORT") from None
         except httpx.ConnectError:
-            raise ServerAwayError(
+            raise ClientError(
                 f"no server answers at {self._url}: start one with `samesay serve`, or give --url"
             ) from None
         except httpx.TimeoutException:
             raise ClientError(f"the server at {self._url} does not answer in time: look at its log") from None
         except httpx.TransportError as error:
-            raise ServerAwayError(
+            raise ClientError(
                 f"the connection to {self._url} broke ({error}): what was stored stays; run it again"
             ) from None
 

@@ -3,11 +3,11 @@
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.table import Table
 
 from app.commands.client import Client
 from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
-from app.commands.tables import show
 
 app = typer.Typer(help="Collections of a running server.", no_args_is_help=True)
 
@@ -39,4 +39,4 @@ def list_all(url: UrlOption = DEFAULT_URL, api_key: KeyOption = None) -> None:
             cursor = page["next_cursor"]
             if cursor is None:
                 break
-        show(table)
+        Console().print(table)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 from rich.table import Table
 
 from app.commands.shared import DataOption, load_settings, plain_errors
-from app.commands.tables import show
 from app.errors import InvalidValueError
 from model.contract.runtime import check_runtimes
 
@@ -54,7 +54,7 @@ def list_all(data: DataOption = None) -> None:
         for encoder in encoders.list_now():
             added = f"{encoder.created_at:%Y-%m-%d %H:%M}"
             table.add_row(encoder.name, encoder.sha, str(encoder.dim), str(encoder.n_labels), added)
-        show(table)
+        Console().print(table)
 
 
 @contextmanager

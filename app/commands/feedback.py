@@ -11,7 +11,6 @@ from rich.text import Text
 
 from app.commands.client import Client, ClientError
 from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
-from app.commands.tables import show
 
 app = typer.Typer(help="Feedback on answers, and kept queries.", no_args_is_help=True)
 
@@ -46,7 +45,7 @@ def list_items(
     for item in items:
         says, group = item["verdict"] or item["decision"] or "", item["group"] or _first_group(item)
         table.add_row(item["id"], item["source"], says, Text(group), item["state"], str(item["count"]), _text(item))
-    show(table)
+    Console(soft_wrap=True).print(table)
 
 
 @app.command()
@@ -71,7 +70,7 @@ def queue(
         ids = "\n".join(item["id"] for item in cluster["items"])
         table.add_row(f"{cluster['priority']:.2f}", str(cluster["count"]), Text(suggestion), Text(near), texts, ids)
     console = Console(soft_wrap=True)
-    show(table)
+    console.print(table)
     console.print(f"{found['pending']} items wait; the {found['considered']} asked most often were looked at")
 
 

@@ -7,17 +7,12 @@ from typing import Any, Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from app.commands.client import Client, ClientError, ServerAwayError
+from app.commands.client import Client
 
 UNFINISHED: Final = ("queued", "running", "cancelling")
 
 _LOOK_S: Final = 0.2
 _LINE_S: Final = 5.0
-
-PATIENCE_S: Final = 60.0
-"""As long as the Python client waits for a server to start again."""
-
-_AWAY_S: Final = 0.5
 
 
 def follow(client: Client, key: str) -> dict[str, Any]:
@@ -29,29 +24,11 @@ def follow(client: Client, key: str) -> dict[str, Any]:
     shown = _Bars() if sys.stderr.isatty() else _Lines()
     with shown:
         while True:
-            job = _look(client, key)
+            job: dict[str, Any] = client.get(f"/v1/jobs/{key}")
             shown.show(job)
             if job["state"] not in UNFINISHED:
                 return job
             time.sleep(_LOOK_S)
-
-
-def _look(client: Client, key: str) -> dict[str, Any]:
-    """The job as it is now. A server that is away may be starting again, and the job goes on with it."""
-    away_at: float | None = None
-    while True:
-        try:
-            job: dict[str, Any] = client.get(f"/v1/jobs/{key}")
-        except ServerAwayError as error:
-            now = time.monotonic()
-            if away_at is None:
-                away_at = now
-                print(f"the server is away; waiting up to {PATIENCE_S:.0f} s for it to come back", file=sys.stderr)
-            if now - away_at > PATIENCE_S:
-                raise ClientError(f"{error}. The job goes on once it runs: samesay jobs follow {key}") from None
-            time.sleep(_AWAY_S)
-        else:
-            return job
 
 
 class _Bars:

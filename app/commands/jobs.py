@@ -3,12 +3,12 @@
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.table import Column, Table
 
 from app.commands.client import Client
 from app.commands.following import follow as wait
 from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
-from app.commands.tables import show
 
 app = typer.Typer(help="Imports, exports, compactions and rebuilds.", no_args_is_help=True)
 
@@ -30,7 +30,7 @@ def list_jobs(
             state = job["state"] if job["error"] is None else f"{job['state']}: {job['error']['code']}"
             began = (job["started_at"] or "")[:19].replace("T", " ")
             table.add_row(job["id"], job["type"], job["collection"], state, progress["stage"], done, began)
-        show(table)
+        Console(soft_wrap=True).print(table)
 
 
 @app.command()

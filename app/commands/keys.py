@@ -13,7 +13,6 @@ from rich.table import Table
 
 from app.access.scopes import KeyScope
 from app.commands.shared import DataOption, load_settings, plain_errors
-from app.commands.tables import show
 
 if TYPE_CHECKING:
     from app.access.schemas import ApiKeyAnswer, ApiKeySecret
@@ -68,7 +67,7 @@ def list_all(data: DataOption = None) -> None:
             cursor = page.next_cursor
             if cursor is None:
                 break
-        show(table)
+        Console(soft_wrap=True).print(table)
 
 
 @app.command()

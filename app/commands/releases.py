@@ -20,7 +20,6 @@ from app.commands.retraining import (
     see_through,
 )
 from app.commands.shared import DEFAULT_URL, DataOption, KeyOption, UrlOption, plain_errors
-from app.commands.tables import show
 
 app = typer.Typer(help="Releases of a collection: encoder, index and thresholds together.", no_args_is_help=True)
 
@@ -37,7 +36,7 @@ def list_all(collection: CollectionArgument, url: UrlOption = DEFAULT_URL, api_k
             at_hand = "yes" if found["warm"] or found["state"] == "active" else "no"
             cells = (found["state"], at_hand, found["encoder"][:12], f"{found['threshold']:.3f}", *moments)
             table.add_row(str(found["number"]), *cells)
-    show(table)
+    Console(soft_wrap=True).print(table)
 
 
 @app.command()
@@ -71,7 +70,7 @@ def events(collection: CollectionArgument, url: UrlOption = DEFAULT_URL, api_key
         for event in client.get(f"{place_of(collection)}/release-events")["items"]:
             when = event["at"][:19].replace("T", " ")
             table.add_row(when, str(event["release"]), event["action"], event["who"], event["why"])
-    show(table)
+    Console(soft_wrap=True).print(table)
 
 
 @app.command()
@@ -150,4 +149,4 @@ def print_report(found: dict[str, Any]) -> None:
         numbers = (rule.get(name) for name in ("candidate", "active", "p_value"))
         shown = ("" if number is None else f"{number:.4f}" for number in numbers)
         table.add_row(rule["name"], "ok" if rule["passed"] else "not ok", *shown, str(rule.get("n") or ""))
-    show(table)
+    console.print(table)
