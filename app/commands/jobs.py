@@ -36,6 +36,7 @@ def list_jobs(
 def follow(job: JobArgument, url: UrlOption = DEFAULT_URL, api_key: KeyOption = None) -> None:
     """Show a job's progress until it is over."""
     with plain_errors(), Client(url, api_key) as client:
+        client.get(f"/v1/jobs/{job}")  # a server that is not there at all is said at once
         over = wait(client, job)
         print(over["state"] if over["error"] is None else f"{over['state']}: {over['error']['detail']}")
     if over["state"] != "succeeded":
