@@ -120,7 +120,7 @@ application.command("judge")(judge_command)
 def main() -> None:
     """Run a command; an error that is the user's to mend is one line on stderr and exit code 1."""
     try:
-        application()
+        application(prog_name="samesay")  # which runs it, for people
     except SamesayError as error:
         _fail(str(error))
         sys.exit(1)

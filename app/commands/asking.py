@@ -16,7 +16,7 @@ TextArgument = Annotated[str, typer.Argument(help="The sentence.")]
 def search(
     collection: CollectionArgument,
     text: TextArgument,
-    k: Annotated[int, typer.Option("-k", help="Neighbours wanted.")] = 5,
+    k: Annotated[int, typer.Option("-k", "--k", help="Neighbours wanted.")] = 5,
     url: UrlOption = DEFAULT_URL,
     api_key: KeyOption = None,
 ) -> None:
