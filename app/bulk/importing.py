@@ -143,7 +143,7 @@ class _Import:
             raise JobFailedError(
                 "too_many_rejected",
                 f"more than {self._run.request['max_rejected']} rows were rejected, the results say why: "
-                f"mend the file, or allow more by ?max_rejected=; {self._told()}",
+                f"mend the file, or allow more by max_rejected; {self._told()}",
             )
 
     def _progress(self) -> Progress:
