@@ -7,7 +7,7 @@ import typer
 
 from app.commands.client import Client
 from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
-from app.commands.tables import ShownTable
+from model.contract.tables import ShownTable
 
 CollectionArgument = Annotated[str, typer.Argument(help="Name of the collection.")]
 TextArgument = Annotated[str, typer.Argument(help="The sentence.")]

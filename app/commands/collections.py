@@ -6,7 +6,7 @@ import typer
 
 from app.commands.client import Client
 from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
-from app.commands.tables import ShownTable
+from model.contract.tables import ShownTable
 
 app = typer.Typer(help="Collections of a running server.", no_args_is_help=True)
 

@@ -22,9 +22,9 @@ from app.commands.demo_retraining import retrain
 from app.commands.following import follow
 from app.commands.importing import send_file
 from app.commands.shared import plain_errors
-from app.commands.tables import ShownTable
 from app.errors import StartupError
 from model.contract.keep_out import KEPT_OUT
+from model.contract.tables import ShownTable
 
 COLLECTION: Final = "faq"
 QUESTIONS: Final = (

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.commands.shared import DataOption, load_settings, plain_errors
-from app.commands.tables import ShownTable
 from app.errors import InvalidValueError
 from model.contract.runtime import check_runtimes
+from model.contract.tables import ShownTable
 
 if TYPE_CHECKING:
     from app.audit.service import AuditService

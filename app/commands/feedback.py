@@ -8,7 +8,7 @@ import typer
 
 from app.commands.client import Client, ClientError
 from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
-from app.commands.tables import ShownTable
+from model.contract.tables import ShownTable
 
 app = typer.Typer(help="Feedback on answers, and kept queries.", no_args_is_help=True)
 

@@ -7,7 +7,7 @@ import typer
 from app.commands.client import Client
 from app.commands.following import follow as wait
 from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
-from app.commands.tables import ShownTable
+from model.contract.tables import ShownTable
 
 app = typer.Typer(help="Imports, exports, compactions and rebuilds.", no_args_is_help=True)
 

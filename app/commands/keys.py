@@ -12,7 +12,7 @@ from rich.console import Console
 
 from app.access.scopes import KeyScope
 from app.commands.shared import DataOption, load_settings, plain_errors
-from app.commands.tables import ShownTable
+from model.contract.tables import ShownTable
 
 if TYPE_CHECKING:
     from app.access.schemas import ApiKeyAnswer, ApiKeySecret

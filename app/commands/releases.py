@@ -18,7 +18,7 @@ from app.commands.retraining import (
     see_through,
 )
 from app.commands.shared import DEFAULT_URL, DataOption, KeyOption, UrlOption, plain_errors
-from app.commands.tables import ShownTable
+from model.contract.tables import ShownTable
 
 app = typer.Typer(help="Releases of a collection: encoder, index and thresholds together.", no_args_is_help=True)
 

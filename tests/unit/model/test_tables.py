@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from app.commands.tables import ShownTable
+from model.contract.tables import ShownTable
 
 _ID = "0123456789abcdef0123456789abcdef"
 _ROW = (_ID, "import", "a-collection-of-a-long-name", "failed: too_many_rejected", "2026-11-29 14:33:22")

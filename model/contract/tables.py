@@ -1,4 +1,4 @@
-"""The tables that commands print: nothing in them is cut."""
+"""The tables that the commands of service and trainer print: nothing in them is cut."""
 
 import sys
 from typing import Any, Final
