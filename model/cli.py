@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from model.config import RECIPES, SECTIONS, ProgressForm, describe_range, make_config
 from model.contract.bundle import load_bundle
 from model.contract.errors import SamesayError
+from model.contract.tables import ShownTable
 from model.data.training_data import Files, load_training_data
 from model.evaluation.evaluate import LabelledSentences, evaluate
 from model.judging.commands import check_command, judge_command
@@ -97,7 +96,7 @@ def evaluate_command(
         print(json.dumps(metrics))
         return
     beside = _baseline(held_out, stored, of_labels=loaded.label_head is not None) if baseline else {}
-    Console().print(_metrics_table(metrics, beside, title=str(data)))
+    _metrics_table(metrics, beside, title=str(data)).print()
 
 
 @application.command("settings")
@@ -107,12 +106,12 @@ def settings_command(
     """List every setting of a training run with its value and meaning."""
     config = make_config(recipe)
     for section in SECTIONS:
-        table = Table("setting", "value", "meaning", title=section.__doc__, title_justify="left")
+        table = ShownTable("setting", "value", "meaning", title=section.__doc__, title_justify="left")
         for name, info in section.model_fields.items():
             meaning = " ".join(filter(None, (info.description, describe_range(info))))
             value = getattr(config, name)
-            table.add_row(name, "none" if value is None else str(value), meaning)
-        Console().print(table)
+            table.add(name, "none" if value is None else str(value), meaning)
+        table.print()
 
 
 application.command("check")(check_command)
@@ -122,7 +121,7 @@ application.command("judge")(judge_command)
 def main() -> None:
     """Run a command; an error that is the user's to mend is one line on stderr and exit code 1."""
     try:
-        application()
+        application(prog_name="samesay")  # which runs it, for people
     except SamesayError as error:
         _fail(str(error))
         sys.exit(1)
@@ -172,9 +171,9 @@ def _baseline(data: LabelledSentences, against: LabelledSentences | None, *, of_
     return svm_baseline(*against.in_scope(), *data.in_scope())
 
 
-def _metrics_table(metrics: dict[str, float], baseline: dict[str, float], title: str) -> Table:
-    table = Table("metric", "samesay", *(["TF-IDF baseline"] if baseline else []), title=title)
+def _metrics_table(metrics: dict[str, float], baseline: dict[str, float], title: str) -> ShownTable:
+    table = ShownTable("metric", "samesay", *(["TF-IDF baseline"] if baseline else []), title=title)
     for name, value in metrics.items():
         beside = [f"{baseline[name]:.4f}" if name in baseline else ""] if baseline else []
-        table.add_row(name, f"{value:.4f}" if name != "n" else f"{value:.0f}", *beside)
+        table.add(name, f"{value:.4f}" if name != "n" else f"{value:.0f}", *beside)
     return table

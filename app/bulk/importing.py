@@ -143,7 +143,7 @@ class _Import:
             raise JobFailedError(
                 "too_many_rejected",
                 f"more than {self._run.request['max_rejected']} rows were rejected, the results say why: "
-                f"mend the file, or allow more by ?max_rejected=; {self._told()}",
+                f"mend the file, or allow more by max_rejected; {self._told()}",
             )
 
     def _progress(self) -> Progress:
@@ -166,7 +166,11 @@ class _Import:
         """What was done before an import ended early."""
         if self._is_dry:
             return "nothing was stored, as in every dry run"
-        counts = ", ".join(f"{n} {code}" for code, n in self._counts().items())
-        return (
-            f"the first {self._done.rows} rows were done: {counts}; they stay, and sending them again changes nothing"
+        counts = self._counts()
+        rejected, groups = counts[REJECTED], counts.pop(GROUP)
+        if rejected == self._done.rows:
+            return "nothing was stored"
+        told = ", ".join(f"{n} {code}" for code, n in counts.items()) + (
+            f", {groups} describing a group" if groups else ""
         )
+        return f"the first {self._done.rows} rows were done: {told}; they stay, and sending them again changes nothing"

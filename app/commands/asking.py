@@ -4,12 +4,10 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from app.commands.client import Client
 from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
+from model.contract.tables import ShownTable
 
 CollectionArgument = Annotated[str, typer.Argument(help="Name of the collection.")]
 TextArgument = Annotated[str, typer.Argument(help="The sentence.")]
@@ -18,17 +16,17 @@ TextArgument = Annotated[str, typer.Argument(help="The sentence.")]
 def search(
     collection: CollectionArgument,
     text: TextArgument,
-    k: Annotated[int, typer.Option("-k", help="Neighbours wanted.")] = 5,
+    k: Annotated[int, typer.Option("-k", "--k", help="Neighbours wanted.")] = 5,
     url: UrlOption = DEFAULT_URL,
     api_key: KeyOption = None,
 ) -> None:
     """Find the nearest records of a sentence."""
     with plain_errors(), Client(url, api_key) as client:
         answer = client.post(f"/v1/collections/{quote(collection, safe='')}:search", {"query": text, "k": k})
-    table = Table("score", "group", "id", "text")
+    table = ShownTable("score", "group", "id", "text")
     for neighbour in answer["results"][0]:
-        table.add_row(f"{neighbour['score']:.3f}", *(Text(neighbour[name] or "") for name in ("group", "id", "text")))
-    Console().print(table)
+        table.add(f"{neighbour['score']:.3f}", *(neighbour[name] or "" for name in ("group", "id", "text")))
+    table.print()
     _warn_if(answer["truncated"])
 
 
@@ -52,11 +50,11 @@ def classify(
 
 def _print_confidences(name: str, candidates: list[dict[str, Any]]) -> None:
     """A table of labels or groups, if there are any."""
-    table = Table("confidence", name)
+    table = ShownTable("confidence", name)
     for candidate in candidates:
-        table.add_row(f"{candidate['confidence']:.3f}", Text(candidate[name]))
+        table.add(f"{candidate['confidence']:.3f}", candidate[name])
     if candidates:
-        Console().print(table)
+        table.print()
 
 
 def _warn_if(truncated: bool) -> None:

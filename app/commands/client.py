@@ -4,15 +4,22 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Final, Self
 
 import httpx
 
 from model.contract.errors import SamesayError
 
+_PASSING: Final = frozenset({429, 502, 503, 504})
+"""What a server that starts or is busy answers, or a proxy in its place."""
+
 
 class ClientError(SamesayError):
     """The server cannot be reached, or refused."""
+
+
+class PassingError(ClientError):
+    """It cannot be reached now, or is not ready: the same request may succeed later."""
 
 
 class Client:
@@ -21,12 +28,15 @@ class Client:
     Args:
         url: Where it is.
         api_key: Its key, if it wants one.
+
+    Attributes:
+        url: The same, without a slash at its end.
     """
 
     def __init__(self, url: str, api_key: str | None) -> None:
-        self._url = url.rstrip("/")
+        self.url = url.rstrip("/")
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._http = httpx.Client(base_url=self._url, headers=headers, timeout=httpx.Timeout(60.0, connect=5.0))
+        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=httpx.Timeout(60.0, connect=5.0))
 
     def __enter__(self) -> Self:
         return self
@@ -82,7 +92,8 @@ class Client:
     def _check(self, response: httpx.Response) -> None:
         if not response.is_success:
             response.read()
-            raise ClientError(_explain(response))
+            kind = PassingError if response.status_code in _PASSING else ClientError
+            raise kind(_explain(response))
 
     def _send(self, method: str, path: str, **options: Any) -> Any:
         with self._explained():
@@ -95,16 +106,16 @@ class Client:
         try:
             yield
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise ClientError(f"{self._url} is no URL of a server: {error}; give --url http://HOST:PORT") from None
+            raise ClientError(f"{self.url} is no URL of a server: {error}; give --url http://HOST:PORT") from None
         except httpx.ConnectError:
-            raise ClientError(
-                f"no server answers at {self._url}: start one with `samesay serve`, or give --url"
+            raise PassingError(
+                f"no server answers at {self.url}: start one with `samesay serve`, or give --url"
             ) from None
         except httpx.TimeoutException:
-            raise ClientError(f"the server at {self._url} does not answer in time: look at its log") from None
+            raise PassingError(f"the server at {self.url} does not answer in time: look at its log") from None
         except httpx.TransportError as error:
-            raise ClientError(
-                f"the connection to {self._url} broke ({error}): what was stored stays; run it again"
+            raise PassingError(
+                f"the connection to {self.url} broke ({error}): what was stored stays; run it again"
             ) from None
 
 

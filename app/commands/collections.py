@@ -3,11 +3,10 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from app.commands.client import Client
 from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
+from model.contract.tables import ShownTable
 
 app = typer.Typer(help="Collections of a running server.", no_args_is_help=True)
 
@@ -28,15 +27,15 @@ def create(
 @app.command("list")
 def list_all(url: UrlOption = DEFAULT_URL, api_key: KeyOption = None) -> None:
     """List the collections."""
-    table = Table("name", "encoder", "records", "groups", "searchable up to", "changes")
+    table = ShownTable("name", "encoder", "records", "groups", "searchable up to", "changes")
     with plain_errors(), Client(url, api_key) as client:
         cursor = None
         while True:
             page = client.get("/v1/collections", limit=100, **({"cursor": cursor} if cursor else {}))
             for found in page["items"]:
                 numbers = (found[name] for name in ("records", "groups", "visible_seq", "last_seq"))
-                table.add_row(found["name"], found["encoder_name"], *map(str, numbers))
+                table.add(found["name"], found["encoder_name"], *map(str, numbers))
             cursor = page["next_cursor"]
             if cursor is None:
                 break
-        Console().print(table)
+        table.print()

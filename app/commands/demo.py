@@ -16,8 +16,6 @@ from typing import Annotated, Final
 
 import typer
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from app.commands.client import Client
 from app.commands.demo_retraining import retrain
@@ -26,6 +24,7 @@ from app.commands.importing import send_file
 from app.commands.shared import plain_errors
 from app.errors import StartupError
 from model.contract.keep_out import KEPT_OUT
+from model.contract.tables import ShownTable
 
 COLLECTION: Final = "faq"
 QUESTIONS: Final = (
@@ -166,16 +165,15 @@ def _fill(client: Client, samples: Path) -> None:
 
 def _ask(client: Client) -> None:
     _say("4. Asking")
-    table = Table("question", "decision", "group", "confidence", "nearest sentence", "score", show_lines=True)
+    table = ShownTable("question", "decision", "group", "confidence", "nearest sentence", "score", show_lines=True)
     place = f"/v1/collections/{COLLECTION}"
     found = client.post(f"{place}:search", {"queries": list(QUESTIONS), "k": 1})["results"]
     decided = client.post(f"{place}:classify", {"texts": list(QUESTIONS), "top_n": 1})["results"]
     for question, neighbours, decision in zip(QUESTIONS, found, decided, strict=True):
         group = decision["groups"][0]["group"] if decision["decision"] != "no_match" and decision["groups"] else ""
         text, score = (neighbours[0]["text"], neighbours[0]["score"]) if neighbours else ("", 0.0)
-        cells = (question, decision["decision"], group, f"{decision['confidence']:.2f}", text, f"{score:.2f}")
-        table.add_row(*(Text(cell) for cell in cells))
-    _console.print(table)
+        table.add(question, decision["decision"], group, f"{decision['confidence']:.2f}", text, f"{score:.2f}")
+    table.print()
 
 
 def _keep_serving(url: str) -> None:

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from app.commands.shared import DataOption, load_settings, plain_errors
 from app.errors import InvalidValueError
 from model.contract.runtime import check_runtimes
+from model.contract.tables import ShownTable
 
 if TYPE_CHECKING:
     from app.audit.service import AuditService
@@ -50,11 +49,11 @@ def register(path: Path, name: str, data: Path | None) -> "EncoderAnswer":
 def list_all(data: DataOption = None) -> None:
     """List the registered encoders."""
     with plain_errors(), _registry(data) as (encoders, _):
-        table = Table("name", "sha256", "dim", "labels", "added")
+        table = ShownTable("name", "sha256", "dim", "labels", "added")
         for encoder in encoders.list_now():
             added = f"{encoder.created_at:%Y-%m-%d %H:%M}"
-            table.add_row(encoder.name, encoder.sha, str(encoder.dim), str(encoder.n_labels), added)
-        Console().print(table)
+            table.add(encoder.name, encoder.sha, str(encoder.dim), str(encoder.n_labels), added)
+        table.print()
 
 
 @contextmanager

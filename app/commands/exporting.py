@@ -1,20 +1,23 @@
 """`samesay export`: a collection of a running server to a file."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 from urllib.parse import quote
 
 import typer
 
-from app.bulk.forms import Form, Packing, form_of_name
+from app.bulk.forms import Form
 from app.commands.client import Client, ClientError
 from app.commands.following import follow
 from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
 
+_FORMS: Final[Mapping[str, Form]] = {".ndjson": Form.NDJSON, ".jsonl": Form.NDJSON, ".parquet": Form.PARQUET}
+
 
 def export(
     collection: Annotated[str, typer.Argument(help="Name of the collection.")],
-    file: Annotated[Path, typer.Argument(help="Where to write it: FILE.ndjson or FILE.parquet.")],
+    file: Annotated[Path, typer.Argument(help="Where to write it: FILE.ndjson, .jsonl or .parquet.")],
     vectors: Annotated[bool, typer.Option("--vectors", help="With each record's embedding.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is there.")] = False,
     url: UrlOption = DEFAULT_URL,
@@ -25,9 +28,9 @@ def export(
     Importing the file gives the same collection again.
     """
     with plain_errors(), Client(url, api_key) as client:
-        form, packing = form_of_name(file.name)
-        if form not in (Form.NDJSON, Form.PARQUET) or packing is not Packing.NONE:
-            raise ClientError(f"{file}: exports are written as .ndjson or .parquet, not packed")
+        form = _FORMS.get(file.suffix.lower())
+        if form is None:
+            raise ClientError(f"{file}: name it {' or '.join(_FORMS)}; exports are written so, and not packed")
         if file.exists() and not force:
             raise ClientError(f"{file} is there already: give --force to replace it, or another name")
         place = f"/v1/collections/{quote(collection, safe='')}"

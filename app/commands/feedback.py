@@ -5,12 +5,10 @@ from typing import Annotated, Any, Final
 from urllib.parse import quote
 
 import typer
-from rich.console import Console
-from rich.table import Column, Table
-from rich.text import Text
 
 from app.commands.client import Client, ClientError
 from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
+from model.contract.tables import ShownTable
 
 app = typer.Typer(help="Feedback on answers, and kept queries.", no_args_is_help=True)
 
@@ -41,11 +39,11 @@ def list_items(
     if as_json:
         _print_json(items)
         return
-    table = Table(_id_column(), "source", "verdict", "group", "state", "asked", "text")
+    table = ShownTable("id", "source", "verdict", "group", "state", "asked", "text")
     for item in items:
         says, group = item["verdict"] or item["decision"] or "", item["group"] or _first_group(item)
-        table.add_row(item["id"], item["source"], says, Text(group), item["state"], str(item["count"]), _text(item))
-    Console(soft_wrap=True).print(table)
+        table.add(item["id"], item["source"], says, group, item["state"], str(item["count"]), _one_line(item["text"]))
+    table.print()
 
 
 @app.command()
@@ -62,16 +60,15 @@ def queue(
     if as_json:
         _print_json(found)
         return
-    table = Table("priority", "asked", "suggestion", "nearest groups", "texts", _id_column())
+    table = ShownTable("priority", "asked", "suggestion", "nearest groups", "texts", "id")
     for cluster in found["clusters"]:
         suggestion = " ".join(filter(None, (cluster["suggestion"]["action"], cluster["suggestion"]["group"])))
         near = "\n".join(f"{group['score']:.2f} {group['group']}" for group in cluster["groups"])
-        texts = Text("\n".join(_one_line(item["text"]) for item in cluster["items"]))
+        texts = "\n".join(_one_line(item["text"]) for item in cluster["items"])
         ids = "\n".join(item["id"] for item in cluster["items"])
-        table.add_row(f"{cluster['priority']:.2f}", str(cluster["count"]), Text(suggestion), Text(near), texts, ids)
-    console = Console(soft_wrap=True)
-    console.print(table)
-    console.print(f"{found['pending']} items wait; the {found['considered']} asked most often were looked at")
+        table.add(f"{cluster['priority']:.2f}", str(cluster["count"]), suggestion, near, texts, ids)
+    table.print()
+    print(f"{found['pending']} items wait; the {found['considered']} asked most often were looked at")
 
 
 @app.command()
@@ -136,16 +133,8 @@ def _place(collection: str) -> str:
     return f"/v1/collections/{quote(collection, safe='')}/feedback"
 
 
-def _id_column() -> Column:
-    return Column("id", no_wrap=True, min_width=32)
-
-
 def _first_group(item: dict[str, Any]) -> str:
     return f"{item['groups'][0]['group']}?" if item["groups"] else ""
-
-
-def _text(item: dict[str, Any]) -> Text:
-    return Text(_one_line(item["text"]))
 
 
 def _one_line(text: str) -> str:

@@ -2,33 +2,73 @@
 
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from app.commands.client import Client
+from app.commands.client import Client, ClientError, PassingError
 
 UNFINISHED: Final = ("queued", "running", "cancelling")
+
+PATIENCE_S: Final = 60.0
+"""A server that answered less long ago may be starting anew; samesay.Client is as patient."""
 
 _LOOK_S: Final = 0.2
 _LINE_S: Final = 5.0
 
 
 def follow(client: Client, key: str) -> dict[str, Any]:
-    """Wait until a job is over: a bar on a terminal, a line now and then elsewhere.
+    """Wait until a job is over: a bar on a terminal, a line now and then elsewhere. A restart of the server is sat out.
 
     Returns:
         The job.
+
+    Raises:
+        ClientError: The server has not answered for PATIENCE_S, or knows no such job.
     """
     shown = _Bars() if sys.stderr.isatty() else _Lines()
+    look = _Look(client, key, shown.say)
     with shown:
         while True:
-            job: dict[str, Any] = client.get(f"/v1/jobs/{key}")
-            shown.show(job)
-            if job["state"] not in UNFINISHED:
-                return job
+            job = look()
+            if job is not None:
+                shown.show(job)
+                if job["state"] not in UNFINISHED:
+                    return job
             time.sleep(_LOOK_S)
+
+
+class _Look:
+    """Looks at a job again and again, and says when the server goes and when it is back."""
+
+    def __init__(self, client: Client, key: str, say: Callable[[str], None]) -> None:
+        self._client, self._key, self._say = client, key, say
+        self._answered_at, self._is_away = time.monotonic(), False
+
+    def __call__(self) -> dict[str, Any] | None:
+        """The job; None while the server is away."""
+        try:
+            job: dict[str, Any] = self._client.get(f"/v1/jobs/{self._key}")
+        except PassingError as error:
+            self._wait(error)
+            return None
+        if self._is_away:
+            self._say(f"the server at {self._client.url} answers again")
+        self._answered_at, self._is_away = time.monotonic(), False
+        return job
+
+    def _wait(self, error: PassingError) -> None:
+        url = self._client.url
+        if time.monotonic() - self._answered_at > PATIENCE_S:
+            raise ClientError(
+                f"{error}. Job {self._key} is kept, and goes on when the server is back: "
+                f"samesay jobs follow {self._key} --url {url}"
+            )
+        if not self._is_away:
+            self._say(f"the server at {url} does not answer: waiting up to {PATIENCE_S:.0f} s for it to come back")
+        self._is_away = True
 
 
 class _Bars:
@@ -50,6 +90,10 @@ class _Bars:
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
+
+    def say(self, line: str) -> None:
+        """Write a line above the bars."""
+        self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def show(self, job: dict[str, Any]) -> None:
         """Bring the bars up to date."""
@@ -73,6 +117,10 @@ class _Lines:
 
     def __exit__(self, *_: object) -> None:
         pass
+
+    def say(self, line: str) -> None:
+        """Write a line."""
+        print(line, file=sys.stderr)
 
     def show(self, job: dict[str, Any]) -> None:
         """Write a line if one is due."""

@@ -80,5 +80,7 @@ def _report(client: Client, job: dict[str, Any], seconds: float) -> None:
     if job["state"] == "cancelled":
         raise ClientError("the import was cancelled; what was stored stays, and importing again changes nothing of it")
     told = ", ".join(f"{result[code]} {code}" for code in ("created", "updated", "unchanged", "rejected"))
+    if result["group"]:
+        told += f", {result['group']} describing a group"
     when = "nothing was stored, as in every dry run" if result["dry_run"] else f"searchable after {seconds:.1f} s"
     print(f"{result['rows']} rows: {told}; {when}, {result['rows'] / max(seconds, 1e-9):,.0f} rows/s")

@@ -3,12 +3,11 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Column, Table
 
 from app.commands.client import Client
 from app.commands.following import follow as wait
 from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
+from model.contract.tables import ShownTable
 
 app = typer.Typer(help="Imports, exports, compactions and rebuilds.", no_args_is_help=True)
 
@@ -23,20 +22,21 @@ def list_jobs(
 ) -> None:
     """List the newest jobs."""
     with plain_errors(), Client(url, api_key) as client:
-        table = Table(Column("id", no_wrap=True, min_width=32), "type", "collection", "state", "stage", "done", "began")
+        table = ShownTable("id", "type", "collection", "state", "stage", "done", "began")
         for job in client.get("/v1/jobs", limit=limit)["items"]:
             progress = job["progress"]
             done = str(progress["done"]) if progress["total"] is None else f"{progress['done']} of {progress['total']}"
             state = job["state"] if job["error"] is None else f"{job['state']}: {job['error']['code']}"
             began = (job["started_at"] or "")[:19].replace("T", " ")
-            table.add_row(job["id"], job["type"], job["collection"], state, progress["stage"], done, began)
-        Console(soft_wrap=True).print(table)
+            table.add(job["id"], job["type"], job["collection"], state, progress["stage"], done, began)
+        table.print()
 
 
 @app.command()
 def follow(job: JobArgument, url: UrlOption = DEFAULT_URL, api_key: KeyOption = None) -> None:
     """Show a job's progress until it is over."""
     with plain_errors(), Client(url, api_key) as client:
+        client.get(f"/v1/jobs/{job}")  # a server that is not there at all is said at once
         over = wait(client, job)
         print(over["state"] if over["error"] is None else f"{over['state']}: {over['error']['detail']}")
     if over["state"] != "succeeded":

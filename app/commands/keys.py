@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from app.access.scopes import KeyScope
 from app.commands.shared import DataOption, load_settings, plain_errors
+from model.contract.tables import ShownTable
 
 if TYPE_CHECKING:
     from app.access.schemas import ApiKeyAnswer, ApiKeySecret
@@ -56,18 +56,18 @@ def create(
 def list_all(data: DataOption = None) -> None:
     """List the keys, without their secrets."""
     with plain_errors(), _opened(data) as (keys, _):
-        table = Table("id", "name", "scopes", "collections", "state", "last used")
+        table = ShownTable("id", "name", "scopes", "collections", "state", "last used")
         cursor = None
         while True:
             page = asyncio.run(keys.list_page(cursor, 1000))
             for key in page.items:
                 used = f"{key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else "never"
                 collections = "all" if key.collections is None else ", ".join(key.collections)
-                table.add_row(key.id, key.name, ", ".join(key.scopes), collections, _state(key), used)
+                table.add(key.id, key.name, ", ".join(key.scopes), collections, _state(key), used)
             cursor = page.next_cursor
             if cursor is None:
                 break
-        Console(soft_wrap=True).print(table)
+        table.print()
 
 
 @app.command()

@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from app.commands.client import Client, ClientError
 from app.commands.retraining import (
@@ -20,6 +18,7 @@ from app.commands.retraining import (
     see_through,
 )
 from app.commands.shared import DEFAULT_URL, DataOption, KeyOption, UrlOption, plain_errors
+from model.contract.tables import ShownTable
 
 app = typer.Typer(help="Releases of a collection: encoder, index and thresholds together.", no_args_is_help=True)
 
@@ -29,14 +28,14 @@ NumberArgument = Annotated[int, typer.Argument(help="Number of the release.", mi
 @app.command("list")
 def list_all(collection: CollectionArgument, url: UrlOption = DEFAULT_URL, api_key: KeyOption = None) -> None:
     """List the releases of a collection."""
-    table = Table("release", "state", "at hand", "encoder", "threshold", "made", "answered since")
+    table = ShownTable("release", "state", "at hand", "encoder", "threshold", "made", "answered since")
     with plain_errors(), Client(url, api_key) as client:
         for found in client.get(f"{place_of(collection)}/releases")["items"]:
             moments = ((found[name] or "")[:19].replace("T", " ") for name in ("created_at", "activated_at"))
             at_hand = "yes" if found["warm"] or found["state"] == "active" else "no"
             cells = (found["state"], at_hand, found["encoder"][:12], f"{found['threshold']:.3f}", *moments)
-            table.add_row(str(found["number"]), *cells)
-    Console(soft_wrap=True).print(table)
+            table.add(str(found["number"]), *cells)
+    table.print()
 
 
 @app.command()
@@ -65,12 +64,12 @@ def report(
 @app.command()
 def events(collection: CollectionArgument, url: UrlOption = DEFAULT_URL, api_key: KeyOption = None) -> None:
     """List what happened to the releases of a collection, newest first."""
-    table = Table("when", "release", "what", "who", "why")
+    table = ShownTable("when", "release", "what", "who", "why")
     with plain_errors(), Client(url, api_key) as client:
         for event in client.get(f"{place_of(collection)}/release-events")["items"]:
             when = event["at"][:19].replace("T", " ")
-            table.add_row(when, str(event["release"]), event["action"], event["who"], event["why"])
-    Console(soft_wrap=True).print(table)
+            table.add(when, str(event["release"]), event["action"], event["who"], event["why"])
+    table.print()
 
 
 @app.command()
@@ -139,14 +138,14 @@ def _show_switch(client: Client, answered: dict[str, Any]) -> None:
 
 def print_report(found: dict[str, Any]) -> None:
     """Say whether a release passed the gate, and show every rule."""
-    console, verdict = Console(), found["verdict"]
+    verdict = found["verdict"]
     passed = "passed the gate" if verdict["passed"] else "was refused by the gate"
-    console.print(f"It {passed}, judged against release {found['previous']}.", highlight=False)
+    print(f"It {passed}, judged against release {found['previous']}.")
     for reason in verdict["reasons"]:
-        console.print(f"- {reason}", markup=False, highlight=False)
-    table = Table("rule", "", "candidate", "active", "p", "held-out sentences")
+        print(f"- {reason}")
+    table = ShownTable("rule", "", "candidate", "active", "p", "held-out sentences")
     for rule in verdict["rules"]:
         numbers = (rule.get(name) for name in ("candidate", "active", "p_value"))
         shown = ("" if number is None else f"{number:.4f}" for number in numbers)
-        table.add_row(rule["name"], "ok" if rule["passed"] else "not ok", *shown, str(rule.get("n") or ""))
-    console.print(table)
+        table.add(rule["name"], "ok" if rule["passed"] else "not ok", *shown, str(rule.get("n") or ""))
+    table.print()

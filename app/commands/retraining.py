@@ -100,4 +100,13 @@ def see_through(client: Client, job: dict[str, Any], *, detach: bool = False) ->
         print(f"release {number} answers since {time.monotonic() - started:.0f} s after the order")
     else:
         print(f"release {number} is ready: samesay releases promote {place}")
-    print(f"its report: samesay releases report {place}")
+    if _has_report(client, job):
+        print(f"its report: samesay releases report {place}")
+
+
+def _has_report(client: Client, job: dict[str, Any]) -> bool:
+    """Whether the job's release was judged: what a promotion builds anew may be the release a collection began with."""
+    if job["type"] != "promotion":
+        return True
+    release = client.get(f"{place_of(job['collection'])}/releases/{job['result']['release']}")
+    return release["job"] is not None

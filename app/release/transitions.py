@@ -121,7 +121,7 @@ class Releases:
         if not before.is_warm:
             raise ConflictError(
                 f"release {before.number}, which was active before, is not kept warm any more: "
-                f"POST .../releases/{before.number}:promote builds its index and lets it answer"
+                f"promote release {before.number}, which builds its index and lets it answer"
             )
         self._activate(before, release, ReleaseAction.ROLLED_BACK, who, why)
         return before

@@ -29,16 +29,19 @@ def test_create_list_import_search_and_classify(shared_service: Running, url: st
         "refund\tHow to get a refund?\tI want my money back",
         "login\tI cannot log in\tI cannot log in",
         "login\tI cannot log in\t ",
+        "parcel\tWhere is my parcel?\t",
     ]
     file.write_text("\n".join(rows) + "\n", encoding="utf-8")
     for stored in range(2):  # a second import changes nothing
         imported = samesay("import", "shop", str(file), "--url", url)
         assert imported.returncode == 0, imported.stderr
         told = "3 created, 0 updated, 1 unchanged" if stored == 0 else "0 created, 0 updated, 4 unchanged"
-        assert imported.stdout.startswith(f"5 rows: {told}, 1 rejected; searchable after "), imported.stdout
+        assert imported.stdout.startswith(f"6 rows: {told}, 1 rejected, 1 describing a group; searchable after "), (
+            imported.stdout
+        )
         assert "line 6: text: is empty" in imported.stderr
         state = shared_service.client.get("/v1/collections/shop").json()
-        assert (state["records"], state["groups"], state["last_seq"]) == (3, 2, 3), stored
+        assert (state["records"], state["groups"], state["last_seq"]) == (3, 3, 3), stored
     assert shared_service.client.get("/v1/collections/shop/groups/refund").json()["title"] == "How to get a refund?"
     record = shared_service.client.get("/v1/collections/shop/records?limit=1").json()["items"][0]
     assert (record["source"], record["text"]) == ("import", "I want my money back")

@@ -86,7 +86,12 @@ def test_a_file_that_cannot_be_read_on_fails_with_its_reason(service: Running, n
     assert (job["state"], job["error"]["code"]) == ("failed", code), job
     assert len(job["error"]["detail"]) > 30
     stored = service.client.get(f"/v1/collections/{collection}").json()["records"]
-    assert f"{stored} created" in job["error"]["detail"], "what was stored is told"
+    told = (
+        f" rows were done: {stored} created, 0 updated, 0 unchanged, 0 rejected; they stay"
+        if stored
+        else "; nothing was stored"
+    )
+    assert told in job["error"]["detail"], "what was stored is told"
     assert (job["result"] or {"created": 0})["created"] == stored
     assert not (service.container.settings.jobs / job["id"] / "upload").exists()
 

@@ -1,0 +1,30 @@
+"""`samesay releases promote`: what it says once the index of a release is built."""
+
+import pytest
+from typer.testing import CliRunner
+
+from app.cli import app
+from tests.fakes.scripted import Reply, answer, scripted
+
+
+def job(state: str) -> Reply:
+    """What a server says of the job that builds the index."""
+    progress = {"stage": "building", "done": 1, "total": 1, "unit": "", "per_second": None, "eta_s": None, "note": {}}
+    result = {"release": 1, "state": "active", "seq": 7}
+    said = {"id": "j", "type": "promotion", "collection": "faq", "state": state, "result": result, "error": None}
+    return answer({**said, "progress": progress})
+
+
+@pytest.mark.parametrize(("made_by", "has_report"), [(None, False), ("another-job", True)])
+def test_a_report_is_named_where_there_is_one(made_by: str | None, has_report: bool) -> None:
+    release = answer({"number": 1, "state": "active", "job": made_by})
+    with scripted(job("queued"), job("succeeded"), release) as server:
+        done = CliRunner().invoke(app, ["releases", "promote", "faq", "1", "--url", server.url])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("release 1 answers since ")
+    assert ("samesay releases report faq 1" in done.stdout) == has_report
+    assert [seen.path for seen in server.seen] == [
+        "/v1/collections/faq/releases/1:promote",
+        "/v1/jobs/j",
+        "/v1/collections/faq/releases/1",
+    ]
