@@ -3,6 +3,7 @@
 import sys
 from typing import Any, Final
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
@@ -44,6 +45,6 @@ class ShownTable:
 
 
 def _keep_whole(column: Column, cells: list[str]) -> None:
-    widest = max((len(line) for cell in cells for line in cell.splitlines()), default=0)
+    widest = max((cell_len(line) for cell in cells for line in cell.splitlines()), default=0)
     if widest <= _COPIED:
         column.no_wrap, column.min_width = True, widest

@@ -53,10 +53,11 @@ def test_a_terminal_folds_names_and_keeps_ids_whole(monkeypatch: pytest.MonkeyPa
         assert "".join(line[place] for line in lines).replace(" ", "") == whole.replace(" ", "")
 
 
-def test_a_long_id_of_the_users_own_is_folded(monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal, key = _Terminal(), "k" * 200
+@pytest.mark.parametrize("key", ["k" * 200, "退" * 30])
+def test_a_long_id_of_the_users_own_is_folded(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    terminal = _Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
-    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("COLUMNS", "50")
     monkeypatch.setenv("TERM", "dumb")
     table = ShownTable("id", "text")
     table.add(key, "a sentence")
