@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, reject, settings, strategies
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.errors import UnsupportedSchema
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
@@ -79,6 +80,15 @@ def guarded(tmp_path: Path, tiny_bundle: Path) -> Iterator[Running]:
         yield started
 
 
+@strategies.composite
+def drawable(draw: strategies.DrawFn, cases: strategies.SearchStrategy[schemathesis.Case]) -> schemathesis.Case:
+    """The cases that schemathesis can make: seldom it draws the negation of a schema that it cannot negate."""
+    try:
+        return draw(cases)
+    except UnsupportedSchema:
+        reject()
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_what_is_served_is_what_is_documented(guarded: Running) -> None:
     """No 500, no status, content type or schema that is not in the document, whatever is sent."""
@@ -96,7 +106,7 @@ def test_what_is_served_is_what_is_documented(guarded: Running) -> None:
         for mode in GenerationMode:
 
             @_THOROUGHLY
-            @given(case=operation.as_strategy(generation_mode=mode))
+            @given(case=drawable(operation.as_strategy(generation_mode=mode)))
             def probe(case: schemathesis.Case) -> None:
                 # half of the time a collection that is there, so that more than a 404 is met
                 if case.path_parameters and "collection" in case.path_parameters and len(str(case.body)) % 2:
