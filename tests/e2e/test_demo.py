@@ -16,7 +16,7 @@ def demo(folder: Path) -> str:
         [sys.executable, "-m", "app", "demo", "--once", "--data", str(folder)],
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=900,
         check=False,
         env={"PATH": "/usr/bin:/bin", "COLUMNS": "160", "PYTHONPATH": str(ROOT)},
         cwd=folder.parent,

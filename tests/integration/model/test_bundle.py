@@ -10,7 +10,7 @@ import pytest
 from model.contract.bundle import load_bundle, read_manifest
 from model.contract.errors import BundleDamagedError, BundleMissingError, BundleVersionError, SelfTestError
 
-FILES = ["encoder.onnx", "text.json", "vocab.txt", "probe.json", "head.npy", "labels.json", "prior.npy"]
+FILES = ["encoder.onnx", "text.json", "vocab.txt", "probe.json", "grams.npy", "head.npy", "labels.json", "prior.npy"]
 
 
 @pytest.fixture
