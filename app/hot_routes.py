@@ -30,7 +30,7 @@ _Bound = Callable[[Request], Awaitable[Response]]
 class HotRoutes:
     """Answers POST /v1/collections/NAME:VERB and PUT /v1/collections/NAME/records/ID, and hands everything else on.
 
-    That includes what of these is not quite right: FastAPI says what is wrong with it.
+    That includes what of these is not quite right, or has a query that is not known here: FastAPI finds what is wrong.
 
     Args:
         app: What comes after.
@@ -62,7 +62,7 @@ class HotRoutes:
             return None
         place = scope["path"][len(_PREFIX) :]
         if scope["method"] == "POST":
-            return self._find_verb(place)
+            return None if scope["query_string"] else self._find_verb(place)
         return self._find_record(place, scope["query_string"]) if scope["method"] == "PUT" else None
 
     def _find_verb(self, place: str) -> tuple[str, _Bound] | None:

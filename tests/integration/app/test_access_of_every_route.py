@@ -114,7 +114,7 @@ NAMES = {
 FOREIGN = {"/v1/embeddings", "/v1/models", "/v1/models/{model}", "/embed", "/", "/similarity", "/rerank", "/info"}
 
 # Another path to the same endpoint: what the short way takes, and what it hands on.
-LONG_WAYS = {f"POST {C}:search": "?x=1", f"PUT {C}/records/{{record}}": "?wait=committed&x=1"}
+LONG_WAYS = {f"POST {C}:search": "?&", f"PUT {C}/records/{{record}}": "?wait=committed&"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ def upserts(n: int) -> dict[str, Any]:
 REQUESTS: dict[str, tuple[int, Callable[[httpx.Client], httpx.Response]]] = {
     "search one": (1, lambda c: c.post(f"{C}:search", json={"query": "a"})),
     "search": (3, lambda c: c.post(f"{C}:search", json={"queries": ["a", "b", "c"]})),
-    "search, long way": (3, lambda c: c.post(f"{C}:search?x=1", json={"queries": ["a", "b", "c"]})),
+    "search, long way": (3, lambda c: c.post(f"{C}:search?&", json={"queries": ["a", "b", "c"]})),
     "classify": (4, lambda c: c.post(f"{C}:classify", json={"texts": ["a", "b", "c", "d"]})),
     "similarity": (
         3,
