@@ -30,7 +30,7 @@ _Bound = Callable[[Request], Awaitable[Response]]
 class HotRoutes:
     """Answers POST /v1/collections/NAME:VERB and PUT /v1/collections/NAME/records/ID, and hands everything else on.
 
-    That includes what of these is not quite right: FastAPI says what is wrong with it.
+    That includes what of these is not quite right, or has a query that is not known here: FastAPI finds what is wrong.
 
     Args:
         app: What comes after.

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from fastapi import Request, Response
 from pydantic import BaseModel, ValidationError
 
-from app.errors import MalformedBodyError
+from app.errors import InvalidValueError, MalformedBodyError
 from app.http_errors import invalid
 
 M = TypeVar("M", bound=BaseModel)
@@ -33,9 +33,25 @@ def parse_body(body: bytes, schema: type[M]) -> M:
     try:
         return schema.model_validate_json(body)
     except ValidationError as error:
-        if error.errors(include_url=False, include_context=False, include_input=False)[0]["type"] != "json_invalid":
-            raise invalid(error) from None
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        if found[0]["type"] != "json_invalid":
+            raise _invalid(error, body, schema) from None
     return _parse_slowly(body, schema)
+
+
+def _invalid(error: ValidationError, body: bytes, schema: type[M]) -> InvalidValueError:
+    """What is wrong with a body; where fields are only too many, also what is wrong without them."""
+    told = invalid(error, schema)
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    strange = {entry["loc"][0] for entry in found if entry["type"] == "extra_forbidden" and len(entry["loc"]) == 1}
+    if len(strange) < len(found):
+        return told
+    known = {name: value for name, value in json.loads(body).items() if name not in strange}
+    try:
+        schema.model_validate_json(json.dumps(known))
+    except ValidationError as other:
+        return InvalidValueError(told.detail, errors=[*told.errors, *invalid(other, schema).errors])
+    return told
 
 
 def _parse_slowly(body: bytes, schema: type[M]) -> M:
@@ -44,7 +60,7 @@ def _parse_slowly(body: bytes, schema: type[M]) -> M:
     try:
         return schema.model_validate(value)
     except ValidationError as error:
-        raise invalid(error) from None
+        raise invalid(error, schema) from None
 
 
 def load_json(body: bytes) -> Any:

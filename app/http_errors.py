@@ -12,12 +12,14 @@ import orjson
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.types import Scope
 
 from app.errors import FieldProblem, InvalidValueError, ServiceError
+from app.schemas import HALF_A_PAIR
+from app.unknown_names import fields_at, unknown
 from model.contract.errors import BundleError, SamesayError
 
 PROBLEM_JSON: Final = "application/problem+json"
@@ -102,10 +104,18 @@ def defect(scope: Scope) -> Response:
     )
 
 
-def invalid(error: ValidationError | RequestValidationError, *, prefix: str = "") -> InvalidValueError:
-    """Pydantic's complaint as ours, with a JSON pointer for each wrong value and without the value itself."""
+def invalid(
+    error: ValidationError | RequestValidationError, schema: type[BaseModel] | None = None, *, prefix: str = ""
+) -> InvalidValueError:
+    """Pydantic's complaint as ours, with a JSON pointer for each wrong value and without the value itself.
+
+    Args:
+        error: The complaint.
+        schema: Of what was checked, where it may have had unknown fields.
+        prefix: Pointer to what was checked, in the body.
+    """
     place = _parameter if isinstance(error, RequestValidationError) else pointer
-    problems = [FieldProblem(prefix + place(entry["loc"]), _reason(entry)) for entry in error.errors()[:100]]
+    problems = [FieldProblem(prefix + place(entry["loc"]), _reason(entry, schema)) for entry in error.errors()[:100]]
     first = problems[0]
     return InvalidValueError(f"{first.pointer or 'the body'}: {first.detail}", errors=problems)
 
@@ -165,8 +175,11 @@ def pointer(location: Sequence[int | str]) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
 
 
-def _reason(entry: Mapping[str, Any]) -> str:
+def _reason(entry: Mapping[str, Any], schema: type[BaseModel] | None) -> str:
+    if entry["type"] == "extra_forbidden" and schema is not None:
+        *place, name = entry["loc"]
+        return unknown("field", str(name), fields_at(schema, place))
     message = str(entry["msg"]).removeprefix("Value error, ")
     if entry["type"] == "string_unicode":
-        return "holds a lone surrogate: it is no Unicode text"
+        return HALF_A_PAIR
     return message[:1].lower() + message[1:]

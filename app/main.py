@@ -29,7 +29,6 @@ from app.health.endpoints import router as health
 from app.hot_routes import HotRoutes
 from app.http_headers import cors_options
 from app.job.endpoints import router as jobs
-from app.known_parameters import KNOWN_PARAMETERS
 from app.middleware import ServiceMiddleware
 from app.record.endpoints import put_record
 from app.record.endpoints import router as records
@@ -98,8 +97,9 @@ def bare_app(lifespan: Any = None) -> FastAPI:
         encoders,
         api_keys,
         audit,
+        health,
+        openai_routes,
+        tei_routes,
     ):  # the hottest first
-        app.include_router(router, dependencies=[KNOWN_PARAMETERS])
-    for lenient in (health, openai_routes, tei_routes):
-        app.include_router(lenient)
+        app.include_router(router)
     return app

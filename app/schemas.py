@@ -2,9 +2,11 @@
 
 import math
 import re
+from dataclasses import dataclass
 from typing import Annotated, Any, Final, Generic, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, StringConstraints
+from pydantic_core import CoreSchema
 
 MOST_TEXT_BYTES: Final = 100_000
 """UTF-8 bytes of a sentence that can be stored; the encoder looks at its start only (`limits` of /v1/info)."""
@@ -16,6 +18,8 @@ NAME_PATTERN: Final = "^[a-z0-9][a-z0-9_-]{0,62}$"
 
 _UNFIT_IN_KEYS: Final = re.compile(r"[/\x00-\x1f\x7f-\x9f]")
 
+HALF_A_PAIR: Final = "holds half a surrogate pair, which is no character: remove it, or send both halves"
+
 T = TypeVar("T")
 
 
@@ -23,6 +27,18 @@ class Strict(BaseModel):
     """Base of what clients send: unknown keys are refused, nothing is converted silently."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OneRemedy:
+    """Mark of a type that is any of several: one complaint instead of one about each, with the remedy."""
+
+    remedy: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler(source)
+        assert schema["type"] == "union"
+        return {**schema, "custom_error_type": "none_of_several", "custom_error_message": self.remedy}
 
 
 class Answer(BaseModel):
@@ -40,7 +56,7 @@ def _has_text(value: str) -> str:
 
 
 def _fits(value: str) -> str:
-    size = len(value.encode())
+    size = len(_in_utf8(value))
     if size > MOST_TEXT_BYTES:
         raise ValueError(f"is {size} bytes long, the most is {MOST_TEXT_BYTES}: shorten it")
     return value
@@ -55,6 +71,13 @@ def check_key(value: str) -> str:
     if _UNFIT_IN_KEYS.search(value):
         raise ValueError("holds a slash or a control character: use other characters")
     return value
+
+
+def _in_utf8(value: str) -> bytes:
+    try:
+        return value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(HALF_A_PAIR) from None
 
 
 def _no_nul(value: str) -> str:
@@ -87,7 +110,7 @@ def _check_leaves(value: Any, depth: int, most_depth: int) -> None:
         raise ValueError(f"is nested deeper than {most_depth} levels")
     if isinstance(value, str):
         _no_nul(value)
-        value.encode()
+        _in_utf8(value)
     elif isinstance(value, dict):
         for key, item in value.items():
             _check_leaves(key, depth, most_depth)

@@ -14,6 +14,7 @@ import structlog
 from fastapi import APIRouter, FastAPI, Request, Response
 
 from app.access.caller import CALLER, Caller, caller_of
+from app.access.queries import check_query
 from app.access.refusals import REFUSAL, Refusal
 from app.access.scopes import KeyScope
 from app.audit.service import Deed
@@ -70,7 +71,7 @@ class Access:
 
 
 def requires(*scopes: KeyScope, reach: Reach | None = None, is_audited: bool = True) -> Callable[[Endpoint], Endpoint]:
-    """Declare which keys may use the endpoint, and check it at every call.
+    """Declare which keys may use the endpoint, and check it at every call; unknown query parameters too.
 
     Args:
         scopes: Any of these allows it; none means that any key does.
@@ -90,6 +91,7 @@ def requires(*scopes: KeyScope, reach: Reach | None = None, is_audited: bool = T
                 raise _lacks_scope(request, caller, scopes)
             if caller.collections is not None:
                 await _check_reach(request, caller, access.reach, given)
+            check_query(request)
             request.scope[ADMITTED] = True
             if is_audited and request.method not in _READING:
                 return await _audited(endpoint, request, given)

@@ -19,6 +19,8 @@ def describe_access(app: FastAPI, document: dict[str, Any]) -> None:
     document["components"]["securitySchemes"] = {"key": _KEY}
     for route in declared_routes(app):
         for method in route.methods:
-            operation = document["paths"][route.path][method.lower()]
+            operation = document["paths"].get(route.path, {}).get(method.lower())
+            if operation is None:
+                continue  # a page, no part of the interface
             named = [{"key": [scope.value]} for scope in route.access.scopes] or [{"key": []}]
             operation["security"] = [] if route.access.is_open else [*named, {}]

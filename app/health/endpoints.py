@@ -3,15 +3,24 @@
 import asyncio
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
 
 from app.access.declaring import Reach, open_to_all, requires
 from app.access.scopes import KeyScope
 from app.health.schemas import HealthAnswer, InfoAnswer
 from app.http_body import answer
+from app.http_headers import DOCS_PATH
 from app.openapi import problems
 from app.services import services
 
 router = APIRouter(tags=["server"])
+
+
+@router.get("/", operation_id="open_docs", include_in_schema=False)
+@open_to_all
+async def open_docs(request: Request) -> Response:
+    """Lead whoever opens the server's address in a browser to the page that describes the routes."""
+    return RedirectResponse(DOCS_PATH)
 
 
 @router.get("/livez", operation_id="livez", response_model=HealthAnswer, responses=problems())

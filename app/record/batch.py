@@ -54,14 +54,15 @@ def _check_items(upserts: list[Any], deletes: list[Any]) -> Batch:
         try:
             draft = item if isinstance(item, RecordDraft) else _DRAFT.validate_python(item)
         except ValidationError as error:
-            batch.refused[position] = _refused(item, error, f"/upsert/{position}")
+            batch.refused[position] = _refused(item, invalid(error, RecordDraft, prefix=f"/upsert/{position}"))
         else:
             _accept(batch, seen, position, draft.id, draft)
     for position, item in enumerate(deletes, start=len(upserts)):
         try:
             key = _KEY.validate_python(item, strict=True)
         except ValidationError as error:
-            batch.refused[position] = _refused(item, error, f"/delete/{position - len(upserts)}")
+            prefix = f"/delete/{position - len(upserts)}"
+            batch.refused[position] = _refused(item, invalid(error, prefix=prefix))
         else:
             _accept(batch, seen, position, key, None)
     return batch
@@ -79,10 +80,9 @@ def _accept(batch: Batch, seen: set[str], position: int, key: str, draft: Record
         batch.upserts[position] = draft
 
 
-def _refused(item: Any, error: ValidationError, prefix: str) -> BatchItem:
+def _refused(item: Any, error: InvalidValueError) -> BatchItem:
     key = item.get("id") if isinstance(item, dict) else item
-    mended = invalid(error, prefix=prefix)
-    return BatchItem(id=_printable(key), status=mended.status, code=mended.code, detail=mended.detail)
+    return BatchItem(id=_printable(key), status=error.status, code=error.code, detail=error.detail)
 
 
 def _printable(key: Any) -> str | None:

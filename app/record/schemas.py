@@ -7,9 +7,11 @@ import orjson
 from pydantic import AfterValidator, Field
 
 from app.record.tables import Role, Source
-from app.schemas import MOST_ITEMS, Answer, Key, Sentence, Strict, check_json
+from app.schemas import MOST_ITEMS, Answer, Key, OneRemedy, Sentence, Strict, check_json
 
-MetadataValue = str | bool | int | float | list[str]
+MetadataValue = Annotated[
+    str | bool | int | float | list[str], OneRemedy("give a string, a number, true or false, or a list of strings")
+]
 
 _MOST_METADATA_BYTES: Final = 16_384
 

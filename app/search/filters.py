@@ -102,16 +102,8 @@ def _read_range(ends: Mapping[str, Any]) -> Range:
 def _read_value(value: Any, remedy: str) -> Value:
     if not isinstance(value, str | int | float):
         raise ValueError(f"holds {_kind_of(value)}: {remedy}")
-    _check(value)
+    check_json(value)
     return value
-
-
-def _check(part: Value) -> None:
-    """Refuse what no record can have."""
-    try:
-        check_json(part)
-    except UnicodeEncodeError:
-        raise ValueError("holds a lone surrogate: it is no Unicode text") from None
 
 
 def _of_one_kind(values: list[Value]) -> tuple[Value, ...]:
@@ -133,7 +125,7 @@ def _check_fields(fields: dict[str, OneOf | Range]) -> dict[str, OneOf | Range]:
     if len(fields) > MOST_FIELDS:
         raise ValueError(f"has {len(fields)} fields, the most is {MOST_FIELDS}: give fewer")
     for field in fields:
-        _check(field)
+        check_json(field)
     return fields
 
 

@@ -94,6 +94,7 @@ PROMISED: dict[str, tuple[str | set[KeyScope], int | None]] = {
     "POST /rerank": ({KeyScope.ENCODE}, None),
     "GET /info": ({KeyScope.ENCODE}, None),
     "GET /health": (OPEN, 200),
+    "GET /": (OPEN, 307),
     "GET /v1/info": (ANY, 200),
     "GET /metrics": ({KeyScope.METRICS}, None),
     "GET /livez": (OPEN, 200),
@@ -183,7 +184,7 @@ def test_every_route_wants_the_right_key(world: World, operation: str) -> None:
     scopes, elsewhere = PROMISED[operation]
     query = LONG_WAYS.get(operation)
     for ending in ("",) if query is None else ("", query):
-        check_bad_keys(world, operation, ending, is_open=scopes == OPEN)
+        check_bad_keys(world, operation, ending, opened=elsewhere if scopes == OPEN else None)
         check_scopes(world, operation, ending, set(KeyScope) if isinstance(scopes, str) else scopes)
         if elsewhere is not None:
             answer = world.ask(operation, world.elsewhere.headers, ending)
@@ -204,7 +205,8 @@ def told(answer: Any, operation: str, status: int, code: str) -> str:
     return str(error["message"] if isinstance(error, dict) else error)
 
 
-def check_bad_keys(world: World, operation: str, ending: str, *, is_open: bool) -> None:
+def check_bad_keys(world: World, operation: str, ending: str, *, opened: int | None) -> None:
+    """Refused, or answered with this status where no key is wanted."""
     bad = {
         "no key": {},
         "no scheme": {"Authorization": world.by_scope[KeyScope.ADMIN].key},
@@ -216,8 +218,8 @@ def check_bad_keys(world: World, operation: str, ending: str, *, is_open: bool) 
     }
     for what, headers in bad.items():
         answer = world.ask(operation, headers, ending)
-        if is_open:
-            assert answer.status_code == 200, what
+        if opened is not None:
+            assert answer.status_code == opened, what
             continue
         detail = told(answer, operation, 401, "unauthorised")
         assert answer.headers["www-authenticate"] == 'Bearer realm="samesay"'
@@ -245,6 +247,10 @@ def test_what_is_no_route_wants_a_key_all_the_same(world: World) -> None:
         assert world.service.client.request(method, path).status_code == 401
         anyone = world.by_scope[KeyScope.FEEDBACK].headers
         assert world.service.client.request(method, path, headers=anyone).status_code == status
+    for method in ("GET", "HEAD"):
+        root = world.service.client.request(method, "/")
+        assert (root.status_code, root.headers["location"]) == (307, "/docs")
+    assert "get" not in main.bare_app().openapi()["paths"]["/"]
     for path in ("/docs", "/openapi.json"):
         assert world.service.client.get(path).status_code == 200
         assert world.service.client.head(path).status_code == 200

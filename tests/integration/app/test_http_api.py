@@ -317,30 +317,3 @@ def test_metrics_and_info(shared_service: Running, collection: str) -> None:
     assert info["limits"]["queries"] == 256
     assert info["providers"] == ["CPUExecutionProvider"]
     assert info["index_device"] == "cpu"
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "query", "said"),
-    [
-        ("POST", "/imports", "dry-run=true", "dry-run: no such parameter; did you mean dry_run?"),
-        ("GET", "/records", "limt=3&limit=2", "limt: no such parameter; did you mean limit?"),
-        ("GET", "/records", "role=out_of_scope", "role: no such parameter; known are cursor, limit"),
-        ("PUT", "/records/r1", "wiat=visible", "wiat: no such parameter; did you mean wait?"),
-        ("POST", ":search", "k=3", "k: no such parameter: there are none here"),
-        ("POST", ":classify", "x", "x: no such parameter: there are none here"),
-    ],
-)
-def test_a_query_parameter_that_does_not_exist_is_refused_before_anything_is_done(
-    shared_service: Running, collection: str, method: str, path: str, query: str, said: str
-) -> None:
-    place = f"/v1/collections/{collection}"
-    before = shared_service.client.get(place).json()["last_seq"]
-    body = {"text": "a"} if method == "PUT" else {"query": "a"} if path == ":search" else {"text": "a"}
-    answer = shared_service.client.request(method, f"{place}{path}?{query}", json=None if method == "GET" else body)
-    assert assert_problem(answer, 422, "invalid_value")["detail"] == said
-    assert shared_service.client.get(place).json()["last_seq"] == before
-
-
-def test_other_people_s_clients_may_send_what_they_like(shared_service: Running) -> None:
-    assert shared_service.client.get("/livez?from=a-balancer").status_code == 200
-    assert shared_service.client.get("/v1/models?limit=3").status_code == 200

@@ -145,6 +145,6 @@ def test_a_full_queue_is_503_with_a_time_to_come_back(tmp_path: Path, tiny_bundl
 
 def test_other_routes_keep_their_problems(shared_service: Running) -> None:
     assert_problem(shared_service.client.get("/v1/encoders/gpt"), 404, "not_found")
-    page = shared_service.client.get("/")
+    page = shared_service.client.put("/")
     assert_problem(page, 405, "method_not_allowed")
-    assert page.headers["allow"] == "POST"
+    assert page.headers["allow"] == "GET, HEAD, POST"
