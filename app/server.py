@@ -6,7 +6,6 @@ import signal
 import socket
 import sys
 import threading
-from typing import Final
 
 import structlog
 import uvicorn
@@ -15,12 +14,10 @@ from app import container as wiring
 from app.errors import PortBusyError
 from app.http_protocol import ProblemProtocol
 from app.main import create_app
+from app.priority import SWITCH_S
 from app.settings import Settings
 
 _log = structlog.get_logger(__name__)
-
-_SWITCH_S: Final = 0.001
-"""After so long a thread that computes in Python lets another: a search must not wait Python's own 5 ms for a write."""
 
 
 def serve(settings: Settings) -> None:
@@ -72,7 +69,7 @@ def make_server(container: wiring.Container) -> uvicorn.Server:
 
 
 def _run(settings: Settings, listener: socket.socket) -> None:
-    sys.setswitchinterval(_SWITCH_S)
+    sys.setswitchinterval(SWITCH_S)
     container = wiring.build(settings)
     server = make_server(container)
     # uvicorn drains on these and then raises them again for whoever was there before: this, so that we exit with 0

@@ -1,5 +1,6 @@
 """The worker process: `samesay worker` apart, or a child of the server. Runs what takes minutes."""
 
+import gc
 import os
 import signal
 import sys
@@ -18,7 +19,7 @@ from app.job.kinds import Kind
 from app.job.names import worker_name
 from app.job.repository import JobRepository
 from app.job.worker import Worker
-from app.priority import let_others_go_first
+from app.priority import SWITCH_S
 from app.secrets_table import DATABASE_ID, get_secret
 from app.serving.index_server import require_client
 from app.settings import Settings
@@ -29,8 +30,6 @@ _AWAY_S: Final = 1.0
 _RELEASE_S: Final = 3.0
 _IDLE_S: Final = 10.0
 """A server's worker without work ends after so long: it takes memory that searches can use."""
-
-_NICENESS: Final = 5
 
 _log = structlog.get_logger(__name__)
 
@@ -58,10 +57,12 @@ def work(settings: Settings, *, embedded: bool, only: Kind | None = None) -> Non
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: leaving.set())
         if embedded:
-            let_others_go_first(_NICENESS)
             threading.Thread(target=_end_with_the_server, daemon=True).start()
         else:
             print(f"samesay worker {name} is ready", flush=True)
+        sys.setswitchinterval(SWITCH_S)  # one thread parses while another stores
+        gc.collect()
+        gc.freeze()  # the libraries stay: looking through them again and again took a fifth of an import
         _loop(worker, idle_s=_IDLE_S if embedded else None)
     finally:
         database.close()

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -13,6 +14,7 @@ from app.bulk.columns import ColumnMap
 from app.bulk.comparing import Comparison
 from app.bulk.counting import count_rows
 from app.bulk.forms import Form, Packing
+from app.bulk.overlapping import one_ahead
 from app.bulk.parsing import Parsed, RowParser
 from app.bulk.reading import open_rows
 from app.bulk.renames import read_renames
@@ -106,8 +108,9 @@ class _Import:
             skip_rows=self._done.rows,
         )
         rows = map(parser.parse, raw)
-        while part := list(islice(rows, AT_ONCE)):
-            self._step(part, apply, results)
+        with closing(one_ahead(iter(lambda: list(islice(rows, AT_ONCE)), []))) as parts:
+            for part in parts:
+                self._step(part, apply, results)
         self._done = replace(self._done, ignored_columns=list(columns.ignored_columns))
         self._step([], apply, results, is_read=True)
 

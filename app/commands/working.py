@@ -6,6 +6,7 @@ import typer
 
 from app.commands.shared import DataOption, load_settings, plain_errors
 from app.job.kinds import Kind
+from app.priority import let_others_go_first
 
 
 def worker(
@@ -22,6 +23,8 @@ def worker(
     """
     with plain_errors():
         settings = load_settings(data=data)
+        if embedded:
+            let_others_go_first()  # before there are threads, the libraries' too: each has a priority of its own
         from app.observability import configure_logging
         from app.worker import work
 

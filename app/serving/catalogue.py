@@ -2,21 +2,17 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
-from typing import NamedTuple
+from itertools import chain, islice
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from app.serving.change_list import ChangeList
 from app.serving.entry import Entry
 from app.serving.sidecar import Sidecar
 
-
-class _Change(NamedTuple):
-    """What a record became, None where it was removed; with what it was before, for readers of earlier moments."""
-
-    number: int
-    entry: Entry | None
-    before: "_Change | None"
+_AT_ONCE: Final = 1000
 
 
 class GroupSizes:
@@ -76,30 +72,35 @@ class CatalogueView:
     sidecar: Sidecar | None
     groups: GroupSizes
     n_changes: int
-    _changed: Mapping[int, _Change]
-    _log: Sequence[tuple[int, Entry | None]]
+    _changes: ChangeList
 
     def find(self, record_ids: Sequence[int]) -> list[Entry | None]:
         """The entries of some records, None where there is none."""
         found: list[Entry | None] = [None] * len(record_ids)
         elsewhere = []
         for position, record_id in enumerate(record_ids):
-            change = self._changed.get(record_id)
-            while change is not None and change.number >= self.n_changes:
-                change = change.before
-            if change is not None:
-                found[position] = change.entry
-            else:
+            number = self._changes.find(record_id, self.n_changes)
+            if number is None:
                 elsewhere.append(position)
+            else:
+                found[position] = self._changes.get(number)
         if elsewhere and self.sidecar is not None:
             wanted = np.array([record_ids[position] for position in elsewhere], np.int64)
             for position, entry in zip(elsewhere, self.sidecar.find(wanted), strict=True):
                 found[position] = entry
         return found
 
-    def changes(self, start: int = 0) -> Sequence[tuple[int, Entry | None]]:
-        """Each change since the snapshot, from number `start` on: a record_id with what it became."""
-        return self._log[start : self.n_changes]
+    def changes(self, start: int = 0) -> Iterator[tuple[int, Entry | None]]:
+        """What became of each record that changed since the snapshot, from change number `start` on."""
+        last = self._changes.last(start, self.n_changes)
+        return ((record_id, self._changes.get(number)) for record_id, number in last.items())
+
+    def changed_ids(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(n,) and (m,) int64: the records that changed since the snapshot and are there, and those that are gone."""
+        last = self._changes.last(0, self.n_changes)
+        ids = np.fromiter(last, np.int64, len(last))
+        gone = np.fromiter(map(self._changes.is_removal, last.values()), np.bool_, len(last))
+        return ids[~gone], ids[gone]
 
 
 class Catalogue:
@@ -111,11 +112,9 @@ class Catalogue:
     """
 
     def __init__(self, sidecar: Sidecar | None, groups_version: int = 0) -> None:
-        # both only grow, past what any view shows
-        self._changed: dict[int, _Change] = {}
-        self._log: list[tuple[int, Entry | None]] = []
+        self._changes = ChangeList()  # it grows past what any view shows
         self._groups = GroupSizes(sidecar, groups_version)
-        self.view = CatalogueView(sidecar, self._groups, 0, self._changed, self._log)
+        self.view = CatalogueView(sidecar, self._groups, 0, self._changes)
         """The newest moment."""
 
     def apply(self, entries: Mapping[int, Entry], gone: Iterable[int]) -> CatalogueView:
@@ -127,13 +126,12 @@ class Catalogue:
         changes: list[tuple[int, Entry | None]] = [*entries.items(), *((record_id, None) for record_id in gone)]
         before = self.view.find([record_id for record_id, _ in changes])
         for (record_id, entry), old in zip(changes, before, strict=True):
-            self._changed[record_id] = _Change(len(self._log), entry, self._changed.get(record_id))
-            self._log.append((record_id, entry))
+            self._changes.append(record_id, entry)
             if _group_of(old) != _group_of(entry):
                 self._groups.count(_group_of(entry), 1)
                 self._groups.count(_group_of(old), -1)
         view = self.view
-        self.view = CatalogueView(view.sidecar, self._groups, len(self._log), self._changed, self._log)
+        self.view = CatalogueView(view.sidecar, self._groups, len(self._changes), self._changes)
         return self.view
 
     def rebased(self, sidecar: Sidecar | None, built_from: CatalogueView) -> "Catalogue":
@@ -145,11 +143,11 @@ class Catalogue:
         """
         new = Catalogue(sidecar, self._groups.version + 1)
         changes = self.view.changes(built_from.n_changes)
-        last = dict(changes)
-        new.apply(
-            {record_id: entry for record_id, entry in last.items() if entry is not None},
-            [record_id for record_id, entry in last.items() if entry is None],
-        )
+        while part := dict(islice(changes, _AT_ONCE)):
+            new.apply(
+                {record_id: entry for record_id, entry in part.items() if entry is not None},
+                [record_id for record_id, entry in part.items() if entry is None],
+            )
         return new
 
 

@@ -91,7 +91,7 @@ class Compactor:
             if view is None:
                 spool.finish(order)
             else:
-                spool.finish(order, _kept_rows(view), _gone_ids(view))
+                spool.finish(order, _kept_rows(view), view.catalogue.changed_ids()[1])
             milvus = None if self._server is None else self._server.milvus
             n_rows = n if view is None else view.index.count
             if choose_spec(n_rows, self._dim).kind is IndexKind.EXACT:  # takes milliseconds
@@ -137,25 +137,20 @@ def _fill(spool: Spool, rows: Iterator[Rows]) -> int:
 
 def _changed_rows(view: View) -> Iterator[Rows]:
     """The records that are not in the base as they are now."""
-    changed = [(number, entry) for number, entry in dict(view.catalogue.changes()).items() if entry is not None]
+    changed, _ = view.catalogue.changed_ids()
     for start in range(0, len(changed), _AT_ONCE):
         part = changed[start : start + _AT_ONCE]
-        record_ids = np.array([number for number, _ in part], np.int64)
-        yield record_ids, view.index.vectors_of(record_ids), [entry for _, entry in part]
+        entries = [entry for entry in view.catalogue.find(part.tolist()) if entry is not None]
+        yield part, view.index.vectors_of(part), entries
 
 
 def _kept_rows(view: View) -> NDArray[np.bool_]:
     """(n,) bool, the rows of the base that are in the view as they are."""
     base, live = view.index.base, view.index.base_live
     kept = np.ones(len(base), np.bool_) if live is None else live.mask.copy()
-    rows = base.rows.find(np.array([number for number, _ in view.catalogue.changes()], np.int64))
+    rows = base.rows.find(np.concatenate(view.catalogue.changed_ids()))
     kept[rows[rows >= 0]] = False
     return kept
-
-
-def _gone_ids(view: View) -> NDArray[np.int64]:
-    """The records that were removed since the base."""
-    return np.array([number for number, entry in dict(view.catalogue.changes()).items() if entry is None], np.int64)
 
 
 def _build_apart(spool: Path, is_stopping: Callable[[], bool], given: Mapping[str, str]) -> Path:

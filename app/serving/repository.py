@@ -1,6 +1,5 @@
 """What serving reads of the database: which releases it shall hold, their records, and the change log."""
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -169,6 +168,4 @@ def _last_seq(session: Session, collection_id: int) -> int:
 
 def _to_entry(row: Row[int, str, str, str, str]) -> tuple[int, Entry]:
     record_id, key, text, group, metadata = row
-    # what many records share is kept once: changes wait in memory until they are compacted
-    shared = group if group is None else sys.intern(group)
-    return record_id, Entry(key, text, shared, NO_METADATA if metadata == "{}" else metadata.encode())
+    return record_id, Entry(key, text, group, NO_METADATA if metadata == "{}" else metadata.encode())

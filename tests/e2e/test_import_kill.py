@@ -6,6 +6,7 @@ SAMESAY_CRASH_ROUNDS is how often it is killed, SAMESAY_CRASH_SEED repeats when.
 import json
 import os
 import random
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import httpx
 import psutil
 import pytest
 
+from app.priority import BACKGROUND
 from tests.conftest import add_encoder, postgres_settings
 from tests.fakes.imports import n_stored
 from tests.fakes.running import make_settings, wait_for
@@ -129,6 +131,8 @@ def test_a_worker_without_its_server_ends(tmp_path: Path, tiny_bundle: Path) -> 
         key = start(server)
         wait_for(lambda: stored_rows(client, key) > 0)
         (worker,) = [child for child in children(server) if "worker" in child.cmdline()]
+        if sys.platform == "linux":
+            assert {os.getpriority(os.PRIO_PROCESS, thread.id) for thread in worker.threads()} == {BACKGROUND}
         server.process.kill()
         worker.wait(10)
     with spawned(data) as server, server.client() as client:
