@@ -133,11 +133,20 @@ def _asked_s(response: httpx.Response) -> float:
 
 def failure_of(request: Request, error: httpx.TransportError, attempts: int) -> SamesayError:
     """What a caller gets to see of a transport's error."""
-    what = f"{request.method} {request.path}"
+    what = f"{request.method} {request.path}{_server_of(error)}"
     if isinstance(error, _ANSWER_TIMEOUTS):
         return AnswerTimeoutError(f"{what}: no answer in time; it may have been done: look, or give a longer timeout")
     tried = f" after {attempts} attempts" if attempts > 1 else ""
     return ConnectionFailedError(f"{what}: {type(error).__name__}: {error or 'no reason given'}{tried}")
+
+
+def _server_of(error: httpx.TransportError) -> str:
+    """Where the request went, as far as that is known; without a name and password that the address may have."""
+    try:
+        url = error.request.url
+    except RuntimeError:  # it was none yet
+        return ""
+    return f" at {url.scheme}://{url.netloc.decode()}"
 
 
 class _WrongValue(BaseModel):
