@@ -91,7 +91,8 @@ class Compactor:
             if view is None:
                 spool.finish(order)
             else:
-                spool.finish(order, _kept_rows(view), view.catalogue.changed_ids()[1])
+                changed, gone = view.catalogue.changed_ids()
+                spool.finish(order, _kept_rows(view, np.concatenate([changed, gone])), gone)
             milvus = None if self._server is None else self._server.milvus
             n_rows = n if view is None else view.index.count
             if choose_spec(n_rows, self._dim).kind is IndexKind.EXACT:  # takes milliseconds
@@ -144,11 +145,11 @@ def _changed_rows(view: View) -> Iterator[Rows]:
         yield part, view.index.vectors_of(part), entries
 
 
-def _kept_rows(view: View) -> NDArray[np.bool_]:
-    """(n,) bool, the rows of the base that are in the view as they are."""
+def _kept_rows(view: View, changed: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(n,) bool, the rows of the base that are in the view as they are, which the changed records are not."""
     base, live = view.index.base, view.index.base_live
     kept = np.ones(len(base), np.bool_) if live is None else live.mask.copy()
-    rows = base.rows.find(np.concatenate(view.catalogue.changed_ids()))
+    rows = base.rows.find(changed)
     kept[rows[rows >= 0]] = False
     return kept
 

@@ -50,8 +50,8 @@ class FilterMasks:
         if kept is None or kept.n_changes > view.n_changes:
             kept = _Kept(0, _of_sidecar(view.sidecar, wanted))
         if kept.n_changes < view.n_changes:
-            changes = dict(view.changes(kept.n_changes))
-            kept = _Kept(view.n_changes, _changed(kept.allowed, changes, wanted))
+            changes = view.changes(kept.n_changes)
+            kept = _Kept(view.n_changes, _changed(kept.allowed, dict(changes), wanted))
         self._kept[wanted] = kept
         self._kept.move_to_end(wanted)
         self._bound()
