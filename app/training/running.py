@@ -20,6 +20,7 @@ from app.training.children import TrainerKilledError, run_trainer
 from app.training.freezing import freeze
 from app.training.registering import Candidate, register, rewarm
 from app.training.report import make_report
+from app.training.settings import as_arguments
 from model.contract.bundle import Bundle, load_bundle
 from model.contract.keep_out import KEPT_OUT
 
@@ -116,7 +117,7 @@ class ReleaseJob:
     def _train(self) -> dict[str, Any]:
         out, request = self._folder / _RUN, self._run.request
         settings = {**request["settings"], "keep_out": KEPT_OUT}  # last, so that no request can undo it
-        more = [part for item in settings.items() for part in ("--set", _setting(*item))]
+        more = [part for setting in as_arguments(settings) for part in ("--set", setting)]
         self._trainer("train", *more, out=out, recipe=request["recipe"], seed=request["seed"])
         bundle = load_bundle(out / "bundle")
         if bundle.sha == self._builder.active(self._run.collection_id).key.encoder_sha:
@@ -237,11 +238,6 @@ def _refusal(number: int, reasons: list[str]) -> str:
 
 def _why(given: str, reasons: list[str]) -> str:
     return " ".join(filter(None, (given, *reasons)))
-
-
-def _setting(name: str, value: str | bool | float | None) -> str:
-    shown = str(value).lower() if isinstance(value, bool) else "none" if value is None else str(value)
-    return f"{name}={shown}"
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator
 
 from app.schemas import Line, Strict, check_json
+from app.training.settings import check_gate, check_settings
 
 
 class Promote(StrEnum):
@@ -24,7 +25,7 @@ class WhenBusy(StrEnum):
 
 Setting = Annotated[str, StringConstraints(pattern="^[a-z][a-z0-9_]{0,62}$")]
 Value = Annotated[str, StringConstraints(max_length=200)] | bool | int | float | None
-Rules = Annotated[dict[str, Any], AfterValidator(check_json)]
+Rules = Annotated[dict[str, Any], AfterValidator(check_json), AfterValidator(check_gate)]
 
 
 class JudgedRequest(Strict):
@@ -48,6 +49,19 @@ class TrainingRequest(JudgedRequest):
         default={}, max_length=200, description="settings of the trainer: `samesay settings` lists them"
     )
     seed: int = Field(default=0, ge=0, lt=2**31)
+
+    @field_validator("recipe")
+    @classmethod
+    def _is_known(cls, recipe: str) -> str:
+        check_settings(recipe, {})
+        return recipe
+
+    @field_validator("settings")
+    @classmethod
+    def _make_sense(cls, settings: dict[str, Any], others: ValidationInfo) -> dict[str, Any]:
+        if "recipe" in others.data:  # else that is the complaint
+            check_settings(others.data["recipe"], settings)
+        return settings
 
 
 class AdoptionRequest(JudgedRequest):

@@ -1,6 +1,7 @@
 """Settings of a training run: what they are, the recipes that name good sets, which combinations make sense."""
 
 from model.config.combinations import check_combinations, warnings_of
+from model.config.gate import GateRules, Metric
 from model.config.kinds import (
     ClassWeight,
     ConstraintBy,
@@ -40,11 +41,13 @@ __all__ = [
     "ConstraintTarget",
     "Device",
     "FloodMode",
+    "GateRules",
     "LabelThresholdRule",
     "LastLayer",
     "LogitAdjustment",
     "Loss",
     "MarginLoss",
+    "Metric",
     "MultiLabelLoss",
     "Objective",
     "OutlierLoss",

@@ -4,18 +4,15 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from model.config import ProgressForm
+from model.config import GateRules, ProgressForm
 from model.contract.bundle import load_bundle
 from model.contract.dataset import read_rows
 from model.contract.errors import DatasetError
 from model.contract.keep_out import KEPT_OUT
-
-if TYPE_CHECKING:
-    from model.judging.rules import GateRules
 
 _TELL_S = 0.5
 
@@ -75,9 +72,7 @@ def judge_command(
     _write(out, verdict)
 
 
-def _read_rules(path: Path | None) -> "GateRules":
-    from model.judging.rules import GateRules
-
+def _read_rules(path: Path | None) -> GateRules:
     return GateRules.read(_read_json(path) if path is not None else {})
 
 

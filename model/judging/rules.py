@@ -1,14 +1,13 @@
-"""The rules of the gate, as settings, and what came of each."""
+"""What came of each rule of the gate."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from model.errors import ConfigError
+from model.config import GateRules, Metric
 from model.judging.statistics import (
     better_than_chance,
     bootstrap_worse,
@@ -18,43 +17,7 @@ from model.judging.statistics import (
     worse_by_more,
 )
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Metric = Literal["hit_rate@1", "best_group", "accuracy", "out_of_scope_recall", "label_f1"]
-
 _MEND: Final = "look in the report at what it takes for what, mend those sentences and train again"
-
-
-class GateRules(BaseModel):
-    """When a candidate may take over.
-
-    Attributes:
-        alpha: Chance that a candidate as good as what answers is refused by any of the paired tests together.
-        tolerance: Loss of accuracy, as a share of the sentences, that counts as none: the threshold, and how many are
-            refused with it, differs so much from training to training.
-        max_drop: For single metrics, the most that a candidate may lose, however sure that is.
-        least: For single metrics, the least that a candidate must reach.
-        max_ece_rise: The most that the calibration error may rise; None does not look at it.
-        above_chance: Whether the groups of the nearest sentences must have to do with the true ones.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    alpha: float = Field(default=0.02, gt=0, lt=0.5)
-    tolerance: Share = 0.01
-    max_drop: dict[Metric, Share] = {}
-    least: dict[Metric, Share] = {}
-    max_ece_rise: float | None = Field(default=None, ge=0)
-    above_chance: bool = True
-
-    @classmethod
-    def read(cls, values: Any) -> "GateRules":
-        """The rules from settings, or ConfigError naming the wrong one."""
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            wrong = error.errors(include_url=False, include_input=False)[0]
-            name = ".".join(map(str, wrong["loc"])) or "rules"
-            raise ConfigError(f"gate {name}: {wrong['msg']}; there are {', '.join(cls.model_fields)}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from model.config import GateRules
 from model.contract.bundle import Bundle
 from model.evaluation.metrics import expected_calibration_error
 from model.judging.answers import Answers, Tell, answer
 from model.judging.groups import confusions, figures_of_groups
 from model.judging.rows import JudgedRows
 from model.judging.rules import (
-    GateRules,
     Measure,
     RuleOutcome,
     apply_above_chance,

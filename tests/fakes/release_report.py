@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from model.config import GateRules
 from model.contract.dataset import Row
 from model.contract.decision import DecisionParameters
 from model.judging.data_check import check_data, suspects
 from model.judging.rows import part
-from model.judging.rules import GateRules
 from model.judging.verdict import judge
 from tests.fakes.judged import SHARE, make_rows, tiny
 

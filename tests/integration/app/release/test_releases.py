@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from app.settings import Settings
 from model.contract.bundle import load_bundle
 from tests.conftest import add_encoder, make_collection, sqlite_only
@@ -266,6 +268,39 @@ def test_bodies_are_checked_and_no_body_means_the_defaults(service: Running, tra
         answer = service.client.post(f"{place}/trainings", json=body)
         assert (answer.status_code, answer.json()["errors"][0]["pointer"][: len(pointer)]) == (422, pointer), body
     assert service.client.post("/v1/collections/nope/trainings").status_code == 404
+
+
+@sqlite_only
+@pytest.mark.parametrize(
+    ("body", "pointer", "said"),
+    [
+        ({"recipe": "clasic"}, "/recipe", "no recipe 'clasic' (did you mean 'classic'?)"),
+        ({"recipe": "clasic", "settings": {"epochs": 1}}, "/recipe", "no recipe 'clasic'"),
+        ({"settings": {"epoch": 3}}, "/settings", "no setting 'epoch' (did you mean 'epochs'?); samesay settings"),
+        ({"settings": {"epochs": "many"}}, "/settings", "epochs=many: "),
+        ({"settings": {"dropout": None}}, "/settings", "no setting 'dropout'"),
+        ({"recipe": "smoke", "settings": {"learning_rate": -1}}, "/settings", "learning_rate=-1: "),
+        ({"gate": {"alpa": 0.1}}, "/gate", "gate alpa: "),
+        ({"gate": {"least": {"accuracy": 2}}}, "/gate", "gate least.accuracy: "),
+    ],
+)
+def test_what_no_training_could_use_is_refused_before_there_is_a_job(
+    service: Running, trainer: FakeTrainer, body: dict[str, Any], pointer: str, said: str
+) -> None:
+    place = fill(service)
+    answer = service.client.post(f"{place}/trainings", json=body)
+    assert answer.status_code == 422
+    (problem,) = answer.json()["errors"]
+    assert problem["pointer"] == pointer
+    assert said in problem["detail"]
+    assert service.client.get("/v1/jobs").json()["items"] == []
+
+
+@sqlite_only
+def test_settings_of_every_kind_are_taken(service: Running, trainer: FakeTrainer) -> None:
+    place = fill(service)
+    wanted = {"epochs": 3, "bidirectional": False, "out_of_scope_score": None, "schedule_steps": "[[0.5, 0.1]]"}
+    assert service.client.post(f"{place}/trainings", json={"settings": wanted}).status_code == 202
 
 
 @sqlite_only

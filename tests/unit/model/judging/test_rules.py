@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from model.config import GateRules
 from model.errors import ConfigError
 from model.judging.rules import (
-    GateRules,
     Measure,
     apply_above_chance,
     apply_bounds,

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from model.config import GateRules
 from model.contract.bundle import Bundle
 from model.contract.dataset import Row
 from model.contract.decision import Decision, DecisionParameters
 from model.judging.rows import JudgedRows, part
-from model.judging.rules import GateRules
 from model.judging.verdict import FEWEST_ASKED, Side, compare, judge
 from tests.fakes.judged import (
     PARAMETERS,
