@@ -1,7 +1,7 @@
 """Making, listing, rotating and revoking keys."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
@@ -12,6 +12,7 @@ from app.access.repository import ApiKeyRepository
 from app.access.schemas import ApiKeyAnswer, ApiKeyCreate, ApiKeySecret
 from app.access.scopes import KeyScope
 from app.access.tables import ApiKey
+from app.collection.repository import CollectionRepository
 from app.cursors import Cursors
 from app.db import Database
 from app.errors import ConflictError, FieldProblem, InvalidValueError, NameTakenError
@@ -53,6 +54,15 @@ class ApiKeyService:
             return _with_secret(row, made.secret)
 
         return await self._change(unit)
+
+    async def not_there(self, collections: Sequence[str]) -> list[str]:
+        """Those of the names that no collection has yet: a key may be made before it."""
+
+        def unit(session: Session) -> list[str]:
+            found = CollectionRepository(session)
+            return [name for name in collections if found.find(name) is None]
+
+        return await self._database.read_async(unit)
 
     async def get(self, key: str) -> ApiKeyAnswer:
         """One key, or NotFoundError."""

@@ -50,6 +50,8 @@ def create(
         made = asyncio.run(keys.create(parse_body(body, ApiKeyCreate), COMMAND_LINE))
         audit.write_command("create_api_key", made.id)
         _show(made)
+        for missing in asyncio.run(keys.not_there(collection or ())):
+            _say(f"There is no collection {missing} yet; the key is for it as soon as there is.")
 
 
 @app.command("list")
@@ -109,10 +111,12 @@ def _opened(data: Path | None) -> Iterator[tuple["ApiKeyService", "AuditService"
 
 def _show(made: "ApiKeySecret") -> None:
     """Print the key alone to stdout, so that a script can take it, and what to know about it beside."""
-    Console(stderr=True, soft_wrap=True).print(
-        f"key {made.id} ({made.name}): keep it now, it is shown this once. Running servers know it within 5 seconds."
-    )
+    _say(f"key {made.id} ({made.name}): keep it now, it is shown this once. Running servers know it within 5 seconds.")
     print(made.key)
+
+
+def _say(told: str) -> None:
+    Console(stderr=True, soft_wrap=True).print(told, markup=False, highlight=False)
 
 
 def _state(key: "ApiKeyAnswer") -> str:

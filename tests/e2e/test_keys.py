@@ -66,6 +66,9 @@ def test_the_command_works_without_a_server_and_beside_one(data: Path, other_bun
         assert audit[1]["target"] == second.split("_")[1]
         assert {entry["caller"] for entry in audit} == {"command line"}
         assert not any(KEY.search(line) or admin.split("_")[2] in line for line in server.stderr)
+    early = samesay("keys", "create", "early", "--scope", "search", "--collection", "later", "--data", str(data))
+    assert (early.returncode, "There is no collection later yet" in early.stderr) == (0, True)
+    assert KEY.fullmatch(early.stdout.strip())
     twice = samesay("keys", "create", "bot", "--scope", "search", "--data", str(data))
     assert (twice.returncode, "there is a key 'bot' already" in twice.stderr) == (1, True)
     unknown = samesay("keys", "revoke", "nothing", "--data", str(data))
