@@ -1,6 +1,7 @@
 """Files and folders as snapshots need them: on the disk when a call returns, arrays mapped."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,22 @@ def save_array(path: Path, array: NDArray[Any]) -> None:
     """Write an array, down to the disk."""
     np.save(path, array, allow_pickle=False)
     flush(path)
+
+
+def save_matrix(path: Path, parts: Iterable[NDArray[Any]], shape: tuple[int, int], dtype: Any) -> None:
+    """Write a matrix that is never in memory as a whole, as `save_array` would; not down to the disk.
+
+    Args:
+        path: Where.
+        parts: Its rows in order, some at a time.
+        shape: Of all of them together.
+        dtype: Of its numbers.
+    """
+    descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
+        for part in parts:
+            file.write(np.ascontiguousarray(part, dtype).data)
 
 
 def load_array(path: Path) -> NDArray[Any]:

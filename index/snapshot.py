@@ -86,13 +86,20 @@ def is_of(folder: Path, index: FrozenIndex) -> bool:
         return False
 
 
-def save_snapshot(folder: Path, snapshot: Snapshot, write_companions: WriteCompanions | None = None) -> None:
+def save_snapshot(
+    folder: Path,
+    snapshot: Snapshot,
+    write_companions: WriteCompanions | None = None,
+    *,
+    vectors: Path | None = None,
+) -> None:
     """Write a snapshot; one that is there already, whole, is kept, a damaged one is replaced.
 
     Args:
         folder: Where; its parent is made if need be. Written by one process at a time.
         snapshot: What.
         write_companions: Writes the caller's own files, whole or not there with the snapshot, and names them.
+        vectors: A file on the same disk that the index's vectors were mapped from; it is moved, to spare a copy.
 
     Raises:
         WrongEncoderError: The folder exists and is of another encoder.
@@ -104,7 +111,7 @@ def save_snapshot(folder: Path, snapshot: Snapshot, write_companions: WriteCompa
     draft = folder.parent / f"{LEFT_OVER}{folder.name}-{uuid.uuid4().hex}"
     try:
         draft.mkdir()
-        _write_files(draft, snapshot, write_companions)
+        _write_files(draft, snapshot, write_companions, vectors)
         flush(draft)
         if folder.exists():
             _move_aside(folder)
@@ -247,12 +254,18 @@ def _reopen(folder: Path, manifest: Manifest, ids: Ids, server: Milvus | None) -
         raise SnapshotDamagedError(str(folder / MANIFEST), str(error)) from error
 
 
-def _write_files(draft: Path, snapshot: Snapshot, write_companions: WriteCompanions | None) -> None:
+def _write_files(
+    draft: Path, snapshot: Snapshot, write_companions: WriteCompanions | None, vectors: Path | None
+) -> None:
     index = snapshot.index
     save_array(draft / IDS, index.rows.record_ids)
     names = [IDS]
     if isinstance(index, RowIndex):
-        save_array(draft / VECTORS, index.rows.vectors)
+        if vectors is None:
+            save_array(draft / VECTORS, index.rows.vectors)
+        else:
+            vectors.replace(draft / VECTORS)
+            flush(draft / VECTORS)
         names.append(VECTORS)
     if isinstance(index, IvfPqIndex):
         index.save_codes(draft / CODES)

@@ -10,14 +10,12 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from app.priority import let_others_go_first
 from app.serving.building_remote import build_on_server, writing_alone
 from app.serving.merging import Merged
 from app.serving.sidecar import write_sidecar
 from app.serving.snapshots import Base, BuildError, empty_base, load_base
-from app.serving.spool import BuildOrder, SpooledRows
+from app.serving.spool import MERGED, BuildOrder, SpooledRows
 from index.backends.milvus import Milvus
 from index.backends.milvus_base import MilvusBase
 from index.backends.rows import FrozenIndex
@@ -61,7 +59,12 @@ def build_snapshot(spool: Path, server: Milvus | None = None) -> Path:
         merged = Merged(spooled, base)
         snapshot = _snapshot_of(_index_of(spooled, merged, base.index, server), order)
         folder = snapshot_folder(Path(order.snapshots), order.applied_seq)
-        save_snapshot(folder, snapshot, lambda draft: write_sidecar(draft, merged.entries(), merged.postings()))
+        save_snapshot(
+            folder,
+            snapshot,
+            lambda draft: write_sidecar(draft, merged.entries(), merged.postings()),
+            vectors=spool / MERGED,
+        )
     return folder
 
 
@@ -76,7 +79,7 @@ def _index_of(spooled: SpooledRows, merged: Merged, base: FrozenIndex, server: M
     spec = choose_spec(n, order.dim, order.target_recall)
     if spec.kind is not IndexKind.EXACT and order.server is not None and server is not None:
         return build_on_server(server, order, order.server, spooled, merged, base)
-    vectors = merged.write_vectors(np.empty((n, order.dim), np.float32))
+    vectors = merged.save_vectors(spooled.folder / MERGED)
     return build(merged.record_ids, vectors, spec, trained_from=base)
 
 

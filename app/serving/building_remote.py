@@ -6,11 +6,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from app.serving.merging import Merged
 from app.serving.snapshots import BuildError
-from app.serving.spool import BuildOrder, ServerOrder, SpooledRows
+from app.serving.spool import MERGED, BuildOrder, ServerOrder, SpooledRows
 from index.backends.milvus import Milvus
 from index.backends.milvus_base import MilvusBase
 from index.backends.milvus_kinds import MilvusSpec
@@ -19,7 +17,6 @@ from index.backends.rows import FrozenIndex, Rows
 from index.errors import IndexServerError
 from index.snapshot import latest_snapshot
 
-_VECTORS: Final = "merged.bin"
 _LOCK: Final = "writing.lock"
 
 
@@ -75,14 +72,12 @@ def writing_alone(order: BuildOrder) -> Iterator[None]:
 def _build_anew(
     server: Milvus, order: BuildOrder, wanted: ServerOrder, spec: MilvusSpec, merged: Merged, scratch: Path
 ) -> MilvusBase:
-    n = len(merged.record_ids)
-    vectors = np.memmap(scratch / _VECTORS, np.float32, mode="w+", shape=(n, order.dim))  # may be more than fits memory
     try:
         index = build_collection(
             server,
             wanted.collection,
             merged.record_ids,
-            merged.write_vectors(vectors),
+            merged.save_vectors(scratch / MERGED),
             spec,
             encoder_checksum=order.encoder_checksum,
             applied_seq=order.applied_seq,

@@ -1,6 +1,7 @@
 """The rows of the next snapshot: those of the base that are live still, and those of the spool, in order."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -11,6 +12,7 @@ from app.serving.posting_table import PostingTable, collect
 from app.serving.sidecar import terms_of
 from app.serving.snapshots import Base
 from app.serving.spool import SpooledRows
+from index.files import load_array, save_matrix
 from index.types import Vectors
 
 _AT_ONCE: Final = 10_000
@@ -35,24 +37,18 @@ class Merged:
         self._n_base = len(rows)
         self._sources = np.concatenate([kept, len(rows) + np.arange(len(spooled.record_ids))])[order]
 
-    def write_vectors(self, into: Vectors) -> Vectors:
-        """Gather the vectors of the rows in order.
-
-        Args:
-            into: (n, dim) float32, written to.
+    def save_vectors(self, path: Path) -> Vectors:
+        """Write the vectors of the rows, in order, to a file: they may be more than fits memory.
 
         Returns:
-            `into`.
+            (n, dim) float32, mapped from it.
 
         Raises:
+            OSError: The disk refused.
             IndexServerError: Those of the base are on a server that is away, or has lost them.
         """
-        for part in self._parts():
-            sources = self._sources[part]
-            of_spool = sources >= self._n_base
-            into[part][~of_spool] = self._base.index.vectors_at(sources[~of_spool])
-            into[part][of_spool] = self._spooled.vectors[sources[of_spool] - self._n_base]
-        return into
+        save_matrix(path, self._vectors(), (len(self.record_ids), self._spooled.order.dim), np.float32)
+        return load_array(path)
 
     def entries(self) -> Iterator[Packed]:
         """The entries of the rows in order, some at a time."""
@@ -71,6 +67,15 @@ class Merged:
         to = np.full(self._n_base, -1, np.int64)
         to[self._sources[~of_spool]] = np.flatnonzero(~of_spool)
         return self._base.sidecar.postings.moved(to).merged(added)
+
+    def _vectors(self) -> Iterator[Vectors]:
+        for part in self._parts():
+            sources = self._sources[part]
+            of_spool = sources >= self._n_base
+            vectors = np.empty((len(sources), self._spooled.order.dim), np.float32)
+            vectors[~of_spool] = self._base.index.vectors_at(sources[~of_spool])
+            vectors[of_spool] = self._spooled.vectors[sources[of_spool] - self._n_base]
+            yield vectors
 
     def _terms_of_spool(self, rows: NDArray[np.int64]) -> Iterator[list[bytes]]:
         for start in range(0, len(rows), _AT_ONCE):

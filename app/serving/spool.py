@@ -18,6 +18,9 @@ from index.backends.milvus_kinds import MilvusKind
 from index.snapshot import LEFT_OVER
 
 ORDER: Final = "order.json"
+MERGED: Final = "merged.npy"
+"""The vectors of the next snapshot, base and spool together, while it is built."""
+
 _IDS, _VECTORS, _LIVE, _GONE = "ids.bin", "vectors.bin", "live.npy", "gone.npy"
 
 _NO_IDS: Final = np.empty(0, np.int64)

@@ -11,6 +11,7 @@ import pytest
 
 from index.errors import SnapshotDamagedError, SnapshotVersionError, WrongEncoderError
 from index.factory import build
+from index.files import load_array, save_matrix
 from index.manifest import load_manifest
 from index.snapshot import (
     Snapshot,
@@ -70,6 +71,31 @@ def test_a_loaded_snapshot_answers_as_the_index_did(kind: IndexKind, n: int, tmp
         before, after = saved.index.search(queries, 8, allowed), loaded.index.search(queries, 8, allowed)
         assert after.record_ids.tolist() == before.record_ids.tolist()
         assert after.scores.tolist() == before.scores.tolist()
+
+
+@every_kind
+def test_vectors_that_are_in_a_file_already_are_moved_there(kind: IndexKind, tmp_path: Path) -> None:
+    n = 700
+    scratch = tmp_path / "scratch.npy"
+    save_matrix(scratch, np.array_split(make_vectors(n), 9), (n, DIM), np.float32)
+    number = scratch.stat().st_ino
+    index = build(np.arange(n) * 5, load_array(scratch), IndexSpec(kind=kind))
+    save_snapshot(tmp_path / "8", Snapshot(index=index, encoder_checksum="enc-a", applied_seq=7), vectors=scratch)
+    assert (tmp_path / "8" / "vectors.npy").stat().st_ino == number
+    assert not scratch.exists()
+    save_snapshot(tmp_path / "7", make_snapshot(kind, n=n))
+    files = [{path.name: path.read_bytes() for path in folder.iterdir()} for folder in (tmp_path / "7", tmp_path / "8")]
+    assert files[0] == files[1]
+    assert index.search(make_vectors(3), 5).record_ids.shape == (3, 5), "and it is still mapped"
+
+
+@pytest.mark.parametrize("n", [0, 1, 50])
+def test_a_matrix_in_parts_is_as_numpy_writes_it(n: int, tmp_path: Path) -> None:
+    vectors = make_vectors(n)
+    np.save(tmp_path / "whole.npy", vectors)
+    parts = [vectors[:20], vectors[20:20], np.asfortranarray(vectors[20:])]
+    save_matrix(tmp_path / "parts.npy", parts, (n, DIM), np.float32)
+    assert (tmp_path / "parts.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
 
 
 def test_the_manifest_says_what_is_there(tmp_path: Path) -> None:
