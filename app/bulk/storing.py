@@ -2,8 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy.orm import Session
 
@@ -23,8 +22,7 @@ GROUP: Final = "group"
 _STATUS: Final = {CREATED: 201, UPDATED: 200, UNCHANGED: 200, GROUP: 200}
 
 
-@dataclass(frozen=True, slots=True)
-class RowResult:
+class RowResult(NamedTuple):
     """What became of a row; `status` as in a batch, `code` says what was done, or what is wrong."""
 
     line: int

@@ -70,6 +70,8 @@ class GroupRepository:
 
     def describe(self, wanted: Mapping[str, Mapping[str, Any]]) -> None:
         """Set titles and payloads by key; groups that are missing are made, and what is the same is left alone."""
+        if not wanted:
+            return
         self.ensure(wanted)
         statement = select(Group).where(Group.collection_id == self._collection_id, Group.key.in_(wanted))
         for group in self._session.scalars(statement).all():

@@ -2,8 +2,7 @@
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session
@@ -41,8 +40,7 @@ _LABEL: Final = insert(_LABELS)
 _LOG: Final = insert(_CHANGES)
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """What became of one record.
 
     Attributes:
@@ -57,8 +55,7 @@ class Written:
     changed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(NamedTuple):
     record_id: int
     content_hash: str
     seq: int
