@@ -135,7 +135,7 @@ class Follower:
 
     @property
     def is_synced(self) -> bool:
-        """Whether every collection was loaded, or tried, once."""
+        """Whether every collection was loaded and has caught up, or tried, once."""
         return self._synced.is_set()
 
     @property
@@ -180,7 +180,7 @@ class Follower:
         self._rounds += 1
         if not more or self._rounds % _WARM_ROUNDS == 0:
             more |= self._bring_up(warm)
-        if not self._stopping.is_set():
+        if not self._stopping.is_set() and self._holder.owing <= self._failures.keys():
             self._synced.set()
         return more
 

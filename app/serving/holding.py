@@ -54,6 +54,7 @@ class Holder:
         self._held: dict[int, ServingRelease] = {}  # by release_id
         self._looked_at: dict[int, float] = {}  # by release_id: when newer snapshots were looked for
         self._reloads: set[int] = set()  # collections to load again; added to by any thread
+        self._owed: dict[int, int] = {}  # by release_id: see `owing`
         self.behind: dict[int, int] = {}
         """Changes that are not in a release yet, by release_id, as of the last look; read by any thread."""
 
@@ -61,6 +62,11 @@ class Holder:
     def held(self) -> list[ServingRelease]:
         """What is in memory."""
         return list(self._held.values())
+
+    @property
+    def owing(self) -> set[int]:
+        """release_ids of those that shall answer, and lack changes which were acknowledged before they were loaded."""
+        return set(self._owed)
 
     def reload(self, release_id: int) -> None:
         """Load a release again, from its newest snapshot, at the next step."""
@@ -80,12 +86,15 @@ class Holder:
             release = self._load(wanted)
         elif release.applied_seq < wanted.last_seq and not is_full:
             self._apply(release, CHANGES_AT_ONCE if wanted.is_active else _WARM_AT_ONCE)
-        if wanted.is_active and release is not answering:
-            self._let_answer(release, wanted, answering)
-        elif not wanted.is_active:
+        if not wanted.is_active:
+            self._owed.pop(wanted.key.release_id, None)
             release.shadow_share = wanted.shadow_share or 0.0
             self._keep_warm(release, answering)
-        if wanted.is_active:
+        elif answering is None and self._owes(release, wanted):
+            self._keep_warm(release, answering)  # compacted as others are, while it comes further round by round
+        else:
+            if release is not answering:
+                self._let_answer(release, wanted, answering)
             self._visibility.advance(wanted.key.collection_id, release.applied_seq)
         release.target_recall, release.keeping = wanted.target_recall, wanted.keeping
         self._housekeeper.consider(release)
@@ -101,6 +110,7 @@ class Holder:
         self._housekeeper.tidy_server(self._roster.releases)
         for release_id in self._held.keys() - release_ids:
             release = self._held.pop(release_id)
+            self._owed.pop(release_id, None)
             self.behind.pop(release_id, None)
             self._looked_at.pop(release_id, None)
             self._drop(release, with_collection=release.key.collection_id not in collection_ids)
@@ -117,6 +127,7 @@ class Holder:
     def _load(self, wanted: WantedRelease) -> ServingRelease:
         release = self._loader.load(wanted, is_stopping=self._is_stopping)
         self._held[wanted.key.release_id] = release
+        self._owed.pop(wanted.key.release_id, None)
         self._housekeeper.changed(release)
         return release
 
@@ -124,15 +135,20 @@ class Holder:
         if apply_changes(self._database, release, limit=limit):
             self._housekeeper.changed(release)
 
+    def _owes(self, release: ServingRelease, wanted: WantedRelease) -> bool:
+        """Whether it lacks changes that were acknowledged before it was here: a restart must not lose them."""
+        return release.applied_seq < self._owed.setdefault(wanted.key.release_id, wanted.last_seq)
+
     def _let_answer(self, release: ServingRelease, wanted: WantedRelease, answering: ServingRelease | None) -> None:
         """Replace one reference, once nothing acknowledged is missing in what answers then."""
-        last_seq = max(wanted.last_seq, 0 if answering is None else answering.applied_seq)
+        last_seq = release.applied_seq if answering is None else max(wanted.last_seq, answering.applied_seq)
         donor = _donor(release, answering)
         while release.applied_seq < last_seq and apply_changes(self._database, release, donor=donor):
             if self._is_stopping():
                 raise NotReadyError("the server is stopping")
         self._housekeeper.changed(release)
         self._roster.put(release)
+        self._owed.pop(wanted.key.release_id, None)
         if answering is not None and answering.key.release_id != release.key.release_id:
             self._keep_warm(answering, release)
         _log.info(

@@ -157,7 +157,10 @@ class Serving:
             if (reason := self._follower.failing.get(collection_id)) is not None:
                 raise NotReadyError(f"collection {collection!r} cannot be served: {reason}")
             await asyncio.sleep(0.02)
-        raise NotReadyError(f"collection {collection!r} is being loaded: try again in a few seconds")
+        coming = next(iter(self._roster.of_collection(collection_id)), None)
+        behind = None if coming is None else self._follower.behind(coming.key.release_id)
+        to_go = f", {behind} changes are still to be applied" if behind else ""
+        raise NotReadyError(f"collection {collection!r} is being loaded{to_go}: try again in a few seconds")
 
     def find_warm(self, collection_id: int, number: int) -> ServingRelease | None:
         """A release that does not answer but could, by its number."""

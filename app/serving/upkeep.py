@@ -87,7 +87,7 @@ class Upkeep:
             {kind: Duty(run, lambda folder, state: None)},
             worker_name(os.getpid(), f"{kind}-{token_hex(4)}"),
             self._housekeeper.data / "jobs",
-            served=lambda collection_id: self._roster.find_by_id(collection_id) is not None,
+            served=lambda collection_id: bool(self._roster.of_collection(collection_id)),
         )
         return threading.Thread(target=self._run, args=(worker,), name=kind, daemon=True)
 
@@ -107,13 +107,13 @@ class Upkeep:
             self._orders.wakened.wait(_LOOK_S)
 
     def _compact(self, run: JobRun) -> dict[str, Any]:
-        release = self._roster.find_by_id(run.collection_id)
-        if release is None:
+        held = self._roster.of_collection(run.collection_id)
+        if not held:
             raise _not_served(run)
-        for warm in self._roster.of_collection(run.collection_id)[1:]:
+        for warm in held[1:]:
             if is_worth_it(warm):
                 self._build(run, warm)
-        return self._build(run, release)
+        return self._build(run, held[0])
 
     def _build(self, run: JobRun, release: ServingRelease) -> dict[str, Any]:
         run.report(Progress("building", 0, release.view.index.count))

@@ -30,7 +30,7 @@ def make_settings(data: Path, **options: Any) -> Settings:
 
 
 @contextmanager
-def running(settings: Settings, **client_options: Any) -> Iterator[Running]:
+def running(settings: Settings, *, until_ready: bool = True, **client_options: Any) -> Iterator[Running]:
     """Run a service until the block ends, then stop it as SIGTERM would."""
     listener = listen(settings.host, settings.port)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -39,7 +39,7 @@ def running(settings: Settings, **client_options: Any) -> Iterator[Running]:
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
-        wait_for(lambda: server.started and container.serving.is_ready)
+        wait_for(lambda: server.started and (container.serving.is_ready or not until_ready))
         with httpx.Client(base_url=url, timeout=30, **client_options) as client:
             yield Running(url, client, container)
     finally:

@@ -3,6 +3,7 @@
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from app.record.writer import RecordWriter
 from app.serving import follower, holding
 from app.serving.following import apply_changes
 from app.serving.housekeeper import Housekeeper
+from app.serving.loading import Loader
 from app.settings import Settings
 from model.contract.onnx_encoder import OnnxEncoder
 from tests.conftest import add_encoder, make_collection
@@ -143,19 +145,19 @@ def test_a_missing_encoder_fails_its_collections_only_and_says_so(
         assert ids(service, bad) == ["r1"]
 
 
+def _unless(broken: threading.Event, do: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *rest, **options: 1 // 0 if broken.is_set() else do(*rest, **options)
+
+
 def test_what_answers_goes_on_answering_while_it_cannot_be_brought_up_to_date(
     sqlite: Settings, monkeypatch: pytest.MonkeyPatch, impatient: None
 ) -> None:
     with running(sqlite) as service:
         name = fill(service)
         place, before, broken = f"/v1/collections/{name}", ids(service, name), threading.Event()
-        apply_changes, broken_is_set = holding.apply_changes, broken.is_set
         broken.set()
-        monkeypatch.setattr(
-            holding,
-            "apply_changes",
-            lambda *rest, **options: 1 // 0 if broken_is_set() else apply_changes(*rest, **options),
-        )
+        for owner, what in ((holding, "apply_changes"), (Loader, "load")):  # loading it again would bring it up too
+            monkeypatch.setattr(owner, what, _unless(broken, getattr(owner, what)))
         service.client.put(f"{place}/records/new", json={"text": "sentence 7"})
         wait_for(lambda: service.client.get("/readyz").json()["failing"] == 1)
         for _ in range(50):
@@ -315,6 +317,7 @@ def test_a_large_import_is_compacted_once_it_is_over(sqlite: Settings, monkeypat
     monkeypatch.setattr(wiring, "Housekeeper", partial(Housekeeper, quiet_s=0.3))
     with running(sqlite) as service:
         name = make_collection(service)
+        wait_for(lambda: service.container.serving.find(name))  # what it is loaded with is no change
         for start in range(0, 6000, 1000):
             upserts = [{"id": f"r{n}", "text": f"sentence {n} {n * 7919 % 6007}"} for n in range(start, start + 1000)]
             service.client.post(f"/v1/collections/{name}/records:batch", json={"upsert": upserts})
