@@ -1,8 +1,10 @@
 """From neighbours to what a search answers: pure functions of a moment of a release's catalogue."""
 
-from typing import Any
+from typing import Any, Final
 
 from app.serving.catalogue import CatalogueView
+
+SCORE_DIGITS: Final = 6
 
 
 def neighbours(
@@ -11,9 +13,10 @@ def neighbours(
     """The neighbours of one query as the API shows them; those below `min_score` are left out."""
     found = []
     for entry, score in zip(catalogue.find(record_ids), scores, strict=True):
-        if entry is None or (min_score is not None and score < min_score):
+        shown = round(score, SCORE_DIGITS)
+        if entry is None or (min_score is not None and shown < min_score):  # what is shown is what counts
             continue
-        found.append({"id": entry.id, "text": entry.text, "group": entry.group, "score": round(score, 6)})
+        found.append({"id": entry.id, "text": entry.text, "group": entry.group, "score": shown})
     return found
 
 

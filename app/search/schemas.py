@@ -116,12 +116,17 @@ class SearchAnswer(Answer):
 
     Attributes:
         truncated: Whether the encoder saw the start only of any query; `truncated_queries` says of which.
+        incomplete_queries: Of a search by groups: 50,000 records were looked at for it, and no farther ones.
     """
 
     release: int
     answer_ids: list[str]
     truncated: bool
     truncated_queries: list[int] = Field(default=[], description="positions; left out where there are none")
+    incomplete_queries: list[int] = Field(
+        default=[],
+        description="positions of queries that may have more groups than are told, by group_by; left out where none",
+    )
     results: list[list[Neighbour]]
 
 

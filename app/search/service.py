@@ -18,7 +18,7 @@ from app.feedback.query_keeper import QueryKeeper
 from app.http_errors import pointer
 from app.ids import IdSource
 from app.observability import Metrics
-from app.search.answers import best_of_each_group, neighbours
+from app.search.answers import SCORE_DIGITS, best_of_each_group, neighbours
 from app.search.deciding import Decider
 from app.search.embedding import Embedder
 from app.search.lookup import Found, Lookup
@@ -36,7 +36,9 @@ _OVERFETCH: Final = 4
 """Records looked at for each group wanted, at first; four times as many as long as groups are missing."""
 
 _MOST_LOOKED_AT: Final = 50_000
-"""Records looked at for all queries of a grouped search together: groups that are farther are not found by it."""
+"""Records looked at for all queries of a grouped search together: groups that are farther are not found by it, and it
+says of which queries. Those that have their groups leave their share to the others.
+"""
 
 
 _MOST_COMPARED: Final = 1000
@@ -84,20 +86,23 @@ class SearchService:
     async def search(self, collection: str, request: SearchRequest, receive: Receive) -> bytes:
         """The nearest records of each query, as JSON."""
         release = await self._release(collection, request.release)
+        incomplete: list[int] = []
         if request.group_by is GroupBy.GROUP:
-            found, results = await self._search_groups(release, request, receive)
+            truncated, results, incomplete = await self._search_groups(release, request, receive)
         else:
             found = await self._look_up(release, request.sentences, request.k, receive, request.wanted)
-            results = _results(found, request.min_score)
+            truncated, results = found.truncated, _results(found, request.min_score)
         self._shadows.offer(release, request.sentences)
         body = {
             "release": release.key.number,
             "answer_ids": self._answer_ids(len(results)),
-            "truncated": any(found.truncated),
+            "truncated": any(truncated),
             "results": results,
         }
         if body["truncated"]:
-            body["truncated_queries"] = [position for position, cut in enumerate(found.truncated) if cut]
+            body["truncated_queries"] = [position for position, cut in enumerate(truncated) if cut]
+        if incomplete:
+            body["incomplete_queries"] = incomplete
         return orjson.dumps(body)
 
     async def classify(self, collection: str, request: ClassifyRequest, receive: Receive) -> bytes:
@@ -167,20 +172,34 @@ class SearchService:
 
     async def _search_groups(
         self, release: ServingRelease, request: SearchRequest, receive: Receive
-    ) -> tuple[Found, list[list[dict[str, Any]]]]:
-        """Look at more and more records until every query has its k groups, or enough were looked at."""
+    ) -> tuple[list[bool], list[list[dict[str, Any]]], list[int]]:
+        """Look at more and more records until every query has its k groups, or enough were looked at.
+
+        Returns:
+            For each query whether the encoder saw its start only, its groups, and the positions of those that may lack
+            some, since too much would have to be looked at.
+        """
+        n, count = len(request.sentences), release.view.index.count
         wanted = min(request.k, release.view.catalogue.groups.n_groups)
-        most = min(release.view.index.count, max(request.k, _MOST_LOOKED_AT // len(request.sentences)))
-        fetched = max(1, min(wanted * _OVERFETCH, most))
+        truncated, results, lacking = [False] * n, [list[dict[str, Any]]()] * n, list(range(n))
+        fetched = max(1, wanted * _OVERFETCH)
         while True:
-            found = await self._look_up(release, request.sentences, fetched, receive, request.wanted)
-            results = [best_of_each_group(result) for result in _results(found, request.min_score)]
-            if fetched >= most or all(
-                len(result) >= wanted or _is_last(scores[-1], request.min_score)
-                for result, scores in zip(results, found.scores, strict=True)
+            fetched = min(fetched, count, max(request.k, _MOST_LOOKED_AT // len(lacking)))
+            sentences = [request.sentences[position] for position in lacking]
+            found = await self._look_up(release, sentences, max(1, fetched), receive, request.wanted)
+            asked, lacking = lacking, []
+            for position, cut, scores, near in zip(
+                asked, found.truncated, found.scores, _results(found, request.min_score), strict=True
             ):
-                return found, [result[: request.k] for result in results]
-            fetched = min(fetched * _OVERFETCH, most)
+                groups = best_of_each_group(near)
+                truncated[position], results[position] = cut, groups[: request.k]
+                if len(groups) < wanted and not _is_last(scores[-1], request.min_score):
+                    lacking.append(position)
+            if not lacking or fetched >= count:
+                return truncated, results, []
+            if fetched >= max(request.k, _MOST_LOOKED_AT // len(lacking)):
+                return truncated, results, lacking
+            fetched *= _OVERFETCH
 
 
 def _prior(release: ServingRelease, weights: dict[str, float] | None) -> Prior | None:
@@ -204,7 +223,7 @@ def _no_group(groups: GroupSizes, group: str) -> str:
 
 def _is_last(score: float, min_score: float | None) -> bool:
     """Whether looking further than a neighbour of this score is in vain: it is too far already, or there is none."""
-    return score == -math.inf or (min_score is not None and score < min_score)
+    return score == -math.inf or (min_score is not None and round(score, SCORE_DIGITS) < min_score)
 
 
 def _results(found: Found, min_score: float | None) -> list[list[dict[str, Any]]]:

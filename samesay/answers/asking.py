@@ -25,6 +25,7 @@ class SearchResult(Answer):
     answer_ids: list[str]
     truncated: bool
     truncated_queries: list[int] = Field(default=[])
+    incomplete_queries: list[int] = Field(default=[])
     results: list[list[Neighbour]]
 
 

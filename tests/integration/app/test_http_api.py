@@ -70,6 +70,43 @@ def test_a_group_by_search_answers_the_best_of_each_group(service: Running) -> N
     assert [one["id"] for one in near] == ["a3"]
 
 
+def test_a_group_by_search_of_many_queries_finds_what_each_alone_finds_or_says_so(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, place = service.client, f"/v1/collections/{make_collection(service)}"
+    upserts = [{"id": f"a{n}", "text": f"money back please {n}", "group": "a"} for n in range(300)]
+    upserts += [{"id": "b", "text": "weather", "group": "b"}, {"id": "c", "text": "log in", "group": "c"}]
+    client.post(f"{place}/records:batch?wait=visible", json={"upsert": upserts})
+    far, near = [f"money back please {n}" for n in range(4)], ["weather log in"] * 40
+    body = {"k": 3, "group_by": "group"}
+    alone = client.post(f"{place}:search", json={**body, "query": far[0]}).json()
+    assert (alone["results"][0][0]["group"], len(alone["results"][0])) == ("a", 3)
+    monkeypatch.setattr("app.search.service._MOST_LOOKED_AT", 302 * len(far))
+    together = client.post(f"{place}:search", json={**body, "queries": [*far, *near]}).json()
+    assert [len(result) for result in together["results"]] == [3] * 44, "the near leave their share to the far"
+    assert together["results"][0] == alone["results"][0]
+    assert "incomplete_queries" not in together
+    monkeypatch.setattr("app.search.service._MOST_LOOKED_AT", 100 * len(far))
+    cut = client.post(f"{place}:search", json={**body, "queries": [*far, *near]}).json()
+    assert cut["incomplete_queries"] == [0, 1, 2, 3]
+    assert [len(result) for result in cut["results"][4:]] == [3] * 40
+    assert [result[0] for result in cut["results"]] == [result[0] for result in together["results"]]
+
+
+def test_a_score_that_was_shown_is_enough_as_min_score(service: Running) -> None:
+    client, place = service.client, f"/v1/collections/{make_collection(service)}"
+    texts = [f"sentence about {n * 7919 % 101} and {n}" for n in range(100)]
+    upserts = [{"id": f"r{n}", "text": text} for n, text in enumerate(texts)]
+    client.post(f"{place}/records:batch?wait=visible", json={"upsert": upserts})
+    for number, text in enumerate(texts):
+        shown = client.post(f"{place}:search", json={"query": text, "k": 5}).json()["results"][0]
+        least = shown[2]["score"]
+        again = client.post(f"{place}:search", json={"query": text, "k": 5, "min_score": least}).json()["results"][0]
+        assert again == [one for one in shown if one["score"] >= least]
+        same = client.post(f"{place}:search", json={"query": text, "min_score": 1.0}).json()["results"][0]
+        assert f"r{number}" in {one["id"] for one in same}
+
+
 def test_a_long_text_is_kept_whole_and_cut_for_the_encoder(service: Running) -> None:
     client, place = service.client, f"/v1/collections/{make_collection(service)}"
     text = "word " * 5000
