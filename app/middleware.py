@@ -1,5 +1,6 @@
 """What happens around every request, in one plain ASGI middleware: id, key, size, errors of last resort, metrics."""
 
+import asyncio
 import re
 import time
 from collections.abc import Iterable
@@ -11,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.access.declaring import ADMITTED
 from app.access.door import Door
-from app.errors import BodyTooLargeError, OverloadedError, ServiceError, UndeclaredRouteError
+from app.errors import BodyTooLargeError, NotReadyError, OverloadedError, ServiceError, UndeclaredRouteError
 from app.http_errors import REQUEST_ID, defect, problem_of
 from app.http_headers import safe_headers
 from app.ids import IdSource
@@ -19,6 +20,8 @@ from app.observability import Metrics
 
 ROUTE: Final = "samesay.route"
 """Key of the route's pattern in the ASGI scope, where it is not FastAPI that found the route."""
+
+_STOPPING: Final = "the server is stopping, and could not wait for the end of this request: send it again"
 
 _UPLOAD: Final = re.compile(r"/v1/collections/[^/:]+/imports")
 
@@ -88,6 +91,9 @@ class ServiceMiddleware:
             await exchange.fall_back_on(defect(scope))
         except ServiceError as error:
             await exchange.fall_back_on(problem_of(scope, error))
+        except asyncio.CancelledError:  # the server stops, and has waited long enough
+            await exchange.fall_back_on(problem_of(scope, NotReadyError(_STOPPING)))
+            raise
         except ClientDisconnect:
             _log.info("caller_gone", request_id=exchange.request_id, route=_route(scope))
         except Exception:

@@ -3,8 +3,7 @@
 from datetime import date, datetime, time
 from typing import Any, Final
 
-import orjson
-
+from app.bulk.exact_json import loads
 from app.bulk.forms import Form
 from app.bulk.rows import SheetValue
 
@@ -59,7 +58,7 @@ def as_payload(value: Any, form: Form) -> Any:
             return None
         if form is Form.PARQUET or value.lstrip()[:1] in ("{", "[", '"'):
             try:
-                return orjson.loads(value)
+                return loads(value.encode())
             except ValueError:
                 return value
     return value

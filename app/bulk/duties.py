@@ -15,6 +15,6 @@ def bulk_duties(settings: Settings) -> Mapping[JobType, Duty]:
     limits = Limits(most_unpacked_bytes=settings.max_unpacked_bytes)
     encoders = EncoderStore(settings.data / "encoders")
     return {
-        JobType.IMPORT: Duty(lambda run: importing.run_import(run, limits), importing.clean_up),
+        JobType.IMPORT: Duty(lambda run: importing.run_import(run, limits), importing.clean_up, importing.so_far),
         JobType.EXPORT: Duty(lambda run: exporting.run_export(run, encoders), exporting.clean_up),
     }

@@ -1,10 +1,11 @@
 """In which encoding a text is: what a byte-order mark says, then its sender, then the bytes themselves."""
 
 import codecs
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from app.bulk.unpacking import ByteStream
+from model.contract.encodings import believed
 
 _MARKS: Final = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 _CHUNK_BYTES: Final = 65_536
@@ -41,21 +42,6 @@ def open_text(stream: ByteStream, codec: str | None) -> tuple[ByteStream, Encodi
     if encoding.name.startswith("utf-16"):
         stream = ByteStream(_to_utf8(stream, encoding.name))
     return stream, encoding
-
-
-def believed(lines: Iterable[bytes]) -> str:
-    """UTF-8 or GB18030: the one that all of the lines are in, else the one that more of them are in."""
-    telling = [line for line in lines if not line.isascii()]
-    as_utf8, as_gb18030 = (sum(_decodes(line, codec) for line in telling) for codec in ("utf-8", "gb18030"))
-    return "gb18030" if as_gb18030 > as_utf8 else "utf-8"
-
-
-def _decodes(data: bytes, codec: str) -> bool:
-    try:
-        data.decode(codec)
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _to_utf8(stream: ByteStream, codec: str) -> Iterator[bytes]:

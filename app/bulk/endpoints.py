@@ -67,7 +67,8 @@ async def start_import(
     """Upload a file of records: the job that stores them. The same record again changes nothing."""
 
     def attempt(digest: str) -> Attempt | None:
-        return attempt_of(request, idempotency_key, f"{request.url.query}\n{digest}".encode())
+        said = [request.headers.get(name, "") for name in ("content-type", "content-encoding")]
+        return attempt_of(request, idempotency_key, "\n".join([request.url.query, *said, digest]).encode())
 
     options = ImportOptions(columns=columns, dry_run=dry_run, max_rejected=max_rejected)
     started = await services(request).bulk.start_import(collection, request.headers, request.stream(), options, attempt)

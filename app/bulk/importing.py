@@ -22,6 +22,7 @@ from app.bulk.results import RESULTS, ResultsFile
 from app.bulk.rows import Limits, UploadError
 from app.bulk.storing import CREATED, GROUP, REJECTED, UNCHANGED, UPDATED, RowResult, count, store
 from app.bulk.uploads import UPLOAD
+from app.errors import StorageFullError
 from app.job.errors import JobFailedError
 from app.job.repository import Progress
 from app.job.run import Handover, JobRun, Step
@@ -29,6 +30,8 @@ from app.job.tables import JobState
 
 AT_ONCE: Final = 1000
 """Rows of one transaction: with more, other writers wait longer, and nothing is gained."""
+
+_FULL: Final = "the disk is full: free some space, then send the file again"
 
 _Apply = Callable[[Session, Sequence[Parsed], int], tuple[list[RowResult], int]]
 """Does something with rows, of which so many came before, and says what became of each, and the last change."""
@@ -66,9 +69,28 @@ def run_import(run: JobRun, limits: Limits) -> Handover | dict[str, Any]:
     return _Import(run, limits).run()
 
 
+def so_far(run: JobRun) -> dict[str, Any] | None:
+    """What an import that did not reach its end has done; None where it did not come to any row."""
+    return _result(_Checkpoint(**run.checkpoint), is_dry=run.request["dry_run"]) if run.checkpoint else None
+
+
 def clean_up(folder: Path, state: JobState) -> None:
     """Remove the upload; what became of its rows stays."""
     (folder / UPLOAD).unlink(missing_ok=True)
+
+
+def _result(done: _Checkpoint, *, is_dry: bool) -> dict[str, Any]:
+    return {
+        "rows": done.rows,
+        **_counts(done),
+        "seq": done.seq,
+        "ignored_columns": done.ignored_columns,
+        "dry_run": is_dry,
+    }
+
+
+def _counts(done: _Checkpoint) -> dict[str, int]:
+    return {code: done.counts.get(code, 0) for code in (CREATED, UPDATED, UNCHANGED, REJECTED, GROUP)}
 
 
 class _Import:
@@ -78,20 +100,25 @@ class _Import:
         self._done = _Checkpoint(**run.checkpoint)
 
     def run(self) -> Handover | dict[str, Any]:
-        results = ResultsFile(self._run.folder / RESULTS)
-        try:
-            if not self._done.is_read:
-                self._read(results)
-        except UploadError as error:
-            raise JobFailedError(error.code, f"{error.detail}; {self._told()}") from None
-        finally:
-            results.close()
-        return self._result() if self._is_dry else Handover(self._done.seq, self._result())
+        if not self._done.is_read:
+            self._read_all(self._run.folder / UPLOAD)
+        result = _result(self._done, is_dry=self._is_dry)
+        return result if self._is_dry else Handover(self._done.seq, result)
 
-    def _read(self, results: ResultsFile) -> None:
-        upload = self._run.folder / UPLOAD
+    def _read_all(self, upload: Path) -> None:
         if not upload.exists():
             raise JobFailedError("upload_missing", f"the upload is gone: send the file again; {self._told()}")
+        results = ResultsFile(self._run.folder / RESULTS)
+        try:
+            self._read(upload, results)
+        except UploadError as error:
+            raise JobFailedError(error.code, f"{error.detail}; {self._told()}") from None
+        except StorageFullError as error:
+            raise JobFailedError(error.code, f"{_FULL}; {self._told()}") from None
+        finally:
+            results.close()
+
+    def _read(self, upload: Path, results: ResultsFile) -> None:
         asked = self._run.request
         form, packing = Form(asked["form"]), Packing(asked["packing"])
         columns = ColumnMap(read_renames(asked["columns"]))
@@ -153,23 +180,11 @@ class _Import:
         total = None if self._done.total is None else max(self._done.total, self._done.rows)
         return Progress("comparing" if self._is_dry else "storing", self._done.rows, total)
 
-    def _result(self) -> dict[str, Any]:
-        return {
-            "rows": self._done.rows,
-            **self._counts(),
-            "seq": self._done.seq,
-            "ignored_columns": self._done.ignored_columns,
-            "dry_run": self._is_dry,
-        }
-
-    def _counts(self) -> dict[str, int]:
-        return {code: self._done.counts.get(code, 0) for code in (CREATED, UPDATED, UNCHANGED, REJECTED, GROUP)}
-
     def _told(self) -> str:
         """What was done before an import ended early."""
         if self._is_dry:
             return "nothing was stored, as in every dry run"
-        counts = self._counts()
+        counts = _counts(self._done)
         rejected, groups = counts[REJECTED], counts.pop(GROUP)
         if rejected == self._done.rows:
             return "nothing was stored"

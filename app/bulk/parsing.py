@@ -84,6 +84,8 @@ class RowParser:
             return Rejected(line, FaultCode.INVALID_VALUE, invalid(error).detail.removeprefix("/"))
         except ValueError as error:
             return Rejected(line, FaultCode.INVALID_VALUE, str(error))
+        except RecursionError:
+            return Rejected(line, FaultCode.INVALID_VALUE, "a value is nested hundreds of levels deep: flatten it")
 
     def _parse(self, line: int, cells: Mapping[str, Any]) -> RecordRow | GroupRow:
         plan = self._plan(cells)
@@ -131,10 +133,16 @@ class RowParser:
             return None
         return (value if type(value) is str else as_string(value, self._form, field=field)).strip() or None
 
+    def _title(self, cells: Mapping[str, Any], column: str | None) -> str | None:
+        """As `_name`, but white space that was written on purpose is kept: an export comes back as it was."""
+        title = self._name(cells, column, "title")
+        given = None if title is None or column is None or self._blank_is_absent else cells[column]
+        return given if type(given) is str else title
+
     def _about_group(self, cells: Mapping[str, Any], plan: Plan, group: str | None) -> GroupDraft | None:
         if plan.title is None and plan.payload is None:
             return None
-        title = self._name(cells, plan.title, "title")
+        title = self._title(cells, plan.title)
         payload = None if plan.payload is None else as_payload(cells[plan.payload], self._form)
         if title is None and payload is None:
             return None

@@ -187,7 +187,7 @@ def _results_of(session: Session, key: str) -> tuple[str, int]:
 
 
 def _there(file: FileOf) -> FileOf:
-    if not file.path.exists():
+    if not file.path.exists() or file.path.stat().st_size < file.size:
         raise NotFoundError("the file is gone or was never written: run the job again")
     return file
 

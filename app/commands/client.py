@@ -1,7 +1,7 @@
 """What the commands that talk to a running server share: a client whose errors say what to do."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self
@@ -72,7 +72,7 @@ class Client:
         """Lines of NDJSON that tell of something wrong, decoded as they come."""
         with self._explained(), self._http.stream("GET", path) as response:
             self._check(response)
-            for line in response.iter_lines():
+            for line in _lines(response.iter_bytes()):
                 row = json.loads(line)
                 if row["status"] >= 400:
                     yield row
@@ -86,6 +86,9 @@ class Client:
                 for piece in response.iter_bytes():
                     target.write(piece)
             part.replace(file)
+        except OSError as error:
+            error.filename = error.filename or str(file)  # a full disk does not say of which
+            raise
         finally:
             part.unlink(missing_ok=True)
 
@@ -117,6 +120,16 @@ class Client:
             raise PassingError(
                 f"the connection to {self.url} broke ({error}): what was stored stays; run it again"
             ) from None
+
+
+def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines that end with a line feed and nothing else: others stand inside of JSON."""
+    rest = b""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from lines
+    if rest:
+        yield rest
 
 
 def _explain(response: httpx.Response) -> str:

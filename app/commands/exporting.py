@@ -31,6 +31,8 @@ def export(
         form = _FORMS.get(file.suffix.lower())
         if form is None:
             raise ClientError(f"{file}: name it {' or '.join(_FORMS)}; exports are written so, and not packed")
+        if not file.absolute().parent.is_dir():
+            raise ClientError(f"{file}: there is no folder {file.parent}: make it, or give another name")
         if file.exists() and not force:
             raise ClientError(f"{file} is there already: give --force to replace it, or another name")
         place = f"/v1/collections/{quote(collection, safe='')}"

@@ -42,7 +42,7 @@ def import_file(
             return
         started = time.monotonic()
         job = follow(client, job["id"])
-        _report(client, job, time.monotonic() - started)
+        _report(client, job, time.monotonic() - started, dry_run=dry_run)
 
 
 def send_file(client: Client, collection: str, file: Path, **options: Any) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def _opened(file: Path) -> BinaryIO:
         raise ClientError(f"{file} cannot be read: {error.strerror}") from None
 
 
-def _report(client: Client, job: dict[str, Any], seconds: float) -> None:
+def _report(client: Client, job: dict[str, Any], seconds: float, *, dry_run: bool) -> None:
     console = Console(stderr=True, soft_wrap=True)
     result = job["result"] or {}
     for shown, row in enumerate(client.lines(f"/v1/jobs/{job['id']}/results") if result.get("rejected") else ()):
@@ -78,6 +78,8 @@ def _report(client: Client, job: dict[str, Any], seconds: float) -> None:
     if job["error"] is not None:
         raise ClientError(f"{job['error']['detail']} ({job['error']['code']})")
     if job["state"] == "cancelled":
+        if result.get("dry_run", dry_run):
+            raise ClientError("the dry run was cancelled; nothing was stored, as in every dry run")
         raise ClientError("the import was cancelled; what was stored stays, and importing again changes nothing of it")
     told = ", ".join(f"{result[code]} {code}" for code in ("created", "updated", "unchanged", "rejected"))
     if result["group"]:

@@ -41,10 +41,12 @@ class Duty:
     Attributes:
         run: Runs it.
         clean_up: Removes from the folder of a job what is of no use once it has ended in this state.
+        so_far: What came of a job that did not reach its end.
     """
 
     run: Handler
     clean_up: Callable[[Path, JobState], None]
+    so_far: Callable[[JobRun], dict[str, Any] | None] = lambda run: run.checkpoint.get("counts")
 
 
 class Worker:
@@ -115,7 +117,7 @@ class Worker:
         except JobLostError:
             raise
         except JobCancelledError:
-            self._finish(job, JobState.CANCELLED, _counts(run))
+            self._finish(job, JobState.CANCELLED, duty.so_far(run))
         except JobFailedError as error:
             self._fail(job, run, error.code, error.detail)
         except ServiceError as error:
@@ -157,7 +159,7 @@ class Worker:
             self._finish(job, JobState.SUCCEEDED, done)
 
     def _fail(self, job: Job, run: JobRun, code: str, detail: str) -> None:
-        self._finish(job, JobState.FAILED, _counts(run), {"code": code, "detail": detail})
+        self._finish(job, JobState.FAILED, self._duties[run.type].so_far(run), {"code": code, "detail": detail})
 
     def _finish(
         self, job: Job, state: JobState, result: dict[str, Any] | None, error: dict[str, Any] | None = None
@@ -174,12 +176,6 @@ class Worker:
         self._database.write(unit).result()
         self._duties[JobType(job.type)].clean_up(self._jobs / job.key, state)
         _log.info("job_ended", job=job.key, state=state)
-
-
-def _counts(run: JobRun) -> dict[str, Any] | None:
-    """What came of a job that did not reach its end."""
-    counts: dict[str, Any] | None = run.checkpoint.get("counts")
-    return counts
 
 
 class _Heart:

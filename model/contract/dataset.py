@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from model.contract.encodings import believed
 from model.contract.errors import DatasetError
 from model.contract.labels import likely_labels, parse_labels
 
@@ -148,14 +149,15 @@ def _decode(path: Path) -> tuple[str, str]:
         raw = path.read_bytes()
     except OSError as error:
         raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
-    candidates = ("utf-16",) if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig", "gb18030")
-    for encoding in candidates:
-        try:
-            return raw.decode(encoding), "utf-8" if encoding == "utf-8-sig" else encoding
-        except UnicodeDecodeError as error:
-            position = error.start
-    line = raw.count(b"\n", 0, position) + 1
-    raise DatasetError(f"{path}: line {line} is neither UTF-8 nor GB18030; save the file as UTF-8")
+    marked = raw[:2] in (b"\xff\xfe", b"\xfe\xff")
+    encoding = "utf-16" if marked else believed(raw.splitlines())
+    try:
+        return raw.decode("utf-8-sig" if encoding == "utf-8" else encoding), encoding
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise DatasetError(
+            f"{path}: line {line} is not {encoding.upper()}, which the file seems to be in; save all of it as UTF-8"
+        ) from None
 
 
 _Cells = Mapping[str, Any] | str

@@ -62,7 +62,7 @@ def test_an_import_names_what_the_server_refused(shared_service: Running, url: s
         '{"id": "a", "text": "A"}',
         '{"id": "a", "text": "B"}',
         '{"id": "x/y", "text": "C"}',
-        '{"id": "d", "text": "D"}',
+        '{"id": "d\u2028e", "text": "D"}',  # no end of a line, though some readers of lines think so
     ]
     file.write_text("\n".join(lines))
     imported = samesay("import", name, str(file), "--url", url)
@@ -83,6 +83,7 @@ def test_an_import_names_what_the_server_refused(shared_service: Running, url: s
         (("import", "nobody", "x.tsv"), "there is no collection 'nobody'"),
         (("collections", "create", "x", "--encoder", "nobody"), "registered are tiny"),
         (("classify", "nobody", "a"), "GET /v1/collections lists them"),
+        (("export", "nobody", "no-such-folder/all.ndjson"), "there is no folder no-such-folder"),
     ],
 )
 def test_errors_are_one_line_with_the_remedy(url: str, arguments: tuple[str, ...], said: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from app.migrating import head
 from tests.conftest import add_encoder, postgres_settings
-from tests.fakes.running import make_settings
+from tests.fakes.running import make_settings, wait_for
 from tests.fakes.spawned import samesay, spawned
 
 IDLE_BYTES = 250 * 2**20
@@ -57,6 +57,24 @@ def test_it_serves_without_torch_in_little_memory_and_drains_on_sigterm(data: Pa
         assert "cpu" in ready
         (loaded_line,) = [line for line in log.splitlines() if "release_loaded" in line]
         assert "CPUExecutionProvider" in loaded_line
+
+
+def test_an_upload_that_a_stopping_server_breaks_off_is_told_to_come_again(data: Path) -> None:
+    with spawned(data, SAMESAY_DRAIN_S="0.3") as server, server.client() as client:
+        assert client.post("/v1/collections", json={"name": "faq", "encoder": "tiny"}).status_code == 201
+        with socket.create_connection(("127.0.0.1", httpx.URL(server.url).port or 0), timeout=20) as connection:
+            head = "POST /v1/collections/faq/imports HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n"
+            connection.sendall(head.encode() + b'Content-Length: 1000000\r\n\r\n' + b'{"text": "one of many"}\n' * 9000)
+            wait_for(lambda: list(data.glob("jobs/*/*")))  # it is being received
+            server.process.send_signal(signal.SIGTERM)
+            answer = b""
+            while piece := connection.recv(65_536):
+                answer += piece
+        assert server.process.wait(20) == 0
+        assert answer.startswith(b"HTTP/1.1 503 "), answer
+        assert b"application/problem+json" in answer
+        assert b"retry-after" in answer.lower()
+        assert b"the server is stopping" in answer
 
 
 @pytest.mark.parametrize("wanted", ["", "3"])

@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 from itertools import islice
 
-import orjson
-
 from app.bulk.encodings import Encoding, open_text
+from app.bulk.exact_json import loads
 from app.bulk.lines import Block, blocks, line_fault, too_long
 from app.bulk.rows import Columns, Fault, FaultCode, Limits, RawRow
 from app.bulk.unpacking import ByteStream
@@ -39,7 +38,7 @@ def _show_first(block: Block, encoding: Encoding, columns: Columns) -> bool:
     """Let the columns of the first object be chosen; says whether there was one."""
     for line in block.lines:
         try:
-            value = orjson.loads(line.decode(encoding.codec))
+            value = loads(line.decode(encoding.codec).encode())
         except ValueError:
             continue
         if isinstance(value, dict):
@@ -51,10 +50,10 @@ def _show_first(block: Block, encoding: Encoding, columns: Columns) -> bool:
 def _rows(block: Block, first_line: int, encoding: Encoding, limits: Limits) -> Iterator[RawRow]:
     if block.too_long:
         yield RawRow(first_line, too_long(limits.most_line_bytes))
-    loads, recode = orjson.loads, encoding.codec != "utf-8"
+    recode = encoding.codec != "utf-8"
     for number, line in enumerate(block.lines, start=first_line):
         try:
-            value = loads(line.decode(encoding.codec) if recode else line)
+            value = loads(line.decode(encoding.codec).encode() if recode else line)
         except ValueError as error:
             if not line.isspace():
                 fault = line_fault(line, encoding) or Fault(FaultCode.NOT_JSON, f"the line is not JSON: {error}")

@@ -151,6 +151,40 @@ def test_an_idempotency_key_uploads_once(service: Running) -> None:
     assert finished(service, first)["state"] == "succeeded"
 
 
+def test_an_idempotency_key_is_for_what_the_headers_say_too(service: Running) -> None:
+    name, body = make_collection(service), b"id\ttext\na\tone\n"
+    headers = {"Idempotency-Key": "tsv"}
+    wrong = finished(service, upload(service, name, body, "text/csv", headers=headers))
+    assert wrong["state"] == "failed"
+    mended = upload(service, name, body, "text/tab-separated-values", headers=headers)
+    assert (mended.status_code, mended.json()["code"]) == (422, "idempotency_key_reused")
+
+
+def test_results_that_are_gone_are_not_promised(service: Running) -> None:
+    job = finished(service, upload(service, make_collection(service), ndjson([{"text": "one"}, {"text": "two"}])))
+    results = service.container.settings.jobs / job["id"] / "results.ndjson"
+    results.write_bytes(results.read_bytes()[:-5])  # as where a restored backup holds the job and not its files
+    assert service.client.get(f"/v1/jobs/{job['id']}/results").status_code == 404
+    results.unlink()
+    assert service.client.get(f"/v1/jobs/{job['id']}/results").status_code == 404
+
+
+def test_ids_with_white_space_around_them_are_refused_and_titles_come_back_with_theirs(service: Running) -> None:
+    name, other = make_collection(service), make_collection(service)
+    place = f"/v1/collections/{name}"
+    for path in ("records/r1%20", "records/%E3%80%80r1", "groups/%20g"):
+        refused = service.client.put(f"{place}/{path}", json={"text": "one"} if "records" in path else {"title": "T"})
+        assert refused.status_code == 422, path
+        assert "white space" in refused.json()["detail"]
+    service.client.put(f"{place}/groups/g", json={"title": " T "})
+    service.client.put(f"{place}/records/r1", json={"text": " one ", "group": "g"})
+    exported = finished(service, service.client.post(f"{place}/exports", json={"format": "ndjson"}))
+    file = service.client.get(f"/v1/jobs/{exported['id']}/file").content
+    assert finished(service, upload(service, other, file))["state"] == "succeeded"
+    assert service.client.get(f"/v1/collections/{other}/groups/g").json()["title"] == " T "
+    assert records_of(service, other)["r1"]["text"] == " one "
+
+
 @pytest.mark.parametrize("form", ["ndjson", "parquet"])
 def test_an_export_imported_elsewhere_is_the_same_collection(service: Running, form: str) -> None:
     name, other = make_collection(service), make_collection(service)
@@ -236,6 +270,7 @@ def test_a_cancelled_import_says_what_it_stored_and_can_be_sent_again(service: R
     assert job["state"] == "cancelled"
     stored = job["result"]["created"]
     assert 0 < stored < 40_000
+    assert (job["result"]["rows"], job["result"]["rejected"], job["result"]["dry_run"]) == (stored, 0, False)
     assert service.client.get(f"/v1/collections/{name}").json()["records"] == stored
     assert service.client.delete(place).status_code == 409
     again = finished(service, upload(service, name, body))

@@ -49,6 +49,41 @@ def parquet(**columns: Any) -> bytes:
     return file.getvalue()
 
 
+def deep(levels: int) -> str:
+    return "[" * levels + "]" * levels
+
+
+@pytest.mark.parametrize(
+    ("form", "bad", "said"),
+    [
+        ("application/x-ndjson", f'{{"id": "b", "text": "x", "labels": {deep(990)}}}', "hundreds of levels"),
+        ("application/x-ndjson", f'{{"id": "b", "text": {deep(990)}}}', "hundreds of levels"),
+        ("application/x-ndjson", f'{{"id": "b", "group": {deep(990)}, "text": "x"}}', "hundreds of levels"),
+        ("text/csv", f'b,x,"{{""a"": {deep(50_000)}}}"', "hundreds of levels"),
+        ("application/x-ndjson", '{"id": "b", "text": "x", "metadata": {"a": 18446744073709551616}}', "beyond 64 bits"),
+        ("application/x-ndjson", '{"group": "g", "payload": {"a": [123456789012345678901]}}', "beyond 64 bits"),
+        ("text/csv", 'b,x,"{""a"": 123456789012345678901}"', "beyond 64 bits"),
+    ],
+)
+def test_a_value_that_nothing_can_keep_is_refused_alone(service: Running, form: str, bad: str, said: str) -> None:
+    name = make_collection(service)
+    lines = ['{"id": "a", "text": "one"}', bad, '{"id": "c", "text": "three"}']
+    body = "\n".join(lines if form.endswith("ndjson") else ["id,text,metadata", "a,one,", bad, "c,three,"])
+    job = finished(service, upload(service, name, body.encode(), form))
+    assert (job["state"], job["result"]["created"], job["result"]["rejected"]) == ("succeeded", 2, 1)
+    (wrong,) = [row for row in results_of(service, job) if row["status"] == 422]
+    assert said in wrong["detail"]
+    assert sorted(records_of(service, name)) == ["a", "c"]
+
+
+def test_numbers_that_can_be_kept_are_kept_to_the_digit(service: Running) -> None:
+    name = make_collection(service)
+    kept = '{"a": 9223372036854775807, "b": 0.12345678901234567890123, "c": "123456789012345678901"}'
+    body = f'{{"id": "r", "text": "x", "metadata": {kept}}}'
+    assert finished(service, upload(service, name, body.encode()))["state"] == "succeeded"
+    assert records_of(service, name)["r"]["metadata"] == json.loads(kept)
+
+
 def bomb() -> bytes:
     return gzip.compress(b'{"text": "' + b"0" * 60_000_000)
 

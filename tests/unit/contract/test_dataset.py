@@ -49,8 +49,14 @@ def test_encodings_are_told_apart(tmp_path: Path, encoding: str) -> None:
     assert file.encoding == encoding.removesuffix("-sig")
 
 
+def test_a_stray_byte_does_not_turn_a_file_into_another_encoding(tmp_path: Path) -> None:
+    content = "group\ttext\n" + "g\tI don’t know\n" * 20
+    with pytest.raises(DatasetError, match="line 22 is not UTF-8"):
+        read_rows(write(tmp_path, "a.tsv", content.encode() + b"g\tI can\x92t pay\n"))
+
+
 def test_bytes_of_no_encoding_name_their_line(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="line 3 is neither UTF-8 nor GB18030"):
+    with pytest.raises(DatasetError, match="line 3 is not UTF-8, which the file seems to be in; save"):
         read_rows(write(tmp_path, "a.tsv", b"group\ttext\ng\tfine\ng\t\xff\xff\xff\n"))
 
 

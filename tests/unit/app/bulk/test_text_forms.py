@@ -229,6 +229,28 @@ def test_lines_in_another_encoding_are_faults(
     assert rows[8].cells == {"text": f"{sample}8"}
 
 
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        ("I don’t know {}", b"I can\x92t pay"),
+        ("Привет мир {}", b"caf\xe9s"),
+        ("Rückgabe {}", "Größe".encode("latin-1")),
+        ("je l’ai payé {}", b"pay\xe9 d\xe9j\xe0"),
+        ("怎么退款 {}", "怎么退款".encode("gb18030")),
+    ],
+)
+def test_a_line_of_another_code_page_spoils_no_line_of_utf_8(tmp_path: Path, good: str, bad: bytes) -> None:
+    lines = [good.format(number).encode() for number in range(3)]
+    rows = read(tmp_path, b"text\n" + b"\n".join([*lines, bad, lines[0]]), Form.CSV)
+    assert codes(rows) == [(2, None), (3, None), (4, None), (5, FaultCode.WRONG_ENCODING), (6, None)]
+    assert [row.cells for row in rows[:3]] == [{"text": good.format(number)} for number in range(3)]
+
+
+@pytest.mark.parametrize("text", ["怎么申请退款，急！", "開發者帳號", "退款", "生僻字 𠮷 😀"])
+def test_chinese_in_gb18030_is_believed_by_a_single_line(tmp_path: Path, text: str) -> None:
+    assert read(tmp_path, f"text\n{text}\n".encode("gb18030"), Form.CSV) == [RawRow(2, {"text": text})]
+
+
 def test_an_encoding_shows_late_in_a_file(tmp_path: Path) -> None:
     content = b"text\n" + b"plain ascii\n" * 200_000 + "退款\n".encode("gb18030")
     assert len(content) > 2 * MIB
