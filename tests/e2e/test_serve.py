@@ -63,8 +63,9 @@ def test_an_upload_that_a_stopping_server_breaks_off_is_told_to_come_again(data:
     with spawned(data, SAMESAY_DRAIN_S="0.3") as server, server.client() as client:
         assert client.post("/v1/collections", json={"name": "faq", "encoder": "tiny"}).status_code == 201
         with socket.create_connection(("127.0.0.1", httpx.URL(server.url).port or 0), timeout=20) as connection:
-            head = "POST /v1/collections/faq/imports HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n"
-            connection.sendall(head.encode() + b'Content-Length: 1000000\r\n\r\n' + b'{"text": "one of many"}\n' * 9000)
+            head = b"POST /v1/collections/faq/imports HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n"
+            head += b"Content-Type: application/x-ndjson\r\n\r\n"
+            connection.sendall(head + b'{"text": "one of many"}\n' * 9000)
             wait_for(lambda: list(data.glob("jobs/*/*")))  # it is being received
             server.process.send_signal(signal.SIGTERM)
             answer = b""
