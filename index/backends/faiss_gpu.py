@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from index.backends.exact import SPARE
 from index.backends.faiss_cpu import FaissIndex, load_faiss
-from index.backends.faiss_ivf import EXACT_ROWS, TUNED_K, IvfPqIndex, more_uneven_lists
+from index.backends.faiss_ivf import EXACT_ROWS, IvfPqIndex, lists_for, more_uneven_lists
 from index.backends.filters import RowFilter
 from index.backends.rows import FrozenIndex, Rows
 from index.backends.tuning import make_trials, measure_by_search
@@ -180,7 +180,7 @@ class GpuListsIndex(GpuIndex):
         self, queries: Vectors, wanted: int, k: int, only: RowFilter | None
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """See GpuIndex."""
-        nprobe = max(self.spec.nprobe, self.spec.nprobe * k // (10 * TUNED_K))
+        nprobe = lists_for(self.spec, len(self), k, only)
         if only is not None and not only.is_light:
             nprobe = math.ceil(nprobe * more_uneven_lists(only.count / len(self)))
         # On several GPUs a search takes no parameters of its own.

@@ -92,7 +92,7 @@ class IvfPqIndex(FaissIndex):
         wanted = self.spec.rerank * max(k, TUNED_K) * (1 if only is None or _is_even(only) else UNEVEN_CANDIDATES)
         if self._is_cheaper_exactly(only, wanted):
             return self.exact(queries, k, only)
-        nprobe = self._lists_for(k, only)
+        nprobe = lists_for(self.spec, len(self), k, only)
         step = max(1, BLOCK_FLOATS // (wanted * self.dim))
         if len(queries) <= step:
             return self._search_block(queries, k, wanted, nprobe, only)
@@ -194,15 +194,6 @@ class IvfPqIndex(FaissIndex):
             return len(self) <= max(EXACT_ROWS, 2 * wanted)
         return only.count <= max(FILTERED_ROWS, len(self) // FILTERED_SHARE, 2 * wanted)
 
-    def _lists_for(self, k: int, only: RowFilter | None) -> int:
-        """Lists to look into for k neighbours: many of them lie farther out than the few that were tuned for."""
-        among_all = k if only is None or k <= TUNED_K else k * len(self) / only.count  # as many as all of them are near
-        if among_all <= MOST_AS_TUNED:
-            return self.spec.nprobe
-        by_rank = self.spec.nprobe * math.sqrt(among_all / MOST_AS_TUNED)
-        by_rows = ROWS_A_NEIGHBOUR * among_all * self.spec.nlist / len(self)
-        return min(self.spec.nlist, math.ceil(max(by_rank, by_rows)))
-
     def _search_block(self, queries: Vectors, k: int, wanted: int, nprobe: int, only: RowFilter | None) -> Neighbours:
         found = self.candidates(queries, wanted, nprobe, only)
         best = self.best_of(queries, found, k)
@@ -260,6 +251,23 @@ class IvfPqIndex(FaissIndex):
         except RuntimeError:
             return False
         return bool(found[0, 0] % 2 == 0)
+
+
+def lists_for(spec: IndexSpec, n_rows: int, k: int, only: RowFilter | None) -> int:
+    """Lists to look into for k neighbours: many of them lie farther out than the few that were tuned for.
+
+    Args:
+        spec: Of the index.
+        n_rows: How many it has.
+        k: Neighbours wanted, of those that the filter leaves.
+        only: The filter; None leaves all.
+    """
+    among_all = k if only is None or k <= TUNED_K else k * n_rows / only.count  # as many as all of them are near
+    if among_all <= MOST_AS_TUNED:
+        return spec.nprobe
+    by_rank = spec.nprobe * math.sqrt(among_all / MOST_AS_TUNED)
+    by_rows = ROWS_A_NEIGHBOUR * among_all * spec.nlist / n_rows
+    return min(spec.nlist, math.ceil(max(by_rank, by_rows)))
 
 
 def _is_even(only: RowFilter) -> bool:
