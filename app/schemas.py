@@ -66,12 +66,12 @@ def check_key(value: str) -> str:
     """Refuse what cannot stand in a path, or not for long: clients and proxies rewrite dots."""
     if value in (".", ".."):
         raise ValueError("is a dot or two, which no path can name: use another id")
-    if value != value.strip():
-        raise ValueError("begins or ends with white space, which nobody sees: remove it")
     if "\ufffd" in value:
         raise ValueError("holds U+FFFD, which stands for text in a wrong encoding: send UTF-8")
     if _UNFIT_IN_KEYS.search(value):
         raise ValueError("holds a slash or a control character: use other characters")
+    if value != value.strip():
+        raise ValueError("begins or ends with white space, which nobody sees: remove it")
     return value
 
 

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from app.container import open_encoders
@@ -15,6 +16,10 @@ from tests.fakes.milvus import milvus_server
 from tests.fakes.postgres import create_database, postgres_server
 from tests.fakes.running import Running, make_settings, running
 from tests.fakes.tiny_bundle import make_tiny_bundle
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 HEAD_LABELS = ("refund", "login")
 

@@ -60,7 +60,13 @@ def test_what_no_path_can_name_is_no_id(key: str) -> None:
         check_key(key)
 
 
-@pytest.mark.parametrize("key", ["...", ".a", "a.", " ", "退款 😀", "e\u0301", "a%2Fb", "a:b", "a?b#c", "x" * 256])
+@pytest.mark.parametrize("key", [" ", " a", "a ", "退款\u3000", "\u00a0a"])
+def test_white_space_around_an_id_is_refused(key: str) -> None:
+    with pytest.raises(ValueError, match="white space"):
+        check_key(key)
+
+
+@pytest.mark.parametrize("key", ["...", ".a", "a.", "a b", "退款 😀", "e\u0301", "a%2Fb", "a:b", "a?b#c", "x" * 256])
 def test_anything_else_is_an_id(key: str) -> None:
     assert check_key(key) == key
 
