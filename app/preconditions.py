@@ -9,7 +9,6 @@ from fastapi import Request
 
 from app.errors import InvalidValueError, PreconditionFailedError
 
-
 _HASH_DIGITS: Final = 12
 """Of the content's hash in a tag; it decides only between a database and the one restored in its place."""
 

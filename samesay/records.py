@@ -71,9 +71,7 @@ class Records(Resource[X]):
         """
         body = given(text=text, group=group, labels=list(labels) or None, role=role, metadata=metadata)
         where = self._path("records", record)
-        return changing(
-            "PUT", where, Written, query={"wait": wait}, body=body, if_match=if_match, only_new=only_new
-        )
+        return changing("PUT", where, Written, query={"wait": wait}, body=body, if_match=if_match, only_new=only_new)
 
     @operation
     def delete(self, record: str, *, wait: Wait = "committed", if_match: str | None = None) -> Call[None]:

@@ -41,7 +41,7 @@ async def list_collections(request: Request, limit: Limit = 100, cursor: Cursor 
 async def create_collection(request: Request, idempotency_key: IdempotencyKey = None) -> Response:
     """Create a collection; it starts with release 1 of the encoder."""
     wanted = await read_body(request, CollectionCreate)
-    attempt = attempt_of(request, idempotency_key, await request.body())
+    attempt = attempt_of(request, idempotency_key, await request.body(), collection=wanted.name)
     created = await services(request).collections.create(wanted, attempt)
     name_target(request, created.name)
     return answer(created, status=201, headers=etag(created.etag))

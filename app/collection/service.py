@@ -13,7 +13,7 @@ from app.encoder.repository import EncoderRepository
 from app.encoder.service import named_encoder
 from app.errors import NameTakenError
 from app.feedback.keeping import FeedbackSettings
-from app.idempotency.attempts import Attempt, Attempts, once
+from app.idempotency.attempts import Attempt, Attempts, forget_answers_about, once
 from app.preconditions import Precondition, hash_of, tag_of
 from app.release.repository import ReleaseRepository
 from app.release.transitions import FIRST, first_release
@@ -75,6 +75,7 @@ class CollectionService:
         def unit(session: Session) -> int:
             collection = _locked(session, name, precondition)
             collection_id = collection.id
+            forget_answers_about(session, collection.name)
             CollectionRepository(session).delete(collection)
             return collection_id
 
