@@ -85,6 +85,6 @@ def answer(content: BaseModel, *, status: int = 200, headers: Mapping[str, str] 
     return Response(body, status_code=status, headers=headers, media_type="application/json")
 
 
-def etag(version: int) -> dict[str, str]:
-    """The header that names a version."""
-    return {"ETag": f'"{version}"'}
+def etag(tag: str) -> dict[str, str]:
+    """The header that names what is stored now."""
+    return {"ETag": f'"{tag}"'}

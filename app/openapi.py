@@ -21,7 +21,7 @@ _EXAMPLES: Final[dict[int, tuple[str, str]]] = {
     403: ("forbidden", "the key 0123456789abcdef lacks the scope data:write: use a key that has it"),
     404: ("not_found", "there is no collection 'faq': GET /v1/collections lists them"),
     409: ("name_taken", "there is a collection 'faq' already: choose another name"),
-    412: ("precondition_failed", "group 'g1' is at version 2, If-Match names another: get it again"),
+    412: ("precondition_failed", "group 'g1' has ETag 7-2-90f3a1c4d2be, If-Match names another: get it again"),
     413: ("body_too_large", "the body is larger than 16777216 bytes: send it in parts"),
     415: ("unsupported_media_type", "no Content-Type: send one of application/x-ndjson, text/csv"),
     422: ("invalid_value", "/text: is empty or blank: give a sentence"),

@@ -1,43 +1,62 @@
-"""If-Match and If-None-Match: a write that happens only on the version the client has seen."""
+"""ETags, If-Match and If-None-Match: a write that happens only on what the client has seen."""
 
+import hashlib
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+import orjson
 from fastapi import Request
 
 from app.errors import InvalidValueError, PreconditionFailedError
 
+_HASH_DIGITS: Final = 12
+"""Of the content's hash in a tag; it decides only between a database and the one restored in its place."""
+
+
+def tag_of(key: int, version: int, content_hash: str) -> str:
+    """The ETag of a stored row, without its quotes; no two contents of a row, nor of two namesakes, have the same.
+
+    Args:
+        key: The row's number, which no later row of the table gets: a namesake made anew is another.
+        version: How often the row was changed.
+        content_hash: Hexadecimal. A database restored from a backup gives the numbers that came after it anew.
+    """
+    return f"{key}-{version}-{content_hash[-_HASH_DIGITS:]}"
+
+
+def hash_of(content: Any) -> str:
+    """A hash of JSON in hexadecimal, whatever the order of its keys."""
+    return hashlib.blake2b(orjson.dumps(content, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
+
 
 @dataclass(frozen=True, slots=True)
 class Precondition:
-    """What must hold of the stored version, None standing for "there is none".
+    """What must hold of what is stored, None standing for "there is none".
 
     Attributes:
-        versions: Any of these versions; None demands nothing.
+        tags: Any of these ETags; None demands nothing.
         exists: It must exist (If-Match: *).
         absent: It must not exist (If-None-Match: *).
     """
 
-    versions: frozenset[int] | None = None
+    tags: frozenset[str] | None = None
     exists: bool = False
     absent: bool = False
 
     @property
     def demands_nothing(self) -> bool:
-        """Whether any version, and none, would do: then nobody need look it up."""
+        """Whether any ETag, and none, would do: then nobody need look it up."""
         return self == _NOTHING
 
-    def check(self, version: int | None, *, what: str) -> None:
-        """Raise PreconditionFailedError unless the stored version is the one demanded."""
-        if self.absent and version is not None:
-            raise PreconditionFailedError(
-                f"{what} exists already, at version {version}, and If-None-Match: * forbids it"
-            )
-        if (self.exists or self.versions is not None) and version is None:
+    def check(self, tag: str | None, *, what: str) -> None:
+        """Raise PreconditionFailedError unless what is stored, by its ETag, is what is demanded."""
+        if self.absent and tag is not None:
+            raise PreconditionFailedError(f"{what} exists already, with ETag {tag}, and If-None-Match: * forbids it")
+        if (self.exists or self.tags is not None) and tag is None:
             raise PreconditionFailedError(f"{what} does not exist, and If-Match demands it")
-        if self.versions is not None and version not in self.versions:
+        if self.tags is not None and tag not in self.tags:
             raise PreconditionFailedError(
-                f"{what} is at version {version}, If-Match names another: get it again, then repeat the change"
+                f"{what} has ETag {tag}, If-Match names another: get it again, then repeat the change"
             )
 
 
@@ -58,11 +77,9 @@ def read_precondition(request: Request) -> Precondition:
         return Precondition(absent=absent)
     if if_match.strip() == "*":
         return Precondition(exists=True, absent=absent)
-    return Precondition(versions=frozenset(_version(tag) for tag in if_match.split(",")), absent=absent)
+    return Precondition(tags=frozenset(_bare(tag) for tag in if_match.split(",")), absent=absent)
 
 
-def _version(tag: str) -> int:
-    digits = tag.strip().removeprefix("W/").strip('"')
-    if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
-        return -1  # no version of ours: never matches
-    return int(digits)
+def _bare(tag: str) -> str:
+    """A tag without quotes, and without the mark of a proxy that compressed the answer."""
+    return tag.strip().removeprefix("W/").strip('"')

@@ -97,6 +97,9 @@ Key = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValid
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 """Name of a collection or of an encoder."""
 
+ETag = Annotated[str, Field(description="for If-Match: this very content, which no namesake made anew shares")]
+"""What the header ETag says, without its quotes; see app.preconditions."""
+
 Line = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_no_nul)]
 """A title or a description."""
 

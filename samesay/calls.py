@@ -125,17 +125,17 @@ def changing(
     *,
     query: Query | None = None,
     body: Mapping[str, Any] | None = None,
-    if_version: int | None = None,
+    if_match: str | None = None,
     only_new: bool = False,
     repeat: Repeat = Repeat.ALWAYS,
 ) -> Call[Any]:
-    """A call that changes something, on the version the caller has seen if it says so.
+    """A call that changes something, only as the caller has seen it if it says so.
 
-    A call on a version is not repeated: the second one would be refused since the first was done.
+    Such a call is not repeated: the second one would be refused since the first was done.
     """
     headers = {}
-    if if_version is not None:
-        headers["If-Match"] = f'"{if_version}"'
+    if if_match is not None:
+        headers["If-Match"] = f'"{if_match}"'
     if only_new:
         headers["If-None-Match"] = "*"
     return _call(method, where, answer, query, body, headers, Repeat.NEVER if headers else repeat)

@@ -47,16 +47,16 @@ class Collection(Resource[X]):
         *,
         description: str | Keep | None = KEEP,
         target_index_recall: float | Keep = KEEP,
-        if_version: int | None = None,
+        if_match: str | None = None,
     ) -> Call[CollectionState]:
         """Change what is given, keep the rest."""
         body = changed(description=description, target_index_recall=target_index_recall)
-        return changing("PATCH", self._path(), CollectionState, body=body, if_version=if_version)
+        return changing("PATCH", self._path(), CollectionState, body=body, if_match=if_match)
 
     @operation
-    def delete(self, *, if_version: int | None = None) -> Call[None]:
+    def delete(self, *, if_match: str | None = None) -> Call[None]:
         """Delete it with everything in it."""
-        return changing("DELETE", self._path(), None, if_version=if_version)
+        return changing("DELETE", self._path(), None, if_match=if_match)
 
     @operation
     def search(

@@ -38,7 +38,7 @@ class Groups(Resource[X]):
         *,
         title: str | None = None,
         payload: Any = None,
-        if_version: int | None = None,
+        if_match: str | None = None,
         only_new: bool = False,
     ) -> Call[Group]:
         """Create or replace a group.
@@ -46,26 +46,26 @@ class Groups(Resource[X]):
         Args:
             group: Its id.
             payload: Any JSON to get back with it, such as the answer to its question.
-            if_version: Only if it is at this version still, else PreconditionFailedError.
+            if_match: Only if it still has this etag, else PreconditionFailedError.
             only_new: Only if there is none yet, else PreconditionFailedError.
         """
         body = given(title=title, payload=payload)
-        return changing("PUT", self._path(group), Group, body=body, if_version=if_version, only_new=only_new)
+        return changing("PUT", self._path(group), Group, body=body, if_match=if_match, only_new=only_new)
 
     @operation
     def change(
-        self, group: str, *, title: str | Keep | None = KEEP, payload: Any = KEEP, if_version: int | None = None
+        self, group: str, *, title: str | Keep | None = KEEP, payload: Any = KEEP, if_match: str | None = None
     ) -> Call[Group]:
         """Change what is given, keep the rest."""
         body = changed(title=title, payload=payload)
-        return changing("PATCH", self._path(group), Group, body=body, if_version=if_version)
+        return changing("PATCH", self._path(group), Group, body=body, if_match=if_match)
 
     @operation
     def delete(
-        self, group: str, *, records: Literal["delete", "detach"] | None = None, if_version: int | None = None
+        self, group: str, *, records: Literal["delete", "detach"] | None = None, if_match: str | None = None
     ) -> Call[None]:
         """Delete a group; ConflictError for one that has records, unless `records` says what becomes of them."""
-        return changing("DELETE", self._path(group), None, query={"records": records}, if_version=if_version)
+        return changing("DELETE", self._path(group), None, query={"records": records}, if_match=if_match)
 
     def _path(self, *steps: str) -> str:
         return path("v1", "collections", self._collection, "groups", *steps)

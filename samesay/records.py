@@ -58,7 +58,7 @@ class Records(Resource[X]):
         role: Role = "example",
         metadata: Mapping[str, MetadataValue] | None = None,
         wait: Wait = "committed",
-        if_version: int | None = None,
+        if_match: str | None = None,
         only_new: bool = False,
     ) -> Call[Written]:
         """Create or replace a record; durable when answered. The same content again changes nothing.
@@ -66,20 +66,18 @@ class Records(Resource[X]):
         Args:
             record: Its id.
             wait: "visible": answer when searches find it.
-            if_version: Only if it is at this version still, else PreconditionFailedError.
+            if_match: Only if it still has this etag, else PreconditionFailedError.
             only_new: Only if there is none yet, else PreconditionFailedError.
         """
         body = given(text=text, group=group, labels=list(labels) or None, role=role, metadata=metadata)
         where = self._path("records", record)
-        return changing(
-            "PUT", where, Written, query={"wait": wait}, body=body, if_version=if_version, only_new=only_new
-        )
+        return changing("PUT", where, Written, query={"wait": wait}, body=body, if_match=if_match, only_new=only_new)
 
     @operation
-    def delete(self, record: str, *, wait: Wait = "committed", if_version: int | None = None) -> Call[None]:
+    def delete(self, record: str, *, wait: Wait = "committed", if_match: str | None = None) -> Call[None]:
         """Delete a record; durable when answered."""
         where = self._path("records", record)
-        return changing("DELETE", where, None, query={"wait": wait}, if_version=if_version)
+        return changing("DELETE", where, None, query={"wait": wait}, if_match=if_match)
 
     @operation
     def change(

@@ -41,10 +41,10 @@ async def list_collections(request: Request, limit: Limit = 100, cursor: Cursor 
 async def create_collection(request: Request, idempotency_key: IdempotencyKey = None) -> Response:
     """Create a collection; it starts with release 1 of the encoder."""
     wanted = await read_body(request, CollectionCreate)
-    attempt = attempt_of(request, idempotency_key, await request.body())
+    attempt = attempt_of(request, idempotency_key, await request.body(), collection=wanted.name)
     created = await services(request).collections.create(wanted, attempt)
     name_target(request, created.name)
-    return answer(created, status=201, headers=etag(created.version))
+    return answer(created, status=201, headers=etag(created.etag))
 
 
 @router.get(COLLECTION, operation_id="get_collection", response_model=CollectionAnswer, responses=problems(404))
@@ -52,7 +52,7 @@ async def create_collection(request: Request, idempotency_key: IdempotencyKey = 
 async def get_collection(request: Request, collection: CollectionName) -> Response:
     """Get one collection, with the state of its index."""
     found = await services(request).collections.get(collection)
-    return answer(found, headers=etag(found.version))
+    return answer(found, headers=etag(found.etag))
 
 
 @router.patch(
@@ -67,7 +67,7 @@ async def change_collection(request: Request, collection: CollectionName) -> Res
     """Change what is given, keep the rest. If-Match guards against a change unseen."""
     patch = await read_body(request, CollectionPatch)
     changed = await services(request).collections.change(collection, patch, read_precondition(request))
-    return answer(changed, headers=etag(changed.version))
+    return answer(changed, headers=etag(changed.etag))
 
 
 @router.post(

@@ -7,7 +7,7 @@ from pydantic import Field, StringConstraints
 
 from app.collection.tables import DEFAULT_TARGET_RECALL
 from app.feedback.keeping import FeedbackSettings, KeepQueries
-from app.schemas import Answer, Line, Name
+from app.schemas import Answer, ETag, Line, Name
 
 TargetRecall = Annotated[float, Field(ge=0.5, le=1)]
 _TARGET = "index_recall@10 that the index is tuned for; exact where it is small"
@@ -83,5 +83,6 @@ class CollectionAnswer(Answer):
     auto_retrain_after: int | None
     active_release: int
     version: int
+    etag: ETag
     created_at: datetime
     updated_at: datetime

@@ -13,8 +13,8 @@ from app.encoder.repository import EncoderRepository
 from app.encoder.service import named_encoder
 from app.errors import NameTakenError
 from app.feedback.keeping import FeedbackSettings
-from app.idempotency.attempts import Attempt, Attempts, once
-from app.preconditions import Precondition
+from app.idempotency.attempts import Attempt, Attempts, forget_answers_about, once
+from app.preconditions import Precondition, hash_of, tag_of
 from app.release.repository import ReleaseRepository
 from app.release.transitions import FIRST, first_release
 from app.schemas import Page
@@ -75,6 +75,7 @@ class CollectionService:
         def unit(session: Session) -> int:
             collection = _locked(session, name, precondition)
             collection_id = collection.id
+            forget_answers_about(session, collection.name)
             CollectionRepository(session).delete(collection)
             return collection_id
 
@@ -133,6 +134,7 @@ class CollectionService:
             **FeedbackSettings.of(collection.settings).model_dump(),
             active_release=collection.active_release,
             version=collection.version,
+            etag=_tag_of(collection),
             created_at=collection.created_at,
             updated_at=collection.updated_at,
         )
@@ -149,7 +151,11 @@ def _index(status: ServingStatus) -> IndexAnswer:
     )
 
 
+def _tag_of(collection: Collection) -> str:
+    return tag_of(collection.id, collection.version, hash_of(collection.settings))
+
+
 def _locked(session: Session, name: str, precondition: Precondition) -> Collection:
     collection = CollectionRepository(session).get_locked(name)
-    precondition.check(collection.version, what=f"collection {name!r}")
+    precondition.check(_tag_of(collection), what=f"collection {name!r}")
     return collection

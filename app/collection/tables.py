@@ -18,7 +18,7 @@ class Collection(Base):
     Attributes:
         last_seq: Sequence number of the last change of a record; taken inside each write's own transaction.
         active_release: Number of the release that serves.
-        version: The ETag; changes of records leave it alone.
+        version: Counts its changes, for the ETag; changes of records leave it alone.
     """
 
     __tablename__ = "collections"

@@ -33,7 +33,7 @@ async def list_groups(
 async def get_group(request: Request, collection: CollectionName, group: ItemKey) -> Response:
     """Get one group."""
     found = await services(request).groups.get(collection, group)
-    return answer(found, headers=etag(found.version))
+    return answer(found, headers=etag(found.etag))
 
 
 @router.put(
@@ -48,7 +48,7 @@ async def put_group(request: Request, collection: CollectionName, group: ItemKey
     """Create or replace a group. If-None-Match: * only creates, If-Match only replaces what was seen."""
     wanted = await read_body(request, GroupPut)
     put, created = await services(request).groups.put(collection, group, wanted, read_precondition(request))
-    return answer(put, status=201 if created else 200, headers=etag(put.version))
+    return answer(put, status=201 if created else 200, headers=etag(put.etag))
 
 
 @router.patch(
@@ -63,7 +63,7 @@ async def change_group(request: Request, collection: CollectionName, group: Item
     """Change what is given, keep the rest."""
     patch = await read_body(request, GroupPatch)
     changed = await services(request).groups.change(collection, group, patch, read_precondition(request))
-    return answer(changed, headers=etag(changed.version))
+    return answer(changed, headers=etag(changed.etag))
 
 
 @router.delete("/{group}", operation_id="delete_group", status_code=204, responses=problems(404, 409, 412, 507))

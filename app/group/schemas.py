@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import orjson
 from pydantic import AfterValidator, Field
 
-from app.schemas import Answer, Line, Strict, check_json
+from app.schemas import Answer, ETag, Line, Strict, check_json
 
 _MOST_PAYLOAD_BYTES: Final = 65_536
 
@@ -48,5 +48,6 @@ class GroupAnswer(Answer):
     payload: Any
     records: int
     version: int
+    etag: ETag
     created_at: datetime
     updated_at: datetime

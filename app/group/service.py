@@ -12,7 +12,7 @@ from app.errors import GroupNotEmptyError
 from app.group.repository import GroupRepository
 from app.group.schemas import GroupAnswer, GroupPatch, GroupPut, RecordsOf
 from app.group.tables import Group
-from app.preconditions import Precondition
+from app.preconditions import Precondition, hash_of, tag_of
 from app.record.writer import RecordWriter
 from app.schemas import Page
 from app.serving.serving import Serving
@@ -69,7 +69,7 @@ class GroupService:
         def unit(session: Session) -> tuple[GroupAnswer, bool]:
             repository = _locked_repository(session, collection)
             group = repository.find(key)
-            precondition.check(group.version if group else None, what=f"group {key!r}")
+            precondition.check(_tag_of(group) if group else None, what=f"group {key!r}")
             if group is not None:
                 return _change(repository, group, wanted.model_dump()), False
             collection_id = CollectionRepository(session).get(collection).id
@@ -85,7 +85,7 @@ class GroupService:
         def unit(session: Session) -> GroupAnswer:
             repository = _locked_repository(session, collection)
             group = repository.get(key)
-            precondition.check(group.version, what=f"group {key!r}")
+            precondition.check(_tag_of(group), what=f"group {key!r}")
             return _change(repository, group, patch.model_dump(exclude_unset=True))
 
         return await self._database.write_async(unit)
@@ -116,7 +116,7 @@ def _delete(session: Session, collection: str, key: str, records: RecordsOf | No
     collection_id = CollectionRepository(session).get_locked(collection).id
     repository = GroupRepository(session, collection_id)
     group = repository.get(key)
-    precondition.check(group.version, what=f"group {key!r}")
+    precondition.check(_tag_of(group), what=f"group {key!r}")
     n_records = repository.count_records([group]).get(group.id, 0)
     if n_records and records is None:
         raise GroupNotEmptyError(
@@ -134,6 +134,10 @@ def _to_answer(repository: GroupRepository, group: Group) -> GroupAnswer:
     return _with_count(group, repository.count_records([group]).get(group.id, 0))
 
 
+def _tag_of(group: Group) -> str:
+    return tag_of(group.id, group.version, hash_of([group.title, group.payload]))
+
+
 def _with_count(group: Group, records: int) -> GroupAnswer:
     return GroupAnswer(
         id=group.key,
@@ -141,6 +145,7 @@ def _with_count(group: Group, records: int) -> GroupAnswer:
         payload=group.payload,
         records=records,
         version=group.version,
+        etag=_tag_of(group),
         created_at=group.created_at,
         updated_at=group.updated_at,
     )

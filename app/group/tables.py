@@ -15,7 +15,7 @@ class Group(Base):
     Attributes:
         key: The client's id of it.
         payload: Whatever the client wants back with it, such as the answer of a FAQ.
-        version: The ETag.
+        version: Counts its changes, for the ETag.
     """
 
     __tablename__ = "groups"

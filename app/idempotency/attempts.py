@@ -40,17 +40,24 @@ class Attempt:
     Attributes:
         key: The client's name of it.
         fingerprint: What it wants, hashed.
+        collection: The name of the one that it is about.
     """
 
     key: str
     fingerprint: str
+    collection: str
 
 
-def attempt_of(request: Request, key: str | None, body: bytes) -> Attempt | None:
-    """What of a request tells whether it was here before; None where the client gave no key."""
+def attempt_of(request: Request, key: str | None, body: bytes, *, collection: str | None = None) -> Attempt | None:
+    """What of a request tells whether it was here before; None where the client gave no key.
+
+    Args:
+        collection: That it is about, where the path names none.
+    """
     if key is None:
         return None
-    return Attempt(key, hashlib.sha256(request.url.path.encode() + b"\n" + body).hexdigest())
+    fingerprint = hashlib.sha256(request.url.path.encode() + b"\n" + body).hexdigest()
+    return Attempt(key, fingerprint, collection or request.path_params["collection"])
 
 
 class Attempts:
@@ -104,10 +111,19 @@ def forget_answers(session: Session, names: Sequence[str]) -> None:
     session.execute(delete(KeptAnswer).where(KeptAnswer.id.in_(naming)))
 
 
+def forget_answers_about(session: Session, collection: str) -> None:
+    """Delete the kept answers about a collection that is deleted: of one made anew they would not be true."""
+    session.execute(delete(KeptAnswer).where(KeptAnswer.collection == collection))
+
+
 def _keep(session: Session, attempt: Attempt, answer: Answer) -> None:
     now = datetime.now(UTC)
     kept = KeptAnswer(
-        key=attempt.key, fingerprint=attempt.fingerprint, answer=answer.model_dump_json().encode(), created_at=now
+        key=attempt.key,
+        fingerprint=attempt.fingerprint,
+        answer=answer.model_dump_json().encode(),
+        created_at=now,
+        collection=attempt.collection,
     )
     session.add(kept)
     session.flush()

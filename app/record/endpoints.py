@@ -47,7 +47,7 @@ async def list_records(
 async def get_record(request: Request, collection: CollectionName, record: ItemKey) -> Response:
     """Get one record."""
     found = await services(request).records.get(collection, record)
-    return answer(found, headers=etag(found.version))
+    return answer(found, headers=etag(found.etag))
 
 
 @router.put(
@@ -65,7 +65,7 @@ async def put_record(
     wanted = await read_body(request, RecordPut)
     precondition = read_precondition(request)
     written, created = await services(request).records.put(collection, record, wanted, wait, precondition)
-    return answer(written, status=201 if created else 200, headers=etag(written.version))
+    return answer(written, status=201 if created else 200, headers=etag(written.etag))
 
 
 @router.delete(

@@ -9,11 +9,12 @@ from sqlalchemy.orm import Session
 from app.db import table_of
 from app.errors import NotFoundError
 from app.group.tables import Group
+from app.preconditions import tag_of
 from app.record.schemas import RecordAnswer
 from app.record.tables import Record, RecordLabel, Role, Source
 
 _RECORDS = table_of(Record)
-_VERSION: Final = select(_RECORDS.c.version).where(
+_TAGGED: Final = select(_RECORDS.c.record_id, _RECORDS.c.version, _RECORDS.c.content_hash).where(
     _RECORDS.c.collection_id == bindparam("collection_id"), _RECORDS.c.id == bindparam("key")
 )
 
@@ -41,10 +42,10 @@ class RecordRepository:
             raise NotFoundError(f"the collection has no record {key[:64]!r}")
         return _to_answer(row[0], row[1], self._labels([row[0].record_id]).get(row[0].record_id, []))
 
-    def find_version(self, key: str) -> int | None:
-        """The version of a record, None where there is none."""
-        found = self._session.execute(_VERSION, {"collection_id": self._collection_id, "key": key}).first()
-        return None if found is None else found[0]
+    def find_tag(self, key: str) -> str | None:
+        """The ETag of a record, None where there is none."""
+        found = self._session.execute(_TAGGED, {"collection_id": self._collection_id, "key": key}).first()
+        return None if found is None else tag_of(*found)
 
     def find_hashes(self, keys: Sequence[str]) -> dict[str, str]:
         """The content hashes of the records that there are of these ids."""
@@ -87,6 +88,7 @@ def _to_answer(record: Record, group: str | None, labels: list[str]) -> RecordAn
         metadata=record.metadata_,
         seq=record.seq,
         version=record.version,
+        etag=tag_of(record.record_id, record.version, record.content_hash),
         created_at=record.created_at,
         updated_at=record.updated_at,
     )

@@ -7,7 +7,7 @@ import orjson
 from pydantic import AfterValidator, Field
 
 from app.record.tables import Role, Source
-from app.schemas import MOST_ITEMS, Answer, Key, OneRemedy, Sentence, Strict, check_json
+from app.schemas import MOST_ITEMS, Answer, ETag, Key, OneRemedy, Sentence, Strict, check_json
 
 MetadataValue = Annotated[
     str | bool | int | float | list[str], OneRemedy("give a string, a number, true or false, or a list of strings")
@@ -79,6 +79,7 @@ class WriteAnswer(Answer):
     id: str
     seq: int
     version: int
+    etag: ETag
     truncated: bool
     visible: bool | None = None
 
@@ -134,5 +135,6 @@ class RecordAnswer(Answer):
     metadata: dict[str, MetadataValue]
     seq: int
     version: int
+    etag: ETag
     created_at: datetime
     updated_at: datetime

@@ -71,14 +71,21 @@ class RecordService:
         def unit(session: Session) -> tuple[int, Written]:
             collection_id, _ = CollectionRepository(session).lock(collection)
             if not precondition.demands_nothing:
-                version = RecordRepository(session, collection_id).find_version(key)
-                precondition.check(version, what=f"record {key!r}")
+                tag = RecordRepository(session, collection_id).find_tag(key)
+                precondition.check(tag, what=f"record {key!r}")
             return collection_id, RecordWriter(session, collection_id).upsert([draft])[0]
 
         collection_id, written = await self._database.write_async(unit)
         visible = await self._settle(collection_id, written.seq, wait)
         (truncated,) = await self._truncated(collection, [record.text])
-        answer = WriteAnswer(id=key, seq=written.seq, version=written.version, truncated=truncated, visible=visible)
+        answer = WriteAnswer(
+            id=key,
+            seq=written.seq,
+            version=written.version,
+            etag=written.tag,
+            truncated=truncated,
+            visible=visible,
+        )
         return answer, written.created
 
     async def delete(self, collection: str, key: str, wait: Wait, precondition: Precondition) -> None:
@@ -86,10 +93,10 @@ class RecordService:
 
         def unit(session: Session) -> tuple[int, int]:
             collection_id, _ = CollectionRepository(session).lock(collection)
-            version = RecordRepository(session, collection_id).find_version(key)
-            if version is None:
+            tag = RecordRepository(session, collection_id).find_tag(key)
+            if tag is None:
                 raise NotFoundError(f"the collection has no record {key[:64]!r}")
-            precondition.check(version, what=f"record {key!r}")
+            precondition.check(tag, what=f"record {key!r}")
             return collection_id, RecordWriter(session, collection_id).delete([key])[key]
 
         collection_id, seq = await self._database.write_async(unit)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from app.collection.repository import CollectionRepository
 from app.db import table_of
 from app.group.repository import GroupRepository
+from app.preconditions import tag_of
 from app.record.content import content_hash
 from app.record.schemas import RecordDraft
 from app.record.tables import Change, ChangeLogEntry, Record, RecordLabel
@@ -45,14 +46,22 @@ class Written(NamedTuple):
 
     Attributes:
         seq: Of its last change, which may be an older one.
+        version: Of what is stored now, as are the two that follow.
         created: It is new.
         changed: It is new or different.
     """
 
     seq: int
+    record_id: int
     version: int
+    content_hash: str
     created: bool
     changed: bool
+
+    @property
+    def tag(self) -> str:
+        """The ETag."""
+        return tag_of(self.record_id, self.version, self.content_hash)
 
 
 class _Known(NamedTuple):
@@ -91,7 +100,12 @@ class RecordWriter:
         ids.update((draft.id, known[draft.id].record_id) for draft in changed if draft.id in known)
         self._replace_labels(changed, ids, known)
         self._log((seqs[draft.id], ids[draft.id], Change.UPSERT) for draft in changed)
-        return [_written(known.get(draft.id), seqs.get(draft.id)) for draft in drafts]
+        return [
+            _written(seqs[draft.id], ids[draft.id], hashes[draft.id], known.get(draft.id))
+            if draft.id in seqs
+            else _unchanged(known[draft.id])
+            for draft in drafts
+        ]
 
     def delete(self, ids: Sequence[str]) -> dict[str, int]:
         """Delete the records that are there.
@@ -116,7 +130,7 @@ class RecordWriter:
         first = CollectionRepository(self._session).take_sequence(self._collection_id, len(records))
         for seq, record in enumerate(records, start=first):
             record.group_id, record.seq, record.version = None, seq, record.version + 1
-            record.content_hash = ""  # its content is another now: any PUT counts as a change
+            record.content_hash = f"detached-{record.content_hash}"  # of no content: any PUT counts as a change
         self._session.flush()
         self._log((record.seq, record.record_id, Change.UPSERT) for record in records)
 
@@ -183,13 +197,9 @@ class RecordWriter:
 
 
 def _unchanged(known: _Known) -> Written:
-    return Written(known.seq, known.version, created=False, changed=False)
+    return Written(known.seq, known.record_id, known.version, known.content_hash, created=False, changed=False)
 
 
-def _written(known: _Known | None, seq: int | None) -> Written:
-    if known is None:
-        assert seq is not None
-        return Written(seq, 1, created=True, changed=True)
-    if seq is None:
-        return _unchanged(known)
-    return Written(seq, known.version + 1, created=False, changed=True)
+def _written(seq: int, record_id: int, digest: str, known: _Known | None) -> Written:
+    version = 1 if known is None else known.version + 1
+    return Written(seq, record_id, version, digest, created=known is None, changed=True)

@@ -41,6 +41,7 @@ class CollectionState(Answer):
     auto_retrain_after: int | None
     active_release: int
     version: int
+    etag: str
     created_at: datetime
     updated_at: datetime
 
@@ -53,6 +54,7 @@ class Group(Answer):
     payload: Any
     records: int
     version: int
+    etag: str
     created_at: datetime
     updated_at: datetime
 
@@ -69,6 +71,7 @@ class Record(Answer):
     metadata: dict[str, MetadataValue]
     seq: int
     version: int
+    etag: str
     created_at: datetime
     updated_at: datetime
 
@@ -79,6 +82,7 @@ class Written(Answer):
     id: str
     seq: int
     version: int
+    etag: str
     truncated: bool
     visible: bool | None = None
 

@@ -86,6 +86,7 @@ def _answer(number: int) -> dict[str, Any]:
         "fingerprint": "f" * 64,
         "answer": bytes(range(256)) * number,
         "created_at": MOMENTS[number],
+        "collection": None if number == 1 else f"c{number}",
     }
 
 

@@ -196,6 +196,7 @@ _LATER = {
     ("changes", "tag"),
     *(("releases", name) for name in ("is_warm", "previous", "job", "report", "shadow_share", "shadow")),
     *(("encoders", name) for name in ("job", "removed_at")),
+    ("kept_answers", "collection"),
 }
 
 

@@ -63,6 +63,38 @@ def test_what_failed_may_be_tried_again(service: Running) -> None:
     assert post(service, path, batch, "k").status_code == 200
 
 
+def test_a_collection_made_anew_is_not_told_what_its_namesake_was(service: Running) -> None:
+    """What was kept of it is gone, and all is done anew; another collection's answers stay."""
+    name, other = "twice", make_collection(service)
+    body, place = {"name": name, "encoder": "tiny"}, f"/v1/collections/{name}"
+    batch = {"upsert": [{"id": f"r{n}", "text": f"text {n}"} for n in range(3)]}
+    said = {"text": "where is it", "verdict": "right_group", "group": "g"}
+
+    def all_of_it() -> list[httpx.Response]:
+        answers = [
+            post(service, "/v1/collections", body, "made"),
+            post(service, f"{place}/records:batch?wait=visible", batch, "stored"),
+            post(service, f"{place}/feedback", said, "said"),
+            post(service, f"{place}/exports", {"format": "ndjson"}, "written"),
+        ]
+        assert [answer.status_code for answer in answers] == [201, 200, 201, 202], [a.text for a in answers]
+        return answers
+
+    kept = post(service, f"/v1/collections/{other}/records:batch", batch, "of-another").json()
+    first = all_of_it()
+    assert [answer.json() for answer in all_of_it()] == [answer.json() for answer in first], "or nothing was kept"
+    service.client.put(f"{place}/records/r3?wait=visible", json={"text": "text 3"})
+    assert service.client.delete(place).status_code == 204
+    again = all_of_it()
+    assert service.client.get(place).json()["last_seq"] == 3
+    assert service.client.get(f"{place}/records/r2").status_code == 200
+    assert (again[1].json()["visible"], again[1].json()["items"][0]["status"]) == (True, 201)
+    for field, number in (("etag", 0), ("id", 2), ("id", 3)):
+        assert again[number].json()[field] != first[number].json()[field]
+    service.client.delete(f"/v1/collections/{other}/records/r0")
+    assert post(service, f"/v1/collections/{other}/records:batch", batch, "of-another").json() == kept
+
+
 @pytest.mark.parametrize("key", ["", "x" * 256])
 def test_a_key_that_cannot_be_kept_is_refused(shared_service: Running, key: str) -> None:
     answer = post(shared_service, "/v1/collections", {"name": "x", "encoder": "tiny"}, key)
@@ -94,7 +126,7 @@ def test_answers_are_kept_for_a_day_and_in_bounded_number(database: Database, mo
             done.append(key)
             return BatchAnswer(items=[], seq=len(done))
 
-        return database.write(lambda session: once(session, Attempt(key, fingerprint), BatchAnswer, do)).result(10)
+        return database.write(lambda session: once(session, Attempt(key, fingerprint, "c"), BatchAnswer, do)).result(10)
 
     def kept() -> list[str]:
         return database.read(lambda session: list(session.scalars(select(KeptAnswer.key).order_by(KeptAnswer.id))))
@@ -117,7 +149,7 @@ def test_answers_are_kept_for_a_day_and_in_bounded_number(database: Database, mo
 
 def test_an_answer_is_kept_only_if_the_write_is(database: Database) -> None:
     def unit(session: Session) -> None:
-        once(session, Attempt("k", "f"), BatchAnswer, lambda: BatchAnswer(items=[], seq=1))
+        once(session, Attempt("k", "f", "c"), BatchAnswer, lambda: BatchAnswer(items=[], seq=1))
         raise ValueError("after all")
 
     assert isinstance(database.write(unit).exception(10), ValueError)

@@ -8,13 +8,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import insert, select, text
+from sqlalchemy.orm import Session
 
 from app import migrating
 from app.databases import connect_database, open_database
 from app.db import Database
 from app.errors import SchemaOutdatedError
 from app.settings import Settings
-from app.tables import Base, Collection, Group, Record
+from app.tables import Base, Collection, Group, KeptAnswer, Record
 
 
 def test_the_tables_are_what_the_migrations_make(database: Database) -> None:
@@ -83,6 +84,30 @@ def test_changes_get_a_tag_and_lose_it_again(settings: Settings) -> None:
         rows = database.read(lambda session: session.execute(text("SELECT * FROM changes ORDER BY seq")).all())
         assert rows == [(1, 1, 7, "upsert"), (1, 2, 8, "delete")]
         move(database, command.upgrade, "0002")
+    finally:
+        database.close()
+
+
+def test_kept_answers_get_a_collection_and_those_about_new_ones_go(settings: Settings) -> None:
+    """An answer about a new collection has no etag; the others are kept, there and back."""
+    database = connect_database(settings)
+    add = text("INSERT INTO kept_answers (key, fingerprint, answer, created_at) VALUES (:key, 'f', :answer, :at)")
+    keys, at = text("SELECT key FROM kept_answers ORDER BY key"), "2026-01-01 00:00:00"
+    answers = {"made": b'{"name":"faq","dim":32}', "stored": b'{"items":[],"seq":1}', "other": b'\xff{"name":', "": b""}
+
+    def fill(session: Session) -> None:
+        for key, answer in answers.items():
+            session.execute(add, {"key": key, "answer": answer, "at": at})
+
+    try:
+        move(database, command.upgrade, "0006")
+        database.write(fill).result()
+        move(database, command.upgrade, "0008")
+        assert database.read(lambda session: session.scalars(keys).all()) == ["", "other", "stored"]
+        assert database.read(lambda session: set(session.scalars(select(KeptAnswer.collection)))) == {None}
+        move(database, command.downgrade, "0006")
+        assert database.read(lambda session: session.scalars(keys).all()) == ["", "other", "stored"]
+        move(database, command.upgrade, "0008")
     finally:
         database.close()
 

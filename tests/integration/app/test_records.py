@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from app.collection.repository import CollectionRepository
 from app.db import Database
 from app.group.repository import GroupRepository
+from app.record.content import content_hash
 from app.record.repository import RecordRepository
 from app.record.schemas import RecordDraft
 from app.record.writer import RecordWriter, Written
@@ -58,18 +59,22 @@ def last_seq(database: Database) -> int:
 
 
 def test_a_record_keeps_its_record_id_and_counts_its_versions(database: Database, faq: int) -> None:
-    assert upsert(database, draft("r1")) == [Written(1, 1, created=True, changed=True)]
-    assert upsert(database, draft("r1", "another")) == [Written(2, 2, created=False, changed=True)]
+    one, other = draft("r1"), draft("r1", "another")
+    written = [upsert(database, one)[0], upsert(database, other)[0]]
     (first, second) = log(database)
+    assert written == [
+        Written(1, first[1], 1, content_hash(one), created=True, changed=True),
+        Written(2, first[1], 2, content_hash(other), created=False, changed=True),
+    ]
     assert (first[0], first[2]) == (1, "upsert")
     assert second == (2, first[1], "upsert")
 
 
 def test_the_same_content_is_not_written_again(database: Database, faq: int) -> None:
     given = draft("r1", group="g", labels=("b", "a"), metadata={"x": 1.5, "y": ["z"]})
-    upsert(database, given)
+    (first,) = upsert(database, given)
     again = draft("r1", group="g", labels=("a", "b", "a"), metadata={"y": ["z"], "x": 1.5}, source="import")
-    assert upsert(database, again) == [Written(1, 1, created=False, changed=False)]
+    assert upsert(database, again) == [first._replace(created=False, changed=False)]
     assert last_seq(database) == 1
     for changed in (
         {"metadata": {"x": 1}},

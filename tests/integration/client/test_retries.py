@@ -27,7 +27,7 @@ from tests.fakes.both_clients import KINDS, Driver, driving
 from tests.fakes.scripted import HANG_UP, Reply, Scripted, answer, refusal, scripted
 
 FOUND = answer({"scores": [0.5], "truncated": False})
-WRITTEN = answer({"id": "r1", "seq": 1, "version": 1, "truncated": False})
+WRITTEN = answer({"id": "r1", "seq": 1, "version": 1, "etag": "1-1-a", "truncated": False})
 JOB = {
     "id": "j1",
     "type": "export",
@@ -117,14 +117,14 @@ def test_what_could_be_done_twice_is_not_sent_again(driver: Driver, server: Scri
     for call in (
         lambda: faq.rebuild(),
         lambda: faq.releases.roll_back(2),
-        lambda: faq.records.put("r1", "text", if_version=1),
-        lambda: faq.groups.change("g1", title=None, if_version=1),
+        lambda: faq.records.put("r1", "text", if_match="1-1-a"),
+        lambda: faq.groups.change("g1", title=None, if_match="1-1-a"),
     ):
         server.script += [failure, STARTED]
         with pytest.raises((ConnectionFailedError, UnavailableError)):
             driver.do(call())
         assert server.script.pop(0) is STARTED
-    assert server.seen[2].headers["if-match"] == '"1"'
+    assert server.seen[2].headers["if-match"] == '"1-1-a"'
     assert server.seen[3].body == b'{"title": null}', "None takes the title away, and the rest stays"
 
 

@@ -142,11 +142,11 @@ def _collections(driver: Driver, _: Path) -> None:
     assert (created.name, created.encoder_name, created.description) == ("faq", "tiny", "questions")
     with pytest.raises(ConflictError, match="choose another name"):
         driver.do(driver.client.collections.create("faq", encoder="tiny"))
-    changed = driver.do(faq.change(description=None, if_version=created.version))
+    changed = driver.do(faq.change(description=None, if_match=created.etag))
     assert (changed.description, changed.target_index_recall) == (None, created.target_index_recall)
     with pytest.raises(PreconditionFailedError):
-        driver.do(faq.change(description="x", if_version=created.version))
-    assert driver.do(faq.get()).version == changed.version
+        driver.do(faq.change(description="x", if_match=created.etag))
+    assert driver.do(faq.get()).etag == changed.etag
     for number in range(4):
         driver.do(driver.client.collections.create(f"c{number}", encoder="tiny"))
     names = ["faq", "c0", "c1", "c2", "c3"]
@@ -182,13 +182,13 @@ def _records(driver: Driver, _: Path) -> None:
 def _groups(driver: Driver, _: Path) -> None:
     groups = driver.client.collection("faq").groups
     put = driver.do(groups.put("g2", title="Refunds", payload={"answer": "yes"}))
-    changed = driver.do(groups.change("g2", title=None, if_version=put.version))
+    changed = driver.do(groups.change("g2", title=None, if_match=put.etag))
     assert (changed.title, changed.payload) == (None, {"answer": "yes"})
     assert driver.do(groups.get("g2")) == changed
     assert [group.id for group in driver.items(groups.list(page_size=1))] == ["g1", "g2"]
     with pytest.raises(ConflictError):
         driver.do(groups.delete("g1"))
-    driver.do(groups.delete("g2", if_version=changed.version))
+    driver.do(groups.delete("g2", if_match=changed.etag))
 
 
 def _asking(driver: Driver, tiny_bundle: Path) -> None:

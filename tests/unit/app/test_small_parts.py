@@ -33,25 +33,27 @@ def test_a_cursor_reads_back_in_its_own_list_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("precondition", "version", "holds"),
+    ("precondition", "tag", "holds"),
     [
         (Precondition(), None, True),
-        (Precondition(), 3, True),
-        (Precondition(versions=frozenset({3})), 3, True),
-        (Precondition(versions=frozenset({2})), 3, False),
-        (Precondition(versions=frozenset({2})), None, False),
-        (Precondition(exists=True), 1, True),
+        (Precondition(), "7-3-a", True),
+        (Precondition(tags=frozenset({"7-3-a"})), "7-3-a", True),
+        (Precondition(tags=frozenset({"7-2-a"})), "7-3-a", False),
+        (Precondition(tags=frozenset({"6-3-a"})), "7-3-a", False),
+        (Precondition(tags=frozenset({"7-3-b"})), "7-3-a", False),
+        (Precondition(tags=frozenset({"7-3-a"})), None, False),
+        (Precondition(exists=True), "7-1-a", True),
         (Precondition(exists=True), None, False),
         (Precondition(absent=True), None, True),
-        (Precondition(absent=True), 1, False),
+        (Precondition(absent=True), "7-1-a", False),
     ],
 )
-def test_preconditions(precondition: Precondition, version: int | None, holds: bool) -> None:
+def test_preconditions(precondition: Precondition, tag: str | None, holds: bool) -> None:
     if holds:
-        precondition.check(version, what="it")
+        precondition.check(tag, what="it")
         return
     with pytest.raises(PreconditionFailedError):
-        precondition.check(version, what="it")
+        precondition.check(tag, what="it")
 
 
 @pytest.mark.parametrize("key", [".", "..", "a/b", "a\x7fb", "a\ufffdb", "\n"])
