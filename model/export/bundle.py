@@ -18,6 +18,7 @@ from model.export.parity import check_parity
 from model.export.probe import probe_sentences
 from model.training.loop import Trained
 
+
 def export(trained: Trained, measured: Measured, data: TrainingData, seed: int, folder: Path) -> Bundle:
     """Write and load back the bundle of a finished run.
 
