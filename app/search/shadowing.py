@@ -169,7 +169,6 @@ def _add(session: Session, tallies: Mapping[_Series, Tally]) -> None:
             continue
         examples = tally.examples if series.erasures == collection.erasures else []
         release.shadow = merged(release.shadow, replace(tally, examples=examples))
-        session.flush()  # the next series may be of the same release, which is read again
 
 
 def _shown(decision: Decision) -> dict[str, Any]:
