@@ -26,6 +26,11 @@ _TAKE: Final = (
     .values(last_seq=_COLLECTIONS.c.last_seq + bindparam("n"))
     .returning(_COLLECTIONS.c.last_seq)
 )
+_ERASE: Final = (
+    update(_COLLECTIONS)
+    .where(_COLLECTIONS.c.id == bindparam("collection_id"))
+    .values(erasures=_COLLECTIONS.c.erasures + 1)
+)
 
 
 class CollectionRepository:
@@ -57,6 +62,11 @@ class CollectionRepository:
         if found is None:
             raise _not_found(name)
         return found[0], found[1]
+
+    def count_erasure(self, collection_id: int) -> None:
+        """Have no server store a query that it took before this transaction; the collection must be locked."""
+        self._session.execute(_ERASE, {"collection_id": collection_id})
+        self._session.info[CHANGED] = True
 
     def last_change(self, name: str) -> tuple[int, int]:
         """The id and the last sequence number of a collection."""

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import JSON, BigInteger, String
+from sqlalchemy import JSON, BigInteger, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import NOW, Base, BigId, UtcDateTime
@@ -19,6 +19,7 @@ class Collection(Base):
         last_seq: Sequence number of the last change of a record; taken inside each write's own transaction.
         active_release: Number of the release that serves.
         version: Counts its changes, for the ETag; changes of records leave it alone.
+        erasures: How often texts were erased: a server stores no query that it took before the last time.
     """
 
     __tablename__ = "collections"
@@ -30,5 +31,6 @@ class Collection(Base):
     last_seq: Mapped[int] = mapped_column(BigInteger, default=0)
     active_release: Mapped[int] = mapped_column(default=1)
     version: Mapped[int] = mapped_column(default=1)
+    erasures: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, server_default=NOW)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, server_default=NOW)

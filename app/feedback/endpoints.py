@@ -154,6 +154,8 @@ async def resolve_several_feedback(
 async def erase_feedback(request: Request, collection: CollectionName) -> Response:
     """Delete all feedback and kept queries with these texts, and overwrite every copy in the database's files.
 
+    All examples of shadows go too, and no server stores a query any more that it was asked before.
+
     Texts that differ in case, width or white space only count as equal. Records stay; the answer names those that came
     of the erased items, for POST records:erase.
     """

@@ -49,14 +49,19 @@ class Keeping(StrEnum):
     QUEUE_FULL = "queue_full"
     TOO_LONG = "too_long"
     DROPPED = "dropped"
-    """The database could not take it, or the collection is gone or wants none any more."""
+    """The database could not take it, the collection is gone or wants none any more, or texts were erased meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A query that was answered."""
+    """A query that was answered.
+
+    Attributes:
+        erasures: How often texts of the collection had been erased, as this server knew when it was asked.
+    """
 
     collection_id: int
+    erasures: int
     text: str
     release: int
     decision: Decision
@@ -111,6 +116,8 @@ class QueryKeeper:
         settings: FeedbackSettings,
         sentences: Sequence[str],
         decisions: Iterable[Decision],
+        *,
+        erasures: int,
     ) -> None:
         """Put down those queries of a request that the collection wants to keep; for the event loop.
 
@@ -120,6 +127,7 @@ class QueryKeeper:
             settings: The collection's.
             sentences: The queries.
             decisions: What was decided on each.
+            erasures: See Asked.
         """
         at = datetime.now(UTC)
         for text, decision in zip(sentences, decisions, strict=True):
@@ -130,7 +138,7 @@ class QueryKeeper:
             elif len(self._waiting) >= MOST_WAITING:
                 self._count(Keeping.QUEUE_FULL, 1)
             else:
-                self._waiting.append(Asked(collection_id, text, release, decision, at))
+                self._waiting.append(Asked(collection_id, erasures, text, release, decision, at))
 
     def flush(self) -> None:
         """Store what waits, now; blocks.
@@ -201,18 +209,25 @@ class QueryKeeper:
             return True
 
     def _store(self, session: Session, batch: Sequence[_KeyedQuery]) -> int:
-        """Store each under its collection, unless that is gone or wants none any more; how many."""
+        """Store each under its collection, unless that is gone or wants none any more; how many.
+
+        Those that were asked before texts were erased are not: they may say the same. Erasing locks the collection too.
+        """
         by_collection: dict[int, list[_KeyedQuery]] = defaultdict(list)
         for key, asked in batch:
             by_collection[asked.collection_id].append((key, asked))
         stored = 0
         for collection_id, together in sorted(by_collection.items()):
             collection = session.get(Collection, collection_id, with_for_update=True)
-            settings = None if collection is None else FeedbackSettings.of(collection.settings)
-            if settings is not None and settings.keep_queries is not KeepQueries.OFF:
-                self._keep(FeedbackRepository(session, collection_id), together)
-                FeedbackRepository(session, collection_id).evict(settings.keep_queries_most)
-                stored += len(together)
+            if collection is None:
+                continue
+            settings = FeedbackSettings.of(collection.settings)
+            if settings.keep_queries is KeepQueries.OFF:
+                continue
+            storable = [(key, asked) for key, asked in together if asked.erasures == collection.erasures]
+            self._keep(FeedbackRepository(session, collection_id), storable)
+            FeedbackRepository(session, collection_id).evict(settings.keep_queries_most)
+            stored += len(storable)
         return stored
 
     def _keep(self, repository: FeedbackRepository, batch: Sequence[_KeyedQuery]) -> None:

@@ -34,6 +34,7 @@ from app.feedback.text_key import text_key
 from app.idempotency.attempts import Attempt, Attempts, once
 from app.ids import IdSource
 from app.observability import Metrics
+from app.release.shadow import strip_all_examples
 from app.schemas import Page
 from app.search.service import SearchService
 from app.serving.serving import Serving
@@ -170,6 +171,9 @@ class FeedbackService:
     async def erase(self, collection: str, texts: Sequence[str]) -> EraseFeedbackAnswer:
         """Delete every item that has one of these texts, and overwrite what the database's files held of it.
 
+        Shadows forget all their examples, and whatever any server took before of the queries of the collection is not
+        stored any more.
+
         Raises:
             ErasureError: Some copy could not be removed; the items are deleted, and a repeated request goes on.
         """
@@ -179,6 +183,8 @@ class FeedbackService:
         def unit(session: Session) -> EraseFeedbackAnswer:
             collection_id, _ = CollectionRepository(session).lock(collection)
             forgotten = FeedbackRepository(session, collection_id).forget(keys)
+            strip_all_examples(session, collection_id)  # queries that may say the same
+            CollectionRepository(session).count_erasure(collection_id)
             return EraseFeedbackAnswer(
                 erased=len(forgotten), records=sorted({record for _, record in forgotten if record is not None})
             )

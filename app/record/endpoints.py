@@ -112,9 +112,10 @@ async def erase_records(request: Request, collection: CollectionName) -> Respons
     """Delete up to 1,000 records and overwrite every copy the service has of them; takes as long as a new index does.
 
     Gone when answered: the records, their vectors, texts and metadata in the index and in all snapshots, feedback and
-    kept queries with the same texts, the answers kept for Idempotency-Key that name them, and what the database's file
-    held of all that. Out of its reach: backups, a trained encoder's vocabulary and weights until the next training, and
-    the log of PostgreSQL.
+    kept queries with the same texts, all examples of shadows, the answers kept for Idempotency-Key that name them, and
+    what the database's file held of all that. No server stores a query any more that it was asked before. Out of its
+    reach: backups, what a trained encoder keeps (its vocabulary, hashes of grams, names of groups and labels, weights)
+    as long as it is kept, and the log of PostgreSQL.
     """
     wanted = await read_body(request, EraseRequest)
     return answer(await services(request).eraser.erase(collection, wanted.ids))

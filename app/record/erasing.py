@@ -21,8 +21,7 @@ from app.job.tables import TYPES_OF, UNFINISHED, JobState, JobType
 from app.record.repository import RecordRepository
 from app.record.schemas import EraseAnswer
 from app.record.writer import RecordWriter
-from app.release.repository import ReleaseRepository
-from app.release.shadow import strip_examples
+from app.release.shadow import strip_all_examples
 from app.serving.serving import Serving
 
 _BUILT_S: Final = 20.0
@@ -36,7 +35,7 @@ class RecordEraser:
         database: Where they are.
         serving: Has them in its snapshots.
         jobs: Folder of the jobs' files, which may hold them.
-        store_queries: Has the queries stored that this server kept and did not store yet.
+        store_queries: Has the queries stored that this server kept and did not store yet: later it will not store them.
     """
 
     def __init__(self, database: Database, serving: Serving, jobs: Path, store_queries: Callable[[], None]) -> None:
@@ -48,7 +47,8 @@ class RecordEraser:
     async def erase(self, collection: str, ids: Sequence[str]) -> EraseAnswer:
         """Delete the records that are there, and overwrite what is left of all of them; done when answered.
 
-        Feedback and kept queries go too, those with the same text and those that became one of the records.
+        Feedback and kept queries go too, those with the same text and those that became one of the records. Whatever
+        any server took before of the queries of the collection is not stored any more.
 
         An id that is not there counts too: what was deleted before may still be in an older snapshot.
 
@@ -65,8 +65,8 @@ class RecordEraser:
             FeedbackRepository(session, collection_id).forget(map(text_key, texts), wanted)
             deleted = RecordWriter(session, collection_id).delete(wanted)
             forget_answers(session, wanted)
-            for release in ReleaseRepository(session).list_all(collection_id):
-                strip_examples(release)  # queries that may say the same
+            strip_all_examples(session, collection_id)  # queries that may say the same
+            CollectionRepository(session).count_erasure(collection_id)
             return collection_id, max([last_seq, *deleted.values()]), deleted
 
         await asyncio.to_thread(self._store_queries)

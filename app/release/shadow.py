@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from sqlalchemy.orm import Session
+
+from app.release.repository import ReleaseRepository
 from app.release.tables import Release
 
 COUNTS: Final = ("queries", "agree", "flips", "to_no_match", "from_no_match", "dropped")
@@ -48,6 +51,12 @@ def merged(stored: dict[str, Any], tally: Tally) -> dict[str, Any]:
         "seconds": {side: stored["seconds"][side] + tally.seconds[side] for side in _SIDES},
         "examples": [*stored["examples"], *tally.examples][: stored["most_examples"]],
     }
+
+
+def strip_all_examples(session: Session, collection_id: int) -> None:
+    """`strip_examples` of every release of a collection, which must be locked."""
+    for release in ReleaseRepository(session).list_all(collection_id):
+        strip_examples(release)
 
 
 def strip_examples(release: Release) -> None:

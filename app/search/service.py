@@ -87,12 +87,13 @@ class SearchService:
         """The nearest records of each query, as JSON."""
         release = await self._release(collection, request.release)
         incomplete: list[int] = []
+        erasures = release.erasures
         if request.group_by is GroupBy.GROUP:
             truncated, results, incomplete = await self._search_groups(release, request, receive)
         else:
             found = await self._look_up(release, request.sentences, request.k, receive, request.wanted)
             truncated, results = found.truncated, _results(found, request.min_score)
-        self._shadows.offer(release, request.sentences)
+        self._shadows.offer(release, request.sentences, erasures)
         body = {
             "release": release.key.number,
             "answer_ids": self._answer_ids(len(results)),
@@ -108,6 +109,7 @@ class SearchService:
     async def classify(self, collection: str, request: ClassifyRequest, receive: Receive) -> bytes:
         """The decision on each text, as JSON."""
         release = await self._release(collection, request.release)
+        erasures = release.erasures
         prior = _prior(release, request.prior)
         found = await self._look_up(release, request.sentences, NEIGHBOURS_USED, receive)
         decisions = self._decider.decide(release, request.sentences, found, prior)
@@ -115,10 +117,15 @@ class SearchService:
         for decision, truncated in zip(decisions, found.truncated, strict=True):
             self._metrics.decided(decision.outcome)
             results.append({**_classified(decision, request.top_n), "truncated": truncated})
-        self._shadows.offer(release, request.sentences)
+        self._shadows.offer(release, request.sentences, erasures)
         if release.keeping is not None:
             self._keeper.offer(
-                release.key.collection_id, release.key.number, release.keeping, request.sentences, decisions
+                release.key.collection_id,
+                release.key.number,
+                release.keeping,
+                request.sentences,
+                decisions,
+                erasures=erasures,
             )
         body = {"release": release.key.number, "answer_ids": self._answer_ids(len(results)), "results": results}
         return orjson.dumps(body)

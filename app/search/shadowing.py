@@ -4,13 +4,15 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
 
 import structlog
 from sqlalchemy.orm import Session
 
+from app.collection.tables import Collection
 from app.db import Database
 from app.errors import UnavailableError
 from app.priority import let_others_go_first
@@ -40,6 +42,19 @@ class _Waiting:
     text: str
     active: ServingRelease
     shadow: ServingRelease
+    series: "_Series"
+
+
+class _Series(NamedTuple):
+    """Whose queries are counted together.
+
+    Attributes:
+        erasures: How often texts of the collection had been erased, as this server knew when they were asked.
+    """
+
+    collection_id: int
+    release_id: int
+    erasures: int
 
 
 class Shadows:
@@ -53,8 +68,8 @@ class Shadows:
     def __init__(self, serving: Serving, database: Database) -> None:
         self._serving, self._database = serving, database
         self._waiting: deque[_Waiting] = deque()
-        self._dropped: dict[int, int] = {}  # by release_id; written by the event loop, taken by the thread
-        self._tallies: dict[int, Tally] = {}  # by release_id; the thread's
+        self._dropped: dict[_Series, int] = {}  # written by the event loop, taken by the thread
+        self._tallies: dict[_Series, Tally] = {}  # the thread's
         self._stored_at = time.monotonic()
         self._decider, self._runner = Decider(), LookupRunner(_ignore, _ignore)
         self._stopping = threading.Event()
@@ -75,19 +90,25 @@ class Shadows:
         """Whether the thread runs."""
         return self._thread.is_alive()
 
-    def offer(self, active: ServingRelease, sentences: Sequence[str]) -> None:
-        """Have some of the queries that the active release was asked put to its shadow, if it has one; never waits."""
+    def offer(self, active: ServingRelease, sentences: Sequence[str], erasures: int) -> None:
+        """Have some of the queries that the active release was asked put to its shadow, if it has one; never waits.
+
+        Args:
+            active: The release that was asked.
+            sentences: The queries.
+            erasures: Its own, when they came.
+        """
         shadow = self._serving.find_shadow(active.key.collection_id)
         if shadow is None:
             return
+        series = _Series(shadow.key.collection_id, shadow.key.release_id, erasures)
         for text in sentences:
             if random.random() >= shadow.shadow_share:
                 continue
             if len(self._waiting) >= MOST_WAITING:
-                release_id = shadow.key.release_id
-                self._dropped[release_id] = self._dropped.get(release_id, 0) + 1
+                self._dropped[series] = self._dropped.get(series, 0) + 1
             else:
-                self._waiting.append(_Waiting(text, active, shadow))
+                self._waiting.append(_Waiting(text, active, shadow, series))
 
     def _run(self) -> None:
         let_others_go_first()
@@ -105,7 +126,7 @@ class Shadows:
         self._store()
 
     def _ask(self, query: _Waiting) -> None:
-        tally = self._tallies.setdefault(query.shadow.key.release_id, Tally())
+        tally = self._tallies.setdefault(query.series, Tally())
         before, nearest_before = self._answer(query.active, query.text, tally, "active")
         after, nearest_after = self._answer(query.shadow, query.text, tally, "shadow")
         tally.counts["queries"] += 1
@@ -132,18 +153,22 @@ class Shadows:
     def _store(self) -> None:
         self._stored_at = time.monotonic()
         dropped, self._dropped = self._dropped, {}
-        for release_id, n in dropped.items():
-            self._tallies.setdefault(release_id, Tally()).counts["dropped"] += n
+        for series, n in dropped.items():
+            self._tallies.setdefault(series, Tally()).counts["dropped"] += n
         tallies, self._tallies = self._tallies, {}
         if tallies:
             self._database.write(lambda session: _add(session, tallies)).result()
 
 
-def _add(session: Session, tallies: dict[int, Tally]) -> None:
-    for release_id, tally in tallies.items():
-        release = session.get(Release, release_id, with_for_update=True)
-        if release is not None and release.shadow is not None and release.shadow_share is not None:
-            release.shadow = merged(release.shadow, tally)
+def _add(session: Session, tallies: Mapping[_Series, Tally]) -> None:
+    """Add what was counted; without the examples that were taken before texts were erased, which may say the same."""
+    for series, tally in sorted(tallies.items(), key=itemgetter(0)):
+        collection = session.get(Collection, series.collection_id, with_for_update=True)  # as who erases locks it
+        release = session.get(Release, series.release_id, with_for_update=True)
+        if collection is None or release is None or release.shadow is None or release.shadow_share is None:
+            continue
+        examples = tally.examples if series.erasures == collection.erasures else []
+        release.shadow = merged(release.shadow, replace(tally, examples=examples))
 
 
 def _shown(decision: Decision) -> dict[str, Any]:

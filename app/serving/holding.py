@@ -86,6 +86,7 @@ class Holder:
             release = self._load(wanted)
         elif release.applied_seq < wanted.last_seq and not is_full:
             self._apply(release, CHANGES_AT_ONCE if wanted.is_active else _WARM_AT_ONCE)
+        release.erasures = wanted.erasures  # before it answers
         if not wanted.is_active:
             self._owed.pop(wanted.key.release_id, None)
             release.shadow_share = wanted.shadow_share or 0.0

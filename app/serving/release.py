@@ -74,6 +74,8 @@ class ServingRelease:
         self.target_recall, self.keeping = target_recall, keeping
         self.shadow_share = 0.0
         """Share of the queries that it is asked beside the one that answers."""
+        self.erasures = 0
+        """How often texts of its collection had been erased at the last look; see `Collection.erasures`."""
         self.masks = FilterMasks()
         self._changing = threading.Lock()  # guards the three below: index and catalogue change together
         self._index = LiveIndex(base.index, applied_seq=base.applied_seq)

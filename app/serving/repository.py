@@ -28,6 +28,7 @@ _WANTED: Final = (
     select(
         _COLLECTIONS.c.id, _COLLECTIONS.c.name, _RELEASES.c.id, _RELEASES.c.number, _RELEASES.c.encoder_sha,
         _RELEASES.c.decision, _COLLECTIONS.c.settings, _COLLECTIONS.c.last_seq, _IS_ACTIVE, _RELEASES.c.shadow_share,
+        _COLLECTIONS.c.erasures,
     )
     .join(_RELEASES, and_(_RELEASES.c.collection_id == _COLLECTIONS.c.id, or_(_IS_ACTIVE, _RELEASES.c.is_warm)))
     .order_by(_COLLECTIONS.c.id, _RELEASES.c.id)
@@ -57,6 +58,7 @@ class WantedRelease:
         last_seq: The collection's last change.
         is_active: Whether it answers; others are kept up to date, to answer within a moment.
         shadow_share: Share of the queries that it is asked beside the one that answers, if any.
+        erasures: How often texts of its collection were erased.
     """
 
     key: ReleaseKey
@@ -65,6 +67,7 @@ class WantedRelease:
     last_seq: int
     is_active: bool
     shadow_share: float | None
+    erasures: int
 
     @property
     def target_recall(self) -> float:

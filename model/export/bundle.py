@@ -15,19 +15,8 @@ from model.data.training_data import TrainingData
 from model.evaluation.held_out import Measured
 from model.export.graph import OPSET, to_onnx
 from model.export.parity import check_parity
+from model.export.probe import probe_sentences
 from model.training.loop import Trained
-
-_PROBE_ODDITIES = (
-    "",
-    "?",
-    "你好",
-    "hello",
-    "ＦＵＬＬ　ｗｉｄｔｈ １２３",
-    "混合 mixed 文本 text 😀",
-    "naïve café",
-    "a" * 300,
-)
-_PROBE_SIZE = 32
 
 
 def export(trained: Trained, measured: Measured, data: TrainingData, seed: int, folder: Path) -> Bundle:
@@ -46,7 +35,7 @@ def export(trained: Trained, measured: Measured, data: TrainingData, seed: int, 
         names.ENCODER_FILE: graph,
         names.TEXT_FILE: trained.contract.to_json().encode(),
         names.VOCABULARY_FILE: trained.contract.to_vocabulary_text().encode(),
-        names.PROBE_FILE: probe_json(exported, _probe_sentences(data)),
+        names.PROBE_FILE: probe_json(exported, probe_sentences(trained.contract.vocabulary)),
         names.GRAMS_FILE: npy(Familiarity.of(trained.contract, (row.text for row in learnt)).gram_hashes),
         **(head_files(any_head) if any_head else {}),
     }
@@ -78,12 +67,6 @@ def export(trained: Trained, measured: Measured, data: TrainingData, seed: int, 
     )
     write_bundle(folder, files, manifest)
     return load_bundle(folder)
-
-
-def _probe_sentences(data: TrainingData) -> list[str]:
-    step = max(1, len(data.train) // (_PROBE_SIZE - len(_PROBE_ODDITIES)))
-    texts = [*_PROBE_ODDITIES, *(row.text for row in data.train[::step])]
-    return [text.encode(errors="replace").decode() for text in texts[:_PROBE_SIZE]]
 
 
 def _languages(sentences: Iterable[str]) -> tuple[str, ...]:

@@ -197,6 +197,7 @@ _LATER = {
     *(("releases", name) for name in ("is_warm", "previous", "job", "report", "shadow_share", "shadow")),
     *(("encoders", name) for name in ("job", "removed_at")),
     ("kept_answers", "collection"),
+    ("collections", "erasures"),
 }
 
 
@@ -204,7 +205,7 @@ _LATER = {
 def test_an_older_schema_is_restored_and_upgraded(
     kind: str, backup: Path, source: Settings, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """At 0001, changes had no tag, releases were made elsewhere only; no jobs, feedback, keys or audit log."""
+    """At 0001, changes had no tag, releases were made elsewhere only; no jobs, feedback, keys, log, erasures."""
     older = {"schema_revision": "0001", "samesay_version": "0.0.9"}
     later = ("jobs", "job_events", "release_events", "feedback", "api_keys", "audit_log")
     rewrite(

@@ -1,14 +1,20 @@
 """Erasing reaches feedback and kept queries: afterwards no file of the data folder holds a byte of the text."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event, update
 
+from app.db import Database
+from app.feedback import query_keeper
+from app.feedback.query_keeper import Keeping
+from app.release.tables import Release
 from app.settings import Settings
 from tests.conftest import add_encoder, postgres_settings
 from tests.fakes.problems import assert_problem
-from tests.fakes.running import Running, make_settings, running
+from tests.fakes.running import Running, make_settings, running, wait_for
 from tests.integration.app.test_erasing import erase, files_with
 from tests.integration.app.test_kept_queries import Kept
 
@@ -93,20 +99,67 @@ def test_the_answer_names_the_records_that_stay(shared_service: Running) -> None
     assert kept.client.get(f"{kept.place}/records/feedback-{key}").json()["text"] == SECRET
 
 
-def test_erasing_in_postgresql_rewrites_the_table(postgres: str, tmp_path: Path, tiny_bundle: Path) -> None:
+def test_erasing_in_postgresql_rewrites_every_table_that_it_takes_from(
+    postgres: str, tmp_path: Path, tiny_bundle: Path
+) -> None:
     settings = postgres_settings(postgres, tmp_path / "data")
     add_encoder(settings, tiny_bundle)
     with running(settings) as service:
         kept = Kept(service, keep_queries="unmatched")
-        kept.offer([SECRET, "stays"])
-        assert texts(kept) == ["stays", SECRET]
-        size = "SELECT pg_relation_filenode('feedback')"
         database = service.container.database
-        before = database.read(lambda session: session.connection().exec_driver_sql(size).scalar_one())
+        database.write(lambda session: session.execute(update(Release).values(shadow=_SHADOW))).result()
+        record = give(kept, SECRET, verdict="right_group", group="g")
+        kept.client.patch(f"{kept.place}/feedback/{record}", json={"state": "accepted"}).raise_for_status()
+        labelled = {"upsert": [{"id": "r2", "text": "other", "labels": ["tag"]}]}
+        kept.client.post(f"{kept.place}/records:batch?wait=visible", json=labelled).raise_for_status()
+        kept.offer([SECRET, "stays"])
+        assert texts(kept) == ["stays", SECRET, SECRET]
+        changed: set[str] = set()
+
+        def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            changed.update(re.findall(r"(?:^|\s)(?:DELETE FROM|UPDATE) (\w+)", statement))
+
+        event.listen(database.engine, "before_cursor_execute", note)
+        before = _files(database)
         erased = kept.client.post(f"{kept.place}/feedback:erase", json={"texts": [SECRET]}).json()
-        assert (erased["erased"], texts(kept)) == (1, ["stays"])
-        after = database.read(lambda session: session.connection().exec_driver_sql(size).scalar_one())
-        assert after != before, "VACUUM FULL writes the table into another file"
+        assert (erased["erased"], texts(kept)) == (2, ["stays"])
+        between = _files(database)
+        assert erase(service, kept.name, "r2")["erased"] == ["r2"]
+        after = _files(database)
+        event.remove(database.engine, "before_cursor_execute", note)
+        rewritten = {name for name in before if before[name] != between[name] and between[name] != after[name]}
+        assert {"feedback", "kept_answers", "records", "releases"} <= changed, "else this proves little"
+        assert changed - rewritten <= {"collections"}, "of that one only counters change"
+        assert "record_labels" in rewritten, "labels go with their records, in the database itself"
+
+
+_SHADOW = {"since": "", "most_examples": 1, "counts": {}, "seconds": {}, "examples": [{"text": SECRET}]}
+
+
+def _files(database: Database) -> dict[str, int]:
+    """The file of each table; VACUUM FULL writes a table into another file."""
+    files = "SELECT relname, pg_relation_filenode(oid) FROM pg_class WHERE relkind = 'r' AND relname !~ '^(pg|sql)_'"
+    return dict(database.read(lambda session: session.connection().exec_driver_sql(files).all()))
+
+
+@pytest.mark.parametrize("route", ["records:erase", "feedback:erase"])
+def test_what_another_server_kept_before_is_not_stored_after_erasing(
+    postgres: str, tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, route: str
+) -> None:
+    monkeypatch.setattr(query_keeper, "_STORE_S", 3600.0)
+    settings = postgres_settings(postgres, tmp_path / "data")
+    add_encoder(settings, tiny_bundle)
+    with running(settings) as first, running(settings) as second:
+        kept = Kept(first, keep_queries="unmatched")
+        wait_for(lambda: second.container.serving.find(kept.name))
+        kept.ask(SECRET)
+        body: dict[str, Any] = {"ids": ["r1"]} if route == "records:erase" else {"texts": [SECRET]}
+        second.client.post(f"{kept.place}/{route}", json=body).raise_for_status()
+        assert texts(kept) == []
+        assert kept.outcome(Keeping.DROPPED) == 1, "it waited when the text was erased"
+        wait_for(lambda: kept.release.erasures == 1)
+        kept.ask("asked later")
+        assert texts(kept) == ["asked later"]
 
 
 def test_erasing_in_a_collection_that_is_not_there(shared_service: Running) -> None:

@@ -60,7 +60,14 @@ class Kept:
         """Put queries down as requests do, but all at once."""
         wanted = FeedbackSettings(**{"keep_queries": KeepQueries.UNMATCHED, **settings})
         keeper = self.service.container.keeper
-        keeper.offer(self.release.key.collection_id, 1, wanted, texts, [decision] * len(texts))
+        keeper.offer(
+            self.release.key.collection_id,
+            1,
+            wanted,
+            texts,
+            [decision] * len(texts),
+            erasures=self.release.erasures,
+        )
 
     def counts(self) -> dict[str, int]:
         """How often each text was asked, once all is stored."""
@@ -127,7 +134,7 @@ def test_a_share_of_all_queries_is_kept(shared_service: Running) -> None:
     wanted = FeedbackSettings(keep_queries=KeepQueries.SAMPLED, keep_queries_share=0.25)
     for decision in (MATCHED, NO_MATCH):
         texts = [f"{decision.outcome} {n}" for n in range(1000)]
-        keeper.offer(kept.release.key.collection_id, 1, wanted, texts, [decision] * 1000)
+        keeper.offer(kept.release.key.collection_id, 1, wanted, texts, [decision] * 1000, erasures=0)
     keeper.flush()
     kinds = Counter(text.split()[0] for text in kept.counts())
     # binomial(1000, 1/4): the standard deviation is 13.7

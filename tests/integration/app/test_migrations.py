@@ -71,7 +71,8 @@ def test_changes_get_a_tag_and_lose_it_again(settings: Settings) -> None:
     database = connect_database(settings)
     try:
         move(database, command.upgrade, "0001")
-        database.write(lambda session: session.add(Collection(name="faq", settings={}))).result()
+        faq = "(name, settings, last_seq, active_release, version) VALUES ('faq', '{}', 2, 1, 1)"
+        database.write(lambda session: session.execute(text(f"INSERT INTO collections {faq}"))).result()
         entry = "INSERT INTO changes (collection_id, seq, record_id, op"
         database.write(lambda session: session.execute(text(f"{entry}) VALUES (1, 1, 7, 'upsert')"))).result()
         move(database, command.upgrade, "0002")

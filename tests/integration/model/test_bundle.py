@@ -5,10 +5,13 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from model.contract.bundle import load_bundle, read_manifest
 from model.contract.errors import BundleDamagedError, BundleMissingError, BundleVersionError, SelfTestError
+from model.contract.normalise import CJK, normalise, script_runs
+from model.export.probe import probe_sentences
 
 FILES = ["encoder.onnx", "text.json", "vocab.txt", "probe.json", "grams.npy", "head.npy", "labels.json", "prior.npy"]
 
@@ -81,6 +84,44 @@ def test_the_probe_catches_an_encoder_that_answers_differently(copy: Path) -> No
     content = json.dumps(probe).encode()
     (copy / "probe.json").write_bytes(content)
     _resign(copy, "probe.json", content)
+    with pytest.raises(SelfTestError, match="a probe vector is off by"):
+        load_bundle(copy)
+
+
+def test_a_bundle_holds_no_sentence_that_somebody_wrote(smoke_bundle: Path, small_data: Path) -> None:
+    """Sentences of one token are words of the vocabulary, which stays until the encoder goes (ADR 16)."""
+    rows = [line.split("\t")[2] for line in small_data.read_text().splitlines()[1:]]
+    sentences = {text for text in rows if len(script_tokens(text)) > 1}
+    assert len(sentences) > 100
+    for path in smoke_bundle.iterdir():
+        content = path.read_bytes()
+        held = [text for text in sentences if text.encode() in content or json.dumps(text)[1:-1].encode() in content]
+        assert (path.name, held) == (path.name, [])
+
+
+def script_tokens(text: str) -> list[str]:
+    return [token for kind, run in script_runs(normalise(text)) for token in (run if kind == CJK else [run])]
+
+
+@pytest.mark.parametrize("vocabulary", [(), ("退",), ("refund", "?"), ("怎", "么", "退", "款", "can't", "refund", "3")])
+def test_the_probe_is_made_of_the_vocabulary_alone(vocabulary: tuple[str, ...]) -> None:
+    sentences = probe_sentences(vocabulary)
+    assert sentences == probe_sentences(vocabulary)
+    made_up = sentences[8:]
+    assert [len(script_tokens(text)) for text in made_up] == list(range(1, 25) if vocabulary else [])
+    assert {token for text in made_up for token in script_tokens(text)} == set(vocabulary)
+
+
+def test_the_probe_catches_another_graph(copy: Path) -> None:
+    """Its weights differ by a thousandth here and there; nothing else does, and the manifest fits."""
+    path = copy / "encoder.onnx"
+    graph = onnx.load(path)
+    largest = max(graph.graph.initializer, key=lambda tensor: len(tensor.raw_data))
+    weights = onnx.numpy_helper.to_array(largest)
+    changed = (weights + np.random.default_rng(1).normal(0, 0.01, weights.shape)).astype(weights.dtype)
+    largest.CopyFrom(onnx.numpy_helper.from_array(changed, largest.name))
+    path.write_bytes(graph.SerializeToString())
+    _resign(copy, "encoder.onnx", path.read_bytes())
     with pytest.raises(SelfTestError, match="a probe vector is off by"):
         load_bundle(copy)
 

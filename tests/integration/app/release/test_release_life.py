@@ -7,6 +7,7 @@ from typing import Any
 import psutil
 import pytest
 
+from app.search import shadowing
 from app.serving.release import ServingRelease
 from tests.conftest import sqlite_only
 from tests.fakes.releases import N, events, expected, fill, releases, search, switch
@@ -58,6 +59,39 @@ def test_a_shadow_is_asked_live_queries_and_answers_none(
     assert (2, "shadowed") in events(service, place)
     active = switch(service, place, 1, "shadow")
     assert (active.status_code, "active" in active.json()["detail"]) == (409, True)
+
+
+@pytest.mark.parametrize(
+    ("route", "body"), [("records:erase", {"ids": ["r1"]}), ("feedback:erase", {"texts": ["sentence 1 again"]})]
+)
+def test_what_a_shadow_was_asked_before_is_not_stored_after_erasing(
+    service: Running, trainer: FakeTrainer, monkeypatch: pytest.MonkeyPatch, route: str, body: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(shadowing, "_STORE_S", 3600.0)
+    place = fill(service)
+    made(service, place, promote="manual")
+    wait_for(lambda: releases(service, place)[2]["behind"] == 0)
+    switch(service, place, 2, "shadow", share=1.0).raise_for_status()
+    (serving,) = (release for release in service.container.serving.releases if release.key.collection in place)
+    wait_for(lambda: service.container.serving.find_shadow(serving.key.collection_id))
+    before, after = ([f"sentence {n} {word}" for n in range(20)] for word in ("again", "anew"))
+    shadow = f"{place}/releases/2/shadow"
+
+    def stored() -> tuple[int, set[str]]:
+        found = service.client.get(shadow).json()
+        return found["queries"], {example["text"] for example in found["examples"]}
+
+    service.client.post(f"{place}:classify", json={"texts": before}).raise_for_status()
+    service.client.post(f"{place}/{route}", json=body).raise_for_status()
+    wait_for(lambda: serving.erasures == 1)
+    service.client.post(f"{place}:classify", json={"texts": after}).raise_for_status()
+    assert stored() == (0, set()), "else all was stored at once"
+    monkeypatch.setattr(shadowing, "_STORE_S", 0.0)
+    wait_for(lambda: stored()[0] == len(before + after))
+    assert stored()[1], "else no example would have been kept of the others either"
+    assert stored()[1] <= set(after)
+    service.client.post(f"{place}/{route}", json=body).raise_for_status()
+    assert stored() == (len(before + after), set())
 
 
 def outcome(result: dict[str, Any]) -> tuple[str, str | None]:
