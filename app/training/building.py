@@ -33,12 +33,12 @@ class Builder:
     def __init__(self, database: Database, data: Path, server: IndexServer | None) -> None:
         self._database, self._data, self._server = database, data, server
 
-    def active(self, collection_id: int) -> WantedRelease:
-        """The release of a collection that answers, or JobFailedError."""
+    def active(self, run: JobRun) -> WantedRelease:
+        """The release of a job's collection that answers, or JobFailedError."""
         for release in self._database.read(list_wanted):
-            if release.is_active and release.key.collection_id == collection_id:
+            if release.is_active and release.key.collection_id == run.collection_id:
                 return release
-        raise collection_gone(f"number {collection_id}")
+        raise collection_gone(run.collection)
 
     def build(self, run: JobRun, bundle: Bundle, folder: Path) -> Base:
         """Encode every record of the job's collection and write a snapshot of that.
@@ -55,7 +55,7 @@ class Builder:
             run.report(Progress("encoding", done, total))
 
         try:
-            active = self.active(run.collection_id)
+            active = self.active(run)
             return encode_all(self._database, active, bundle, snapshots, tell, run.is_cancelled, self._server)
         except (BuildError, VectorIndexError) as error:
             run.check()

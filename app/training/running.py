@@ -120,14 +120,14 @@ class ReleaseJob:
         more = [part for setting in as_arguments(settings) for part in ("--set", setting)]
         self._trainer("train", *more, out=out, recipe=request["recipe"], seed=request["seed"])
         bundle = load_bundle(out / "bundle")
-        if bundle.sha == self._builder.active(self._run.collection_id).key.encoder_sha:
+        if bundle.sha == self._builder.active(self._run).key.encoder_sha:
             raise JobFailedError(
                 "unchanged", "the training came to the very encoder that serves: neither records nor settings changed"
             )
         return {"encoder": bundle.sha, "metrics": dict(bundle.manifest.metrics)}
 
     def _judge(self) -> dict[str, Any]:
-        against = self._builder.active(self._run.collection_id).key.number
+        against = self._builder.active(self._run).key.number
         self._trainer(
             "judge",
             candidate=self._candidate,
@@ -205,7 +205,7 @@ class ReleaseJob:
 
     @property
     def _active_bundle(self) -> Path:
-        return self._store.path(self._builder.active(self._run.collection_id).key.encoder_sha)
+        return self._store.path(self._builder.active(self._run).key.encoder_sha)
 
     @property
     def _candidate(self) -> Path:

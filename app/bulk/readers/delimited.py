@@ -25,14 +25,14 @@ class _Record(NamedTuple):
 def read_csv(
     stream: ByteStream, *, codec: str | None, limits: Limits, columns: Columns | None, skip_rows: int
 ) -> Iterator[RawRow]:
-    """Rows of CSV, quoted as RFC 4180 has it; empty lines are none."""
+    """Rows of CSV, quoted as RFC 4180 has it; those of blank cells are none, as spreadsheets append them."""
     return _rows(_csv_records(_texts(stream, codec, limits, also_cr=True), limits), columns, skip_rows)
 
 
 def read_tsv(
     stream: ByteStream, *, codec: str | None, limits: Limits, columns: Columns | None, skip_rows: int
 ) -> Iterator[RawRow]:
-    """Rows of TSV; blank lines are none."""
+    """Rows of TSV; those of blank cells are none."""
     return _rows(_tsv_records(_texts(stream, codec, limits, also_cr=False)), columns, skip_rows)
 
 
@@ -71,7 +71,7 @@ def _tsv_records(texts: Iterator[Texts]) -> Iterator[_Record]:
         for number, line in enumerate(lines, start=first_line):
             if faults and (fault := faults.get(number - first_line)) is not None:
                 yield _Record(number, fault)
-            elif line.strip(" \r\n"):
+            elif line.strip():
                 yield _Record(number, line.rstrip("\r\n").split("\t"))
         first_line += len(lines)
 
@@ -93,7 +93,7 @@ def _csv_records(texts: Iterator[Texts], limits: Limits) -> Iterator[_Record]:
         found = feed.take_fault(first_line) if feed.faults else None
         if found is not None:
             yield _Record(first_line, found)
-        elif cells:
+        elif any(map(str.strip, cells)):
             yield _Record(first_line, cells)
 
 
