@@ -7,10 +7,11 @@ from typing import Any, Final
 import orjson
 
 _LONG: Final = re.compile(rb"\d{19}")
+"""As many digits as -2^63 has: shorter numbers fit."""
 
 
 def loads(text: bytes) -> Any:
-    """Read JSON in UTF-8; orjson makes floats of whole numbers from 2^64 on, so that these are read by Python's reader.
+    """Read JSON in UTF-8; of whole numbers beyond 64 bits orjson makes floats, so that Python's reader reads those.
 
     Raises:
         ValueError: It is no JSON, or nested too deeply.

@@ -78,7 +78,7 @@ def _report(client: Client, job: dict[str, Any], seconds: float, *, dry_run: boo
     if job["error"] is not None:
         raise ClientError(f"{job['error']['detail']} ({job['error']['code']})")
     if job["state"] == "cancelled":
-        if result.get("dry_run", dry_run):
+        if dry_run:
             raise ClientError("the dry run was cancelled; nothing was stored, as in every dry run")
         raise ClientError("the import was cancelled; what was stored stays, and importing again changes nothing of it")
     told = ", ".join(f"{result[code]} {code}" for code in ("created", "updated", "unchanged", "rejected"))

@@ -142,7 +142,7 @@ class Holder:
 
     def _let_answer(self, release: ServingRelease, wanted: WantedRelease, answering: ServingRelease | None) -> None:
         """Replace one reference, once nothing acknowledged is missing in what answers then."""
-        last_seq = release.applied_seq if answering is None else max(wanted.last_seq, answering.applied_seq)
+        last_seq = 0 if answering is None else max(wanted.last_seq, answering.applied_seq)  # without one: see `_owes`
         donor = _donor(release, answering)
         while release.applied_seq < last_seq and apply_changes(self._database, release, donor=donor):
             if self._is_stopping():
