@@ -14,7 +14,7 @@ from model.evaluation.decision_metrics import decision_metrics
 from model.evaluation.held_out import HeldOut, HeldOutAnswers, LabelAnswers, Measured, best_labels
 from model.evaluation.label_metrics import LabelTruth, label_head_metrics
 from model.evaluation.label_thresholds import calibrate_labels
-from model.export.graph import to_onnx
+from model.export.graphs import to_onnx
 from model.training.loop import Trained
 
 

@@ -22,6 +22,7 @@ from model.contract.head import LabelHead as LabelHead
 from model.contract.head_files import head_files as head_files
 from model.contract.head_files import read_head
 from model.contract.manifest import FileEntry, Manifest
+from model.contract.many_encoder import ManyEncoder, ManyGraphs
 from model.contract.onnx_encoder import OnnxEncoder
 from model.contract.text import TextContract
 
@@ -109,7 +110,8 @@ def load_bundle(folder: Path, *, threads: int = 1) -> Bundle:
     if missing:
         raise BundleDamagedError(f"{folder}: {missing[0]} is not in the manifest")
     contract = TextContract.from_files(contents[names.TEXT_FILE].decode(), contents[names.VOCABULARY_FILE].decode())
-    encoder = OnnxEncoder(contract, contents[names.ENCODER_FILE], threads=threads)
+    many = _load_many(contents, threads)
+    encoder = OnnxEncoder(contract, contents[names.ENCODER_FILE], many=many, threads=threads)
     if encoder.dim != manifest.dim:
         raise BundleDamagedError(f"{folder}: encoder.onnx has dim {encoder.dim}, the manifest says {manifest.dim}")
     _self_test(folder, encoder, contents[names.PROBE_FILE])
@@ -165,15 +167,26 @@ def _read_verified(folder: Path, name: str, entry: FileEntry) -> bytes:
     return content
 
 
+def _load_many(contents: Mapping[str, bytes], threads: int) -> ManyEncoder | None:
+    """What encodes many sentences; None of an encoder that has no graphs for it, or was exported before there were."""
+    tokens, sentences = (contents.get(name) for name in (names.TOKENS_FILE, names.SENTENCES_FILE))
+    if tokens is None or sentences is None:
+        return None
+    return ManyEncoder(ManyGraphs(tokens, sentences), threads=threads)
+
+
 def _self_test(folder: Path, encoder: OnnxEncoder, probe: bytes) -> None:
     entries = json.loads(probe)
-    vectors = encoder.encode([entry["text"] for entry in entries])
-    for entry, vector in zip(entries, vectors, strict=True):
-        if encoder.contract.tokenise(entry["text"]).ids != entry["ids"]:
-            raise SelfTestError(
-                f"{folder}: a probe sentence gets other tokens here; was another Python's Unicode data used?"
-            )
-        difference = float(np.abs(vector - np.array(entry["vector"], np.float32)).max())
+    tokens = [encoder.contract.tokenise(entry["text"]) for entry in entries]
+    if [sentence.ids for sentence in tokens] != [entry["ids"] for entry in entries]:
+        raise SelfTestError(
+            f"{folder}: a probe sentence gets other tokens here; was another Python's Unicode data used?"
+        )
+    expected = np.array([entry["vector"] for entry in entries], np.float32)
+    for graphs in (encoder, encoder.many):
+        if graphs is None:
+            continue
+        difference = float(np.abs(graphs.encode_tokens(tokens) - expected).max())
         if not difference <= PROBE_TOLERANCE:
             raise SelfTestError(f"{folder}: a probe vector is off by {difference:.2e}, more than {PROBE_TOLERANCE}")
 

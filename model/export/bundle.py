@@ -13,7 +13,8 @@ from model.contract.manifest import DatasetSummary, Manifest
 from model.contract.normalise import CJK, WORD, normalise, script_runs
 from model.data.training_data import TrainingData
 from model.evaluation.held_out import Measured
-from model.export.graph import OPSET, to_onnx
+from model.export.graph_builder import OPSET
+from model.export.graphs import to_onnx
 from model.export.parity import check_parity
 from model.export.probe import probe_sentences
 from model.training.loop import Trained
@@ -26,13 +27,13 @@ def export(trained: Trained, measured: Measured, data: TrainingData, seed: int, 
         ParityError: The graph does not answer like the trained encoder; nothing is written.
     """
     config = data.config
-    graph, exported = to_onnx(trained.encoder, trained.contract, config.storage)
+    graphs, exported = to_onnx(trained.encoder, trained.contract, config.storage)
     worst = check_parity(trained.encoder, exported)
     learnt = [*data.train, *data.valid] if config.refit else data.train
     head = trained.objective.head()
     any_head = head or trained.objective.label_head()
     files = {
-        names.ENCODER_FILE: graph,
+        **graphs.files(),
         names.TEXT_FILE: trained.contract.to_json().encode(),
         names.VOCABULARY_FILE: trained.contract.to_vocabulary_text().encode(),
         names.PROBE_FILE: probe_json(exported, probe_sentences(trained.contract.vocabulary)),

@@ -55,6 +55,9 @@ def _check_batch(
     order = rng.permutation(len(sentences))
     shuffled = Features(features.ids[order], features.grams[order], features.lengths[order])
     _compare(f"another order ({shape})", exported.run(shuffled), ours[order], INVARIANCE_TOLERANCE)
+    if exported.many is not None:
+        together = exported.many.encode_tokens(sentences)
+        _compare(f"the graphs for many sentences and for few ({shape})", together, ours, INVARIANCE_TOLERANCE)
     alone = exported.run(pad(sentences[-1:]))
     _compare(f"a sentence alone ({shape})", alone, ours[-1:], INVARIANCE_TOLERANCE)
     return difference

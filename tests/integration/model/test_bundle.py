@@ -13,7 +13,8 @@ from model.contract.errors import BundleDamagedError, BundleMissingError, Bundle
 from model.contract.normalise import CJK, normalise, script_runs
 from model.export.probe import probe_sentences
 
-FILES = ["encoder.onnx", "text.json", "vocab.txt", "probe.json", "grams.npy", "head.npy", "labels.json", "prior.npy"]
+GRAPHS = ["encoder.onnx", "tokens.onnx", "sentences.onnx"]
+FILES = [*GRAPHS, "text.json", "vocab.txt", "probe.json", "grams.npy", "head.npy", "labels.json", "prior.npy"]
 
 
 @pytest.fixture
@@ -112,16 +113,17 @@ def test_the_probe_is_made_of_the_vocabulary_alone(vocabulary: tuple[str, ...]) 
     assert {token for text in made_up for token in script_tokens(text)} == set(vocabulary)
 
 
-def test_the_probe_catches_another_graph(copy: Path) -> None:
+@pytest.mark.parametrize("name", GRAPHS)
+def test_the_probe_catches_another_graph(copy: Path, name: str) -> None:
     """Its weights differ by a thousandth here and there; nothing else does, and the manifest fits."""
-    path = copy / "encoder.onnx"
+    path = copy / name
     graph = onnx.load(path)
     largest = max(graph.graph.initializer, key=lambda tensor: len(tensor.raw_data))
     weights = onnx.numpy_helper.to_array(largest)
     changed = (weights + np.random.default_rng(1).normal(0, 0.01, weights.shape)).astype(weights.dtype)
     largest.CopyFrom(onnx.numpy_helper.from_array(changed, largest.name))
     path.write_bytes(graph.SerializeToString())
-    _resign(copy, "encoder.onnx", path.read_bytes())
+    _resign(copy, name, path.read_bytes())
     with pytest.raises(SelfTestError, match="a probe vector is off by"):
         load_bundle(copy)
 
@@ -137,6 +139,19 @@ def test_the_sha_is_that_of_the_manifest(smoke_bundle: Path, copy: Path) -> None
     assert read_manifest(smoke_bundle)[1] == read_manifest(copy)[1]
     rewrite(copy, seed=5)
     assert read_manifest(smoke_bundle)[1] != read_manifest(copy)[1]
+
+
+def test_a_bundle_without_graphs_for_many_sentences_encodes_them_as_it_does_few(smoke_bundle: Path, copy: Path) -> None:
+    """As all were that an earlier samesay exported."""
+    files = json.loads((copy / "manifest.json").read_text())["files"]
+    rewrite(copy, files={name: entry for name, entry in files.items() if name not in GRAPHS[1:]})
+    for name in GRAPHS[1:]:
+        (copy / name).unlink()
+    sentences = [f"refund {number} 退款" for number in range(300)]
+    old, new = load_bundle(copy).encoder, load_bundle(smoke_bundle).encoder
+    assert old.many is None
+    assert new.many is not None
+    np.testing.assert_allclose(old.encode(sentences), new.encode(sentences), atol=1e-6, rtol=0)
 
 
 def test_nothing_there(tmp_path: Path) -> None:

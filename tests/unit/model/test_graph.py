@@ -13,6 +13,7 @@ from model.data.features import FeatureTable
 from model.encoder import SentenceEncoder
 from model.errors import ParityError
 from model.export.graph import build_graph
+from model.export.graphs import to_onnx
 from model.export.parity import check_parity
 
 VOCABULARY = [f"w{number}" for number in range(50)]
@@ -23,7 +24,7 @@ def make(config: Config) -> tuple[SentenceEncoder, OnnxEncoder]:
     torch.manual_seed(0)
     contract = TextContract(TextConfig(buckets=config.buckets, max_tokens=20), VOCABULARY)
     encoder = SentenceEncoder(contract.n_ids, config).eval()
-    return encoder, OnnxEncoder(contract, build_graph(encoder, "float32"))
+    return encoder, to_onnx(encoder, contract, "float32")[1]
 
 
 @pytest.mark.parametrize(("pooling", "num_layers", "bidirectional", "buckets", "bag_weight"), SHAPES)
@@ -69,6 +70,25 @@ def test_parity_catches_a_graph_with_other_weights() -> None:
         encoder.gru.bias_hh_l0_reverse[3] += 0.01
     with pytest.raises(ParityError, match="torch and ONNX Runtime"):
         check_parity(encoder, exported)
+
+
+@pytest.mark.parametrize("bias", ["bias_ih_l0", "bias_hh_l0_reverse"])
+def test_parity_catches_graphs_for_many_sentences_that_answer_differently(bias: str) -> None:
+    encoder, exported = make(Config(word_dim=12, hidden_size=8, buckets=64))
+    few = build_graph(encoder, "float32")
+    with torch.no_grad():
+        getattr(encoder.gru, bias)[3] += 0.001
+    _, other = to_onnx(encoder, exported.contract, "float32")
+    with torch.no_grad():
+        getattr(encoder.gru, bias)[3] -= 0.001
+    with pytest.raises(ParityError, match="for many sentences and for few"):
+        check_parity(encoder, OnnxEncoder(exported.contract, few, many=other.many))
+
+
+def test_only_a_single_layer_has_graphs_for_many_sentences() -> None:
+    """A second layer reads states, which are no token's own."""
+    assert make(Config(word_dim=12, hidden_size=8, num_layers=1))[1].many is not None
+    assert make(Config(word_dim=12, hidden_size=8, num_layers=2))[1].many is None
 
 
 def test_parity_catches_padding_that_leaks() -> None:
