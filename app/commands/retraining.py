@@ -98,6 +98,8 @@ def see_through(client: Client, job: dict[str, Any], *, detach: bool = False) ->
     number, place = result["release"], f"{job['collection']} {result['release']}"
     if result["state"] == "active":
         print(f"release {number} answers since {time.monotonic() - started:.0f} s after the order")
+    elif "not_promoted" in result:
+        print(f"release {number} is ready and does not answer: {result['not_promoted']}")
     else:
         print(f"release {number} is ready: samesay releases promote {place}")
     if _has_report(client, job):

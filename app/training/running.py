@@ -127,17 +127,17 @@ class ReleaseJob:
         return {"encoder": bundle.sha, "metrics": dict(bundle.manifest.metrics)}
 
     def _judge(self) -> dict[str, Any]:
-        against = self._builder.active(self._run).key.number
+        active = self._builder.active(self._run).key
         self._trainer(
             "judge",
             candidate=self._candidate,
-            active=self._active_bundle,
+            active=self._store.path(active.encoder_sha),
             rules=self._folder / _RULES,
             checked=self._folder / _CHECK,
             out=self._verdict,
         )
         verdict = _read(self._verdict)
-        return {"passed": verdict["passed"], "reasons": verdict["reasons"], "against": against}
+        return {"passed": verdict["passed"], "reasons": verdict["reasons"], "against": active.number}
 
     def _trainer(self, command: str, *more: str, **options: object) -> None:
         """Run a command of the trainer on the frozen rows; each keyword is an option of it."""

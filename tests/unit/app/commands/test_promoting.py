@@ -1,4 +1,4 @@
-"""`samesay releases promote`: what it says once the index of a release is built."""
+"""`samesay releases promote` and `samesay retrain`: what they say once a release is made."""
 
 import pytest
 from typer.testing import CliRunner
@@ -7,11 +7,11 @@ from app.cli import app
 from tests.fakes.scripted import Reply, answer, scripted
 
 
-def job(state: str) -> Reply:
+def job(state: str, kind: str = "promotion", **more: str) -> Reply:
     """What a server says of the job that builds the index."""
     progress = {"stage": "building", "done": 1, "total": 1, "unit": "", "per_second": None, "eta_s": None, "note": {}}
-    result = {"release": 1, "state": "active", "seq": 7}
-    said = {"id": "j", "type": "promotion", "collection": "faq", "state": state, "result": result, "error": None}
+    result = {"release": 1, "state": "candidate" if more else "active", "seq": 7, **more}
+    said = {"id": "j", "type": kind, "collection": "faq", "state": state, "result": result, "error": None}
     return answer({**said, "progress": progress})
 
 
@@ -28,3 +28,11 @@ def test_a_report_is_named_where_there_is_one(made_by: str | None, has_report: b
         "/v1/jobs/j",
         "/v1/collections/faq/releases/1",
     ]
+
+
+def test_a_retraining_whose_release_does_not_answer_says_why() -> None:
+    made = job("succeeded", "training", not_promoted="another was chosen")
+    with scripted(job("queued", "training"), made) as server:
+        done = CliRunner().invoke(app, ["retrain", "faq", "--url", server.url])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[0] == "release 1 is ready and does not answer: another was chosen"
