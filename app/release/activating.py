@@ -12,6 +12,7 @@ from app.db import Database
 from app.job.repository import CATCHING_UP, JobRepository, Progress
 from app.job.tables import Job, JobState
 from app.release.repository import ReleaseRepository
+from app.release.shadow import strip_examples
 from app.release.tables import Release
 from app.release.transitions import Releases
 from app.serving.serving import Serving
@@ -81,7 +82,8 @@ class Activator:
                 error = {"code": code, "detail": detail}
                 JobRepository(session).finish(found.id, JobState.FAILED, result=found.result, error=error)
                 if (release := _find_release(session, found)) is not None:
-                    release.is_warm = False  # else servers would try again for ever
+                    release.is_warm, release.shadow_share = False, None  # else servers would try again for ever
+                    strip_examples(release)
 
         self._database.write(unit).result()
 

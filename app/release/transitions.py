@@ -151,13 +151,14 @@ class Releases:
         """Ask a warm release a share of the live queries too, from now on; 0 ends that and forgets the examples.
 
         Raises:
-            ConflictError: It answers itself, or is not warm.
+            ConflictError: It answers itself, or is not warm, or another one is asked already.
         """
         if release.number == self.collection.active_release:
             raise ConflictError(f"release {release.number} is active: there is nothing to compare it with")
         if not release.is_warm:
             raise ConflictError(f"release {release.number} is not kept warm: no server has its index in memory")
         if share:
+            self._refuse_second_shadow(release)
             release.shadow = new_shadow(examples)
         else:
             strip_examples(release)
@@ -177,6 +178,14 @@ class Releases:
         self._prune()
         CollectionRepository(self._session).bump(self.collection)
         self._session.info[CHANGED] = True
+
+    def _refuse_second_shadow(self, release: Release) -> None:
+        for other in self._repository.list_all(self.collection.id):
+            if other.is_warm and other.shadow_share and other.number != release.number:
+                raise ConflictError(
+                    f"release {other.number} is asked live queries already, and one of a collection is at a time: "
+                    f'end that first, with POST .../releases/{other.number}:shadow {{"share": 0}}'
+                )
 
     def _cool(self, state: ReleaseState, *, but: Release) -> None:
         """Keep one release of a state warm, and no other."""
