@@ -174,7 +174,7 @@ class Releases:
         release.activated_at = datetime.now(UTC)
         self.collection.active_release = release.number
         self._repository.tell(release, action, who, why)
-        self._cool(ReleaseState.RETIRED, but=before)
+        self._cool(ReleaseState.RETIRED, ReleaseState.REFUSED, but=before)
         self._prune()
         CollectionRepository(self._session).bump(self.collection)
         self._session.info[CHANGED] = True
@@ -187,10 +187,10 @@ class Releases:
                     f'end that first, with POST .../releases/{other.number}:shadow {{"share": 0}}'
                 )
 
-    def _cool(self, state: ReleaseState, *, but: Release) -> None:
-        """Keep one release of a state warm, and no other."""
+    def _cool(self, *states: ReleaseState, but: Release) -> None:
+        """Keep one release of these states warm, and no other."""
         for release in self._repository.list_all(self.collection.id):
-            if release.state == state and release.is_warm and release.number != but.number:
+            if release.state in states and release.is_warm and release.number != but.number:
                 release.is_warm, release.shadow_share = False, None
                 strip_examples(release)
                 self._repository.tell(

@@ -78,7 +78,6 @@ class ReleaseJob:
             self._step("build", self._build)
         result = self._step("register", lambda: self._register(is_accepted=verdict["passed"]))
         if not verdict["passed"]:
-            self._run.checkpoint["counts"] = result
             raise JobFailedError("gate_refused", _refusal(result["release"], verdict["reasons"]))
         return self._end(result)
 
@@ -212,6 +211,12 @@ class ReleaseJob:
         if self._run.type is JobType.TRAINING:
             return self._folder / _RUN / "bundle"
         return self._store.path(self._run.request["encoder"])
+
+
+def so_far(run: JobRun) -> dict[str, Any] | None:
+    """The release that a job has stored; None where it did not come so far."""
+    stored: dict[str, Any] | None = run.checkpoint.get(_STEPS, {}).get("register")
+    return stored
 
 
 def clean_up(folder: Path, state: JobState) -> None:
