@@ -13,6 +13,9 @@ from model.contract.errors import SamesayError
 _PASSING: Final = frozenset({429, 502, 503, 504})
 """What a server that starts or is busy answers, or a proxy in its place."""
 
+_MOST_ITEMS: Final = 1000
+"""Items that a page has at most."""
+
 
 class ClientError(SamesayError):
     """The server cannot be reached, or refused."""
@@ -47,6 +50,18 @@ class Client:
     def get(self, path: str, **parameters: Any) -> Any:
         """GET, decoded."""
         return self._send("GET", path, params=parameters)
+
+    def first(self, limit: int, path: str, **parameters: Any) -> list[Any]:
+        """The first items of a list that is told in pages, up to a limit."""
+        items: list[Any] = []
+        cursor: dict[str, str] = {}
+        while len(items) < limit:
+            page = self.get(path, limit=min(_MOST_ITEMS, limit - len(items)), **parameters, **cursor)
+            items += page["items"]
+            if page["next_cursor"] is None:
+                break
+            cursor = {"cursor": page["next_cursor"]}
+        return items
 
     def post(self, path: str, body: Any, **parameters: Any) -> Any:
         """POST, decoded."""

@@ -35,7 +35,7 @@ def list_items(
     wanted = {"state": None if state == "all" else state, "verdict": verdict, "source": source}
     given = {name: value for name, value in wanted.items() if value is not None}
     with plain_errors(), Client(url, api_key) as client:
-        items = _list(client, _place(collection), given, limit)
+        items = client.first(limit, _place(collection), **given)
     if as_json:
         _print_json(items)
         return
@@ -115,18 +115,6 @@ def _resolve(collection: str, body: dict[str, Any], as_json: bool, url: str, api
         if wrong:
             more = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
             raise ClientError("; ".join(item["detail"] for item in wrong[:_SHOWN]) + more)
-
-
-def _list(client: Client, place: str, wanted: dict[str, str], limit: int) -> list[Any]:
-    items: list[Any] = []
-    cursor: dict[str, str] = {}
-    while len(items) < limit:
-        page = client.get(place, limit=min(1000, limit - len(items)), **wanted, **cursor)
-        items += page["items"]
-        if page["next_cursor"] is None:
-            break
-        cursor = {"cursor": page["next_cursor"]}
-    return items
 
 
 def _place(collection: str) -> str:

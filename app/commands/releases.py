@@ -62,11 +62,16 @@ def report(
 
 
 @app.command()
-def events(collection: CollectionArgument, url: UrlOption = DEFAULT_URL, api_key: KeyOption = None) -> None:
+def events(
+    collection: CollectionArgument,
+    limit: Annotated[int, typer.Option(help="Newest events to show.", min=1)] = 100,
+    url: UrlOption = DEFAULT_URL,
+    api_key: KeyOption = None,
+) -> None:
     """List what happened to the releases of a collection, newest first."""
     table = ShownTable("when", "release", "what", "who", "why")
     with plain_errors(), Client(url, api_key) as client:
-        for event in client.get(f"{place_of(collection)}/release-events")["items"]:
+        for event in client.first(limit, f"{place_of(collection)}/release-events"):
             when = event["at"][:19].replace("T", " ")
             table.add(when, str(event["release"]), event["action"], event["who"], event["why"])
     table.print()

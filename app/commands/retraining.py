@@ -93,15 +93,24 @@ def see_through(client: Client, job: dict[str, Any], *, detach: bool = False) ->
     if job["error"] is not None:
         raise ClientError(f"{job['error']['detail']} ({job['error']['code']})")
     if job["state"] == "cancelled":
-        raise ClientError("cancelled: nothing was changed")
+        raise ClientError(f"cancelled: {_left_by(job)}")
     result = job["result"]
     number, place = result["release"], f"{job['collection']} {result['release']}"
     if result["state"] == "active":
         print(f"release {number} answers since {time.monotonic() - started:.0f} s after the order")
+    elif "not_promoted" in result:
+        print(f"release {number} is ready and does not answer: {result['not_promoted']}")
     else:
         print(f"release {number} is ready: samesay releases promote {place}")
     if _has_report(client, job):
         print(f"its report: samesay releases report {place}")
+
+
+def _left_by(job: dict[str, Any]) -> str:
+    """What a job left that was cancelled: a release where it had just stored it."""
+    if job["result"] is None:
+        return "nothing was changed"
+    return f"release {job['result']['release']} was stored already: it is kept, and was not promoted"
 
 
 def _has_report(client: Client, job: dict[str, Any]) -> bool:

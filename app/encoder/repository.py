@@ -39,10 +39,9 @@ class EncoderRepository:
         """The sha256 of those whose bundles are to be removed, or were."""
         return list(self._session.scalars(select(Encoder.sha).where(Encoder.removed_at.is_not(None))))
 
-    def lock_removed(self) -> list[str]:
-        """`list_removed`, keeping everybody from registering them again until the transaction ends."""
-        statement = select(Encoder).where(Encoder.removed_at.is_not(None)).with_for_update()
-        return [encoder.sha for encoder in self._session.scalars(statement)]
+    def lock_removed(self) -> list[Encoder]:
+        """`list_removed`, keeping everybody from registering or using them again until the transaction ends."""
+        return list(self._session.scalars(select(Encoder).where(Encoder.removed_at.is_not(None)).with_for_update()))
 
     def add(self, encoder: Encoder) -> None:
         """Store a new one."""

@@ -10,6 +10,7 @@ from app.encoder.schemas import EncoderAnswer
 from app.encoder.store import EncoderStore
 from app.encoder.tables import Encoder
 from app.errors import FieldProblem, InvalidValueError, NameTakenError
+from app.release.repository import ReleaseRepository
 from model.contract.bundle import Bundle, load_bundle
 
 HOW_TO_ADD = "train one with `samesay train DATA --out RUN`, then `samesay encoders add RUN/bundle --name NAME`"
@@ -45,8 +46,12 @@ class EncoderService:
         """Remove the bundles of encoders that went with the last release that used them."""
 
         def unit(session: Session) -> None:
-            for sha in EncoderRepository(session).lock_removed():
-                self._store.remove(sha)
+            releases = ReleaseRepository(session)
+            for encoder in EncoderRepository(session).lock_removed():
+                if releases.is_encoder_used(encoder.sha):
+                    encoder.removed_at = None  # another collection took it just when this one parted from it
+                else:
+                    self._store.remove(encoder.sha)
 
         if self._database.read(lambda session: self._is_any_left(session)):
             self._database.write(unit).result()

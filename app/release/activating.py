@@ -7,10 +7,12 @@ from typing import Final
 import structlog
 from sqlalchemy.orm import Session
 
+from app.collection.tables import Collection
 from app.db import Database
 from app.job.repository import CATCHING_UP, JobRepository, Progress
 from app.job.tables import Job, JobState
 from app.release.repository import ReleaseRepository
+from app.release.shadow import strip_examples
 from app.release.tables import Release
 from app.release.transitions import Releases
 from app.serving.serving import Serving
@@ -36,9 +38,13 @@ class Activator:
 
     def advance(self, job: Job) -> None:
         """Bring a job of the stage CATCHING_UP to its end, or show how far it is."""
-        release = self._database.read(partial(_release_of, job=job))
-        if release is None:
+        found = self._database.read(partial(_look, job=job))
+        if found is None:
             self._fail(job, "collection_gone", f"the collection {job.collection!r} was deleted meanwhile")
+            return
+        release, active = found
+        if not release.is_warm and release.number != active:
+            self._fail(job, "overtaken", _overtaken(job, release.number, active))
             return
         if (reason := self._serving.failure(release.id)) is not None:
             self._fail(job, "not_loaded", f"release {release.number} cannot be brought into memory: {reason}")
@@ -60,11 +66,14 @@ class Activator:
             return  # another server was faster
         assert found.result is not None
         releases = Releases(session, found.collection, keep=self._keep)
-        release = releases.get(found.result["release"])
-        if release.number != releases.collection.active_release:
+        release, active = releases.get(found.result["release"]), releases.collection.active_release
+        left = _why_left(found, release, active)
+        if left is None and release.number != active:
             releases.promote(release, found.request["who"], found.request["why"])
-        JobRepository(session).finish(found.id, JobState.SUCCEEDED, result={**found.result, "state": release.state})
-        _log.info("release_activated", collection=found.collection, release=release.number, job=found.key)
+        result = {**found.result, "state": release.state, **({"not_promoted": left} if left is not None else {})}
+        JobRepository(session).finish(found.id, JobState.SUCCEEDED, result=result)
+        said = "release_activated" if left is None else "release_left_to_a_person"
+        _log.info(said, collection=found.collection, release=release.number, job=found.key)
 
     def _fail(self, job: Job, code: str, detail: str) -> None:
         def unit(session: Session) -> None:
@@ -73,16 +82,39 @@ class Activator:
                 error = {"code": code, "detail": detail}
                 JobRepository(session).finish(found.id, JobState.FAILED, result=found.result, error=error)
                 if (release := _find_release(session, found)) is not None:
-                    release.is_warm = False  # else servers would try again for ever
+                    release.is_warm, release.shadow_share = False, None  # else servers would try again for ever
+                    strip_examples(release)
 
         self._database.write(unit).result()
 
 
-def _release_of(session: Session, job: Job) -> Release | None:
-    release = _find_release(session, job)
-    if release is not None:
-        session.expunge(release)
-    return release
+def _look(session: Session, job: Job) -> tuple[Release, int] | None:
+    """The release, and the number of the one that is active; None where the collection is gone."""
+    release, collection = _find_release(session, job), session.get(Collection, job.collection_id)
+    if release is None or collection is None:
+        return None
+    session.expunge(release)
+    return release, collection.active_release
+
+
+def _overtaken(job: Job, number: int, active: int) -> str:
+    return (
+        f"release {number} was taken out of memory before it could answer, since release {active} was chosen to answer "
+        f"meanwhile: `samesay releases promote {job.collection} {number}` orders it again"
+    )
+
+
+def _why_left(job: Job, release: Release, active: int) -> str | None:
+    """Why a person is to promote what the job made: another was chosen since it was judged; else None."""
+    if release.job != job.key or release.report is None or active == release.number:
+        return None  # a person ordered it, or promoted it already
+    against = release.report["previous"]
+    if active == against and release.activated_at is None:
+        return None
+    return (
+        f"release {active} was chosen to answer after release {release.number} was judged against release {against}: "
+        f"`samesay releases promote {job.collection} {release.number}` lets it answer all the same"
+    )
 
 
 def _find_release(session: Session, job: Job) -> Release | None:

@@ -124,7 +124,7 @@ class ReleaseService:
         """Ask a warm release live queries too, or no more.
 
         Raises:
-            ConflictError: It is active, or not warm.
+            ConflictError: It is active, or not warm, or another one is asked already.
         """
 
         def unit(session: Session) -> ShadowAnswer:

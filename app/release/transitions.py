@@ -10,6 +10,9 @@ from app.collection.tables import Collection
 from app.db import CHANGED
 from app.encoder.tables import Encoder
 from app.errors import ConflictError
+from app.job.kinds import Kind
+from app.job.repository import JobRepository
+from app.job.tables import TYPES_OF
 from app.release.repository import ReleaseRepository
 from app.release.shadow import new_shadow, strip_examples
 from app.release.tables import Release, ReleaseAction, ReleaseState
@@ -30,6 +33,19 @@ def first_release(collection_id: int, encoder: Encoder) -> Release:
         state=ReleaseState.ACTIVE,
         decision=dict(encoder.manifest["decision"]),
         activated_at=datetime.now(UTC),
+    )
+
+
+def refuse_pruned(session: Session, collection: Collection, release: Release) -> None:
+    """Raise ConflictError where a release was pruned; says what brings its encoder back, if anything does."""
+    if release.state != ReleaseState.PRUNED:
+        return
+    encoder = session.get_one(Encoder, release.encoder_sha)
+    if encoder.removed_at is not None:
+        raise ConflictError(f"release {release.number} was pruned, and its encoder removed with it: train a new one")
+    raise ConflictError(
+        f"release {release.number} was pruned, but its encoder {encoder.name!r} is still there: "
+        f"`samesay releases add {collection.name} {encoder.name}` makes a new release of it"
     )
 
 
@@ -82,7 +98,12 @@ class Releases:
         return release
 
     def warm(self, release: Release) -> None:
-        """Have servers keep it in memory."""
+        """Have servers keep it in memory.
+
+        Raises:
+            ConflictError: It was pruned.
+        """
+        refuse_pruned(self._session, self.collection, release)
         release.is_warm = True
         self._session.flush()
         self._session.info[CHANGED] = True
@@ -130,13 +151,14 @@ class Releases:
         """Ask a warm release a share of the live queries too, from now on; 0 ends that and forgets the examples.
 
         Raises:
-            ConflictError: It answers itself, or is not warm.
+            ConflictError: It answers itself, or is not warm, or another one is asked already.
         """
         if release.number == self.collection.active_release:
             raise ConflictError(f"release {release.number} is active: there is nothing to compare it with")
         if not release.is_warm:
             raise ConflictError(f"release {release.number} is not kept warm: no server has its index in memory")
         if share:
+            self._refuse_second_shadow(release)
             release.shadow = new_shadow(examples)
         else:
             strip_examples(release)
@@ -152,15 +174,23 @@ class Releases:
         release.activated_at = datetime.now(UTC)
         self.collection.active_release = release.number
         self._repository.tell(release, action, who, why)
-        self._cool(ReleaseState.RETIRED, but=before)
+        self._cool(ReleaseState.RETIRED, ReleaseState.REFUSED, but=before)
         self._prune()
         CollectionRepository(self._session).bump(self.collection)
         self._session.info[CHANGED] = True
 
-    def _cool(self, state: ReleaseState, *, but: Release) -> None:
-        """Keep one release of a state warm, and no other."""
+    def _refuse_second_shadow(self, release: Release) -> None:
+        for other in self._repository.list_all(self.collection.id):
+            if other.is_warm and other.shadow_share and other.number != release.number:
+                raise ConflictError(
+                    f"release {other.number} is asked live queries already, and one of a collection is at a time: "
+                    f'end that first, with POST .../releases/{other.number}:shadow {{"share": 0}}'
+                )
+
+    def _cool(self, *states: ReleaseState, but: Release) -> None:
+        """Keep one release of these states warm, and no other."""
         for release in self._repository.list_all(self.collection.id):
-            if release.state == state and release.is_warm and release.number != but.number:
+            if release.state in states and release.is_warm and release.number != but.number:
                 release.is_warm, release.shadow_share = False, None
                 strip_examples(release)
                 self._repository.tell(
@@ -168,11 +198,15 @@ class Releases:
                 )
 
     def _prune(self) -> None:
-        """Part from the oldest encoders that nobody needs at hand."""
+        """Part from the oldest encoders that nobody needs at hand, and no job that is to use them."""
+        jobs = JobRepository(self._session).list_unfinished(TYPES_OF[Kind.RELEASES])
+        ordered = {job.request.get("encoder") for job in jobs}
         idle = [
             release
             for release in self._repository.list_all(self.collection.id)
-            if not release.is_warm and release.state not in (ReleaseState.ACTIVE, ReleaseState.PRUNED)
+            if not release.is_warm
+            and release.state not in (ReleaseState.ACTIVE, ReleaseState.PRUNED)
+            and release.encoder_sha not in ordered
         ]
         for release in idle[: max(0, len(idle) - self._keep)]:
             release.state = ReleaseState.PRUNED

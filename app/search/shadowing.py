@@ -90,16 +90,16 @@ class Shadows:
         """Whether the thread runs."""
         return self._thread.is_alive()
 
-    def offer(self, active: ServingRelease, sentences: Sequence[str], erasures: int) -> None:
+    def offer(self, asked: ServingRelease, sentences: Sequence[str], erasures: int) -> None:
         """Have some of the queries that the active release was asked put to its shadow, if it has one; never waits.
 
         Args:
-            active: The release that was asked.
+            asked: The release that was asked; nothing comes of it where that is not the active one.
             sentences: The queries.
             erasures: Its own, when they came.
         """
-        shadow = self._serving.find_shadow(active.key.collection_id)
-        if shadow is None:
+        shadow = self._serving.find_shadow(asked.key.collection_id)
+        if shadow is None or asked is not self._serving.find(asked.key.collection):
             return
         series = _Series(shadow.key.collection_id, shadow.key.release_id, erasures)
         for text in sentences:
@@ -108,7 +108,7 @@ class Shadows:
             if len(self._waiting) >= MOST_WAITING:
                 self._dropped[series] = self._dropped.get(series, 0) + 1
             else:
-                self._waiting.append(_Waiting(text, active, shadow, series))
+                self._waiting.append(_Waiting(text, asked, shadow, series))
 
     def _run(self) -> None:
         let_others_go_first()

@@ -10,7 +10,7 @@ from app.job.worker import Duty
 from app.serving.index_server import open_index_server
 from app.settings import Settings
 from app.training.building import Builder
-from app.training.running import ReleaseJob, clean_up
+from app.training.running import ReleaseJob, clean_up, so_far
 
 
 def training_duties(settings: Settings) -> Mapping[JobType, Duty]:
@@ -21,5 +21,5 @@ def training_duties(settings: Settings) -> Mapping[JobType, Duty]:
         builder = Builder(run.database, settings.data, open_index_server(settings, run.database))
         return ReleaseJob(run, store, builder, keep=settings.keep_releases).run()
 
-    duty = Duty(make, clean_up)
+    duty = Duty(make, clean_up, so_far)
     return {JobType.TRAINING: duty, JobType.ADOPTION: duty, JobType.PROMOTION: duty}

@@ -54,7 +54,7 @@ def register(session: Session, run: JobRun, candidate: Candidate, *, keep: int) 
 
 
 def rewarm(session: Session, run: JobRun, *, keep: int) -> Release:
-    """Have servers hold a release again whose index was built anew; raises as `register`."""
+    """Have servers hold a release again whose index was built anew; raises as `register`, and where it was pruned."""
     releases = _releases(session, run, keep=keep)
     release = releases.get(run.request["release"])
     releases.warm(release)

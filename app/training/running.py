@@ -78,7 +78,6 @@ class ReleaseJob:
             self._step("build", self._build)
         result = self._step("register", lambda: self._register(is_accepted=verdict["passed"]))
         if not verdict["passed"]:
-            self._run.checkpoint["counts"] = result
             raise JobFailedError("gate_refused", _refusal(result["release"], verdict["reasons"]))
         return self._end(result)
 
@@ -127,17 +126,17 @@ class ReleaseJob:
         return {"encoder": bundle.sha, "metrics": dict(bundle.manifest.metrics)}
 
     def _judge(self) -> dict[str, Any]:
-        against = self._builder.active(self._run).key.number
+        active = self._builder.active(self._run).key
         self._trainer(
             "judge",
             candidate=self._candidate,
-            active=self._active_bundle,
+            active=self._store.path(active.encoder_sha),
             rules=self._folder / _RULES,
             checked=self._folder / _CHECK,
             out=self._verdict,
         )
         verdict = _read(self._verdict)
-        return {"passed": verdict["passed"], "reasons": verdict["reasons"], "against": against}
+        return {"passed": verdict["passed"], "reasons": verdict["reasons"], "against": active.number}
 
     def _trainer(self, command: str, *more: str, **options: object) -> None:
         """Run a command of the trainer on the frozen rows; each keyword is an option of it."""
@@ -212,6 +211,12 @@ class ReleaseJob:
         if self._run.type is JobType.TRAINING:
             return self._folder / _RUN / "bundle"
         return self._store.path(self._run.request["encoder"])
+
+
+def so_far(run: JobRun) -> dict[str, Any] | None:
+    """The release that a job has stored; None where it did not come so far."""
+    stored: dict[str, Any] | None = run.checkpoint.get(_STEPS, {}).get("register")
+    return stored
 
 
 def clean_up(folder: Path, state: JobState) -> None:

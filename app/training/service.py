@@ -14,7 +14,7 @@ from app.idempotency.attempts import Attempt, Attempts, once
 from app.job.schemas import JobAnswer
 from app.job.tables import JobType
 from app.release.repository import ReleaseRepository
-from app.release.tables import ReleaseState
+from app.release.transitions import refuse_pruned
 from app.training.ordering import order, to_request, unfinished
 from app.training.schemas import AdoptionRequest, JudgedRequest, TrainingRequest, WhenBusy
 
@@ -65,15 +65,14 @@ class TrainingService:
         """Queue the building of a release's index, after which it answers.
 
         Raises:
-            ConflictError: It is active, or its encoder was removed.
+            ConflictError: It is active, or was pruned.
         """
 
         def request(session: Session, collection_: Collection) -> dict[str, Any]:
             release = ReleaseRepository(session).get(collection_.id, number)
             if release.number == collection_.active_release:
                 raise ConflictError(f"release {number} is active already")
-            if release.state == ReleaseState.PRUNED:
-                raise ConflictError(f"release {number} was pruned, and its encoder removed: train a new one")
+            refuse_pruned(session, collection_, release)
             return {"release": number, "encoder": release.encoder_sha, "promote": "auto", "who": who, "why": why}
 
         return await self._start(JobType.PROMOTION, collection, request, None, None)

@@ -171,6 +171,48 @@ def test_cancelled_after_the_worker_died(
     assert len(service.client.get(f"{place}/releases").json()["items"]) == 1
 
 
+@sqlite_only
+def test_cancelled_after_the_worker_died_with_the_release_stored(
+    service: Running, place: str, trainer: FakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    around_commit(monkeypatch, STEPS.index("register"), stored=True)
+    key = order(service, place)
+    with pytest.raises(KilledError):
+        worker_of(service).run_next()
+    service.client.delete(f"/v1/jobs/{key}")
+    let_leases_run_out(service)
+    worker_of(service, "w2").run_next()
+    job = ended(service, key)
+    assert (job["state"], job["result"]["release"], job["result"]["state"]) == ("cancelled", 2, "candidate")
+    assert service.client.get(place).json()["active_release"] == 1
+    assert service.client.get(f"{place}/releases/2").json()["warm"]
+
+
+@sqlite_only
+def test_a_refused_release_whose_promotion_was_cancelled_leaves_the_memory_with_the_next_switch(
+    service: Running, place: str, trainer: FakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer.reasons = ["worse."]
+    refused = order(service, place)
+    worker_of(service).run_next()
+    assert ended(service, refused)["result"]["state"] == "refused"
+    key = service.client.post(f"{place}/releases/2:promote").json()["id"]
+    with monkeypatch.context() as patched, pytest.raises(KilledError):
+        around_commit(patched, 1, stored=True)
+        worker_of(service).run_next()
+    service.client.delete(f"/v1/jobs/{key}")
+    let_leases_run_out(service)
+    worker_of(service, "w2").run_next()
+    assert ended(service, key)["state"] == "cancelled"
+    assert service.client.get(f"{place}/releases/2").json()["warm"]
+    make_tiny_bundle(trainer.bundle.with_name("newer"), seed=11)
+    trainer.bundle, trainer.reasons = trainer.bundle.with_name("newer"), []
+    third = order(service, place)
+    worker_of(service).run_next()
+    assert ended(service, third)["result"]["state"] == "active"
+    assert not service.client.get(f"{place}/releases/2").json()["warm"]
+
+
 def test_a_server_that_restarts_before_the_release_answers_brings_the_job_to_its_end(
     registered: Settings, trainer: FakeTrainer
 ) -> None:

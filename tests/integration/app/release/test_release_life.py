@@ -61,6 +61,50 @@ def test_a_shadow_is_asked_live_queries_and_answers_none(
     assert (active.status_code, "active" in active.json()["detail"]) == (409, True)
 
 
+@sqlite_only
+def test_a_shadow_is_asked_only_what_the_active_release_was_asked(
+    service: Running, trainer: FakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shadowing, "_STORE_S", 0.2)
+    place = fill(service)
+    made(service, place, promote="manual")
+    wait_for(lambda: releases(service, place)[2]["behind"] == 0)
+    switch(service, place, 2, "shadow", share=1.0).raise_for_status()
+    (serving,) = (release for release in service.container.serving.releases if release.key.collection in place)
+    wait_for(lambda: service.container.serving.find_shadow(serving.key.collection_id))
+
+    def n_asked() -> int:
+        n: int = service.client.get(f"{place}/releases/2/shadow").json()["queries"]
+        return n
+
+    texts = [f"sentence {n} again" for n in range(4)]
+    service.client.post(f"{place}:classify", json={"texts": texts, "release": 2}).raise_for_status()
+    assert search(service, place, "by name", release=2)["release"] == 2
+    service.client.post(f"{place}:classify", json={"texts": texts[1:]}).raise_for_status()
+    wait_for(lambda: n_asked() == 3, 5.0)
+    assert search(service, place, "the active one by name", release=1)["release"] == 1
+    wait_for(lambda: n_asked() == 4, 5.0)
+
+
+@sqlite_only
+def test_one_release_of_a_collection_is_a_shadow_at_a_time(
+    service: Running, trainer: FakeTrainer, bundles: list[Path]
+) -> None:
+    place = fill(service)
+    made(service, place)
+    trainer.bundle = bundles[1]
+    made(service, place, promote="manual")  # now 1 is warm, and so is 3
+    assert switch(service, place, 1, "shadow", share=0.1).status_code == 200
+    assert switch(service, place, 1, "shadow", share=0.2).status_code == 200
+    second = switch(service, place, 3, "shadow", share=0.5)
+    assert (second.status_code, second.json()["code"]) == (409, "conflict")
+    assert 'POST .../releases/1:shadow {"share": 0}' in second.json()["detail"]
+    assert service.client.get(f"{place}/releases/3/shadow").status_code == 404
+    assert switch(service, place, 3, "shadow", share=0).status_code == 404
+    assert switch(service, place, 1, "shadow", share=0).status_code == 200
+    assert switch(service, place, 3, "shadow", share=0.5).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("route", "body"), [("records:erase", {"ids": ["r1"]}), ("feedback:erase", {"texts": ["sentence 1 again"]})]
 )

@@ -183,7 +183,10 @@ def test_old_releases_are_pruned_never_the_active_or_the_previous(
     )
     wait_for(lambda: len(list((data / "collections").glob("*/releases/*"))) == 2)  # indexes of what is warm
     gone = switch(service, place, 2, "promote")
-    assert (gone.status_code, "pruned" in gone.json()["detail"]) == (409, True)
+    assert (gone.status_code, "its encoder removed with it" in gone.json()["detail"]) == (409, True)
+    first = switch(service, place, 1, "promote")
+    remedy = f"`samesay releases add {place.rsplit('/', 1)[1]} tiny` makes a new release of it"
+    assert (first.status_code, remedy in first.json()["detail"]) == (409, True)
     back = switch(service, place, 3, "promote")  # not at hand, but its encoder is
     worker_of(service).run_next()
     assert ended(service, back.json()["id"])["state"] == "succeeded"

@@ -1,4 +1,4 @@
-"""`samesay releases promote`: what it says once the index of a release is built."""
+"""`samesay releases promote` and `samesay retrain`: what they say once a release is made."""
 
 import pytest
 from typer.testing import CliRunner
@@ -7,11 +7,11 @@ from app.cli import app
 from tests.fakes.scripted import Reply, answer, scripted
 
 
-def job(state: str) -> Reply:
-    """What a server says of the job that builds the index."""
+def job(state: str, kind: str = "promotion", release: str = "active", **more: str) -> Reply:
+    """What a server says of a job whose release is in this state."""
     progress = {"stage": "building", "done": 1, "total": 1, "unit": "", "per_second": None, "eta_s": None, "note": {}}
-    result = {"release": 1, "state": "active", "seq": 7}
-    said = {"id": "j", "type": "promotion", "collection": "faq", "state": state, "result": result, "error": None}
+    result = {"release": 1, "state": release, "seq": 7, **more}
+    said = {"id": "j", "type": kind, "collection": "faq", "state": state, "result": result, "error": None}
     return answer({**said, "progress": progress})
 
 
@@ -28,3 +28,18 @@ def test_a_report_is_named_where_there_is_one(made_by: str | None, has_report: b
         "/v1/jobs/j",
         "/v1/collections/faq/releases/1",
     ]
+
+
+def test_a_retraining_whose_release_does_not_answer_says_why() -> None:
+    made = job("succeeded", "training", "candidate", not_promoted="another was chosen")
+    with scripted(job("queued", "training"), made) as server:
+        done = CliRunner().invoke(app, ["retrain", "faq", "--url", server.url])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[0] == "release 1 is ready and does not answer: another was chosen"
+
+
+def test_a_release_that_was_stored_before_its_job_was_cancelled_is_named() -> None:
+    with scripted(job("queued", "training"), job("cancelled", "training", "candidate")) as server:
+        done = CliRunner().invoke(app, ["retrain", "faq", "--url", server.url])
+    assert done.exit_code == 1
+    assert "release 1 was stored already: it is kept, and was not promoted" in done.output
