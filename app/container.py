@@ -49,6 +49,7 @@ from app.serving.index_server import open_index_server, require_client
 from app.serving.loading import Loader
 from app.serving.orders import Orders
 from app.serving.serving import Serving
+from app.serving.trimming import LogTrimmer
 from app.settings import Settings
 from app.training.ordering import order_by_itself
 from app.training.service import TrainingService
@@ -158,6 +159,7 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
             is_shared=is_shared,
             device=device,
             server=index_server,
+            trimmer=LogTrimmer(database, settings.data),
         ),
         orders=orders,
         poll_s=settings.poll_s,

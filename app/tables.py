@@ -12,7 +12,7 @@ from app.feedback.tables import Feedback
 from app.group.tables import Group
 from app.idempotency.tables import KeptAnswer
 from app.job.tables import Job, JobEvent
-from app.record.tables import ChangeLogEntry, Record, RecordLabel
+from app.record.tables import ChangeLogEntry, ChangeMark, Record, RecordLabel
 from app.release.tables import Release, ReleaseEvent
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "AuditEntry",
     "Base",
     "ChangeLogEntry",
+    "ChangeMark",
     "Collection",
     "Encoder",
     "Feedback",

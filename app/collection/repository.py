@@ -11,7 +11,7 @@ from app.db import CHANGED, table_of
 from app.errors import NotFoundError
 from app.feedback.tables import Feedback
 from app.group.tables import Group
-from app.record.tables import ChangeLogEntry, Record, RecordLabel
+from app.record.tables import ChangeLogEntry, ChangeMark, Record, RecordLabel
 from app.release.tables import Release, ReleaseEvent
 
 _COLLECTIONS = table_of(Collection)
@@ -114,13 +114,15 @@ class CollectionRepository:
         self._session.info[CHANGED] = True
         labels = select(Record.record_id).where(Record.collection_id == collection.id)
         self._session.execute(delete(RecordLabel).where(RecordLabel.record_id.in_(labels)))
-        for table in (Feedback, ChangeLogEntry, Record, Group, Release, ReleaseEvent):
+        for table in (Feedback, ChangeLogEntry, ChangeMark, Record, Group, Release, ReleaseEvent):
             self._delete_all(table, collection.id)
         self._session.delete(collection)
         self._session.flush()
 
     def _delete_all(
-        self, table: type[Feedback | ChangeLogEntry | Record | Group | Release | ReleaseEvent], collection_id: int
+        self,
+        table: type[Feedback | ChangeLogEntry | ChangeMark | Record | Group | Release | ReleaseEvent],
+        collection_id: int,
     ) -> None:
         statement = delete(table).where(table.collection_id == collection_id)
         self._session.execute(statement, execution_options={"synchronize_session": False})

@@ -1,4 +1,4 @@
-"""The tables of records, of their labels and of the log of their changes."""
+"""The tables of records, of their labels and of the log of their changes, with its marks."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -77,6 +77,8 @@ class RecordLabel(Base):
 class ChangeLogEntry(Base):
     """One change of one record; gap-free in its collection, in the order of the commits, and without text.
 
+    Old ones are removed (docs/adr/0030): the last one of a collection, and what a snapshot needs, is always there.
+
     Attributes:
         tag: Random, the same for all changes of one unit of work: a database restored from a backup that has written
             other changes since has other tags at the same sequence numbers. 0 in changes from before there were tags.
@@ -90,3 +92,18 @@ class ChangeLogEntry(Base):
     record_id: Mapped[int] = mapped_column(BigInteger)
     op: Mapped[str] = mapped_column(String(16))
     tag: Mapped[int] = mapped_column(BigInteger, server_default="0")
+
+
+class ChangeMark(Base):
+    """How far the log of a collection had come at a moment: so old are its changes at least.
+
+    Attributes:
+        seq: The last change of that moment.
+    """
+
+    __tablename__ = "change_marks"
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
+
+    collection_id: Mapped[int] = mapped_column(ForeignKey("collections.id", ondelete="CASCADE"), primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    marked_at: Mapped[datetime] = mapped_column(UtcDateTime)

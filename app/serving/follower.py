@@ -16,7 +16,7 @@ from app.serving.holding import Holder
 from app.serving.housekeeper import Housekeeper
 from app.serving.loading import Loader
 from app.serving.release import ServingRelease
-from app.serving.repository import WantedRelease, list_wanted
+from app.serving.repository import LogTrimmedError, WantedRelease, list_wanted
 from app.serving.roster import Roster
 from app.serving.visibility import Visibility
 from index.errors import IndexServerError
@@ -180,6 +180,7 @@ class Follower:
         self._rounds += 1
         if not more or self._rounds % _WARM_ROUNDS == 0:
             more |= self._bring_up(warm)
+        self._housekeeper.trim_logs(wanted, self._holder.held)
         if not self._stopping.is_set() and self._holder.owing <= self._failures.keys():
             self._synced.set()
         return more
@@ -200,6 +201,10 @@ class Follower:
             return False
         try:
             more = self._holder.bring_up(wanted, in_doubt=failure is not None)
+        except LogTrimmedError as error:  # what answers goes on answering until what is loaded has caught up
+            _log.info("release_loads_again", collection=wanted.key.collection, reason=str(error))
+            self._holder.reload(release_id)
+            more = True
         except UnavailableError:
             raise  # the database is away, or we are to stop: nothing is wrong with the collection
         except Exception as error:

@@ -17,7 +17,9 @@ from app.serving.compacting import compactor_of
 from app.serving.index_server import IndexServer
 from app.serving.release import ServingRelease
 from app.serving.release_key import ReleaseKey
+from app.serving.repository import WantedRelease
 from app.serving.snapshots import Base, BuildError
+from app.serving.trimming import LogTrimmer
 from index.errors import IndexServerError, VectorIndexError
 from index.live import is_worth_compacting
 from index.snapshot import prune_snapshots
@@ -66,6 +68,7 @@ class Housekeeper:
         is_shared: Whether other servers use the folder too.
         device: Where indexes are searched.
         server: Where large ones go; None keeps all here.
+        trimmer: Removes old changes; None keeps all.
         quiet_s: See QUIET_S.
     """
 
@@ -77,12 +80,14 @@ class Housekeeper:
         is_shared: bool = False,
         device: Device = Device.CPU,
         server: IndexServer | None = None,
+        trimmer: LogTrimmer | None = None,
         quiet_s: float = QUIET_S,
     ) -> None:
         self.data = data
         self._order = order
         self._is_shared, self._device = is_shared, device
         self._server, self._is_tidying = server, False
+        self._trimmer = trimmer
         self._quiet_s = quiet_s
         self._thread = ThreadPoolExecutor(1, "housekeeper", initializer=let_others_go_first)
         self._lock = threading.Lock()  # guards _upkeep and what is in it
@@ -165,6 +170,11 @@ class Housekeeper:
         if self._server is not None and not self._is_tidying and self._server.is_due(answering):
             self._is_tidying = True
             self._thread.submit(self._tidy, self._server, answering)
+
+    def trim_logs(self, wanted: Sequence[WantedRelease], held: Sequence[ServingRelease]) -> None:
+        """Have changes removed that no release needs any more, where it is time for it; takes no time."""
+        if self._trimmer is not None and self._trimmer.take_turn():
+            self._thread.submit(self._trimmer.trim, wanted, held)
 
     def save(self, releases: Iterable[ServingRelease]) -> None:
         """Stop, then save what is not saved where that takes milliseconds: the next start need not encode it again."""

@@ -19,7 +19,15 @@ from app.serving.compacting import Compactor, Rows, compactor_of
 from app.serving.index_server import IndexServer
 from app.serving.release import ServingRelease
 from app.serving.release_key import ReleaseKey
-from app.serving.repository import ChangedRecords, WantedRelease, count_all, find_tag, read_all, read_last
+from app.serving.repository import (
+    ChangedRecords,
+    WantedRelease,
+    count_all,
+    find_tag,
+    reaches_back,
+    read_all,
+    read_last,
+)
 from app.serving.snapshots import Base, BuildError, empty_base, load_base
 from index.errors import SnapshotDamagedError, SnapshotError, VectorIndexError
 from index.snapshot import LEFT_OVER, is_of, latest_snapshot, list_snapshots
@@ -146,13 +154,20 @@ class Loader:
         return None
 
     def _doubt(self, key: ReleaseKey, base: Base) -> str | None:
-        """Why the snapshot cannot be of what the database holds, if it cannot."""
-        seq = base.known_seq
-        tag = self._database.read(lambda session: find_tag(session, key.collection_id, seq))
+        """Why the snapshot cannot be of what the database holds, or cannot be brought up to date, if it cannot."""
+        seq, applied_seq, collection_id = base.known_seq, base.applied_seq, key.collection_id
+        tag, can_go_on = self._database.read(
+            lambda session: (
+                find_tag(session, collection_id, seq),
+                reaches_back(session, collection_id, applied_seq),
+            )
+        )
         if tag is None:
             return f"it knows of change {seq}, which is not in the database's log"
         if tag != base.tag:
             return f"its change {seq} is another than the database's: was a backup restored?"
+        if not can_go_on:
+            return f"change {applied_seq + 1}, which it lacks, is no longer in the database's log"
         return None
 
     def _from_database(self, active: WantedRelease, bundle: Bundle, is_stopping: Callable[[], bool]) -> ServingRelease:

@@ -1,5 +1,6 @@
 """Which records a filter lets through, as a mask over record ids; kept, since clients ask with the same filters."""
 
+import sys
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -10,19 +11,27 @@ import numpy as np
 from app.serving.catalogue import CatalogueView
 from app.serving.entry import Entry
 from app.serving.sidecar import Sidecar
-from app.serving.terms import Filter, terms_of
+from app.serving.terms import AnyOf, Condition, Filter, terms_of
 from index.types import Allowed
 
 MOST_BYTES: Final = 64 << 20
-"""Of all masks that a release keeps; the last one asked for is kept even if it is larger."""
+"""Of all masks that a release keeps, with their filters; the last one asked for is kept even if it is larger."""
+
+MOST_MASKS: Final = 1_000
+"""Of a release, however small they are: each is some objects, which the garbage collector looks through."""
 
 
 @dataclass(slots=True)
 class _Kept:
-    """A mask and the moment it is of."""
+    """A mask, the moment it is of, and the bytes of its filter."""
 
     n_changes: int
     allowed: Allowed
+    n_filter_bytes: int
+
+    @property
+    def n_bytes(self) -> int:
+        return self.n_filter_bytes + self.allowed.nbytes
 
 
 class FilterMasks:
@@ -32,6 +41,7 @@ class FilterMasks:
         self._lock = threading.Lock()  # guards what is kept: a base that moves to a server changes the thread too
         self._sidecar: Sidecar | None = None
         self._kept: OrderedDict[Filter, _Kept] = OrderedDict()
+        self._n_bytes = 0  # of all that is kept
 
     def of(self, view: CatalogueView, wanted: Filter) -> Allowed:
         """The mask of a filter at one moment.
@@ -45,21 +55,39 @@ class FilterMasks:
     def _of(self, view: CatalogueView, wanted: Filter) -> Allowed:
         if view.sidecar is not self._sidecar:  # the masks of a snapshot go with it, and let its files go
             self._kept.clear()
+            self._n_bytes = 0
             self._sidecar = view.sidecar
-        kept = self._kept.get(wanted)
+        before = self._kept.get(wanted)
+        if before is not None and before.n_changes == view.n_changes:
+            self._kept.move_to_end(wanted)
+            return before.allowed
+        kept = before
         if kept is None or kept.n_changes > view.n_changes:
-            kept = _Kept(0, _of_sidecar(view.sidecar, wanted))
+            kept = _Kept(0, _of_sidecar(view.sidecar, wanted), _filter_bytes(wanted))
         if kept.n_changes < view.n_changes:
             changes = view.changes(kept.n_changes)
-            kept = _Kept(view.n_changes, _changed(kept.allowed, dict(changes), wanted))
-        self._kept[wanted] = kept
-        self._kept.move_to_end(wanted)
-        self._bound()
+            kept = _Kept(view.n_changes, _changed(kept.allowed, dict(changes), wanted), kept.n_filter_bytes)
+        self._keep(wanted, kept, before)
         return kept.allowed
 
-    def _bound(self) -> None:
-        while len(self._kept) > 1 and sum(kept.allowed.nbytes for kept in self._kept.values()) > MOST_BYTES:
-            self._kept.popitem(last=False)
+    def _keep(self, wanted: Filter, kept: _Kept, before: _Kept | None) -> None:
+        self._n_bytes += kept.n_bytes - (0 if before is None else before.n_bytes)
+        self._kept[wanted] = kept
+        self._kept.move_to_end(wanted)
+        while len(self._kept) > 1 and (self._n_bytes > MOST_BYTES or len(self._kept) > MOST_MASKS):
+            _, oldest = self._kept.popitem(last=False)
+            self._n_bytes -= oldest.n_bytes
+
+
+def _filter_bytes(wanted: Filter) -> int:
+    """About the memory that a filter takes, nearly all of which is its terms."""
+    return sum(map(_condition_bytes, wanted.conditions))
+
+
+def _condition_bytes(condition: Condition) -> int:
+    if isinstance(condition, AnyOf):
+        return sys.getsizeof(condition.terms) + sum(map(sys.getsizeof, condition.terms))
+    return sys.getsizeof(condition.low) + sys.getsizeof(condition.high)
 
 
 def _of_sidecar(sidecar: Sidecar | None, wanted: Filter) -> Allowed:

@@ -102,7 +102,7 @@ class ChangedRecords:
 
 
 class LogTrimmedError(Exception):
-    """The change log no longer reaches back to the sequence number: only a rebuild helps."""
+    """The change log no longer reaches back to the sequence number: a newer snapshot helps, or a rebuild."""
 
 
 def list_wanted(session: Session) -> list[WantedRelease]:
@@ -143,6 +143,11 @@ def find_tag(session: Session, collection_id: int, seq: int) -> int | None:
         ChangeLogEntry.collection_id == collection_id, ChangeLogEntry.seq == seq
     )
     return session.scalars(statement).one_or_none()
+
+
+def reaches_back(session: Session, collection_id: int, seq: int) -> bool:
+    """Whether the log has every change past a sequence number."""
+    return _last_seq(session, collection_id) <= seq or find_tag(session, collection_id, seq + 1) is not None
 
 
 def read_changes(session: Session, collection_id: int, after: int, limit: int) -> ChangedRecords | None:

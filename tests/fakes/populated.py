@@ -66,6 +66,7 @@ def _fill(session: Session, sha: str) -> None:
     add("record_labels", *({"record_id": n, "label": label} for n in (1, 2, 2**40) for label in ("标签", "a|b", "A")))
     add("changes", *({"collection_id": 1, "seq": n, "record_id": 2**40 + n, "op": "upsert"} for n in (1, 2)))
     add("changes", {"collection_id": 2, "seq": 2**62, "record_id": 1, "op": "delete", "tag": 2**62 - 1})
+    add("change_marks", *({"collection_id": 1, "seq": n, "marked_at": MOMENTS[n]} for n in (1, 2)))
     add("jobs", *(_job(number, state) for number, state in enumerate(("succeeded", "running"), start=1)))
     add("feedback", *(_feedback(number) for number in (1, 2)))
     add("api_keys", *(_key(number) for number in range(1, 4)))

@@ -205,9 +205,9 @@ _LATER = {
 def test_an_older_schema_is_restored_and_upgraded(
     kind: str, backup: Path, source: Settings, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """At 0001, changes had no tag, releases were made elsewhere only; no jobs, feedback, keys, log, erasures."""
+    """At 0001, changes had no tag, no marks; releases were made elsewhere only; no jobs, feedback, keys, erasures."""
     older = {"schema_revision": "0001", "samesay_version": "0.0.9"}
-    later = ("jobs", "job_events", "release_events", "feedback", "api_keys", "audit_log")
+    later = ("jobs", "job_events", "release_events", "feedback", "api_keys", "audit_log", "change_marks")
     rewrite(
         backup,
         tmp_path / "old.tar",

@@ -191,7 +191,7 @@ def test_a_database_that_is_away_for_a_moment_makes_nothing_load_again(
         assert sources(logs) == []
 
 
-def test_a_trimmed_log_leads_to_a_rebuild(sqlite: Settings, impatient: None) -> None:
+def test_a_trimmed_log_leads_to_a_rebuild(sqlite: Settings) -> None:
     with running(sqlite) as service:
         name = fill(service)
         database = service.container.database
@@ -206,6 +206,7 @@ def test_a_trimmed_log_leads_to_a_rebuild(sqlite: Settings, impatient: None) -> 
             database.write(write_and_trim).result(10)
             wait_for(lambda: "new" in ids(service, name))
         assert sources(logs)[-1] == "database"
+        assert "release_failed" not in [event["event"] for event in logs]
         assert service.client.get(f"/v1/collections/{name}").json()["visible_seq"] == 31
 
 

@@ -1,0 +1,91 @@
+"""What is kept of the masks of filters: bounded in bytes and in number, whatever clients ask with."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from app.search.filters import SearchFilter
+from app.serving import masks
+from app.serving.catalogue import Catalogue
+from app.serving.entry import Entry
+from app.serving.masks import FilterMasks
+from app.serving.terms import Filter
+
+N = 100
+
+
+@pytest.fixture
+def catalogue() -> Catalogue:
+    made = Catalogue(None)
+    made.apply({number: entry(number) for number in range(1, N + 1)}, [])
+    return made
+
+
+def entry(number: int) -> Entry:
+    return Entry(f"r{number}", "text", f"g{number % 10}", b'{"user": "user-%d"}' % number)
+
+
+def one_of(first: int, n: int) -> Filter:
+    """A filter of n users from a number on, of whom there are those from 1 to N."""
+    wanted = {"metadata": {"user": {"in": [f"user-{number}" for number in range(first, first + n)]}}}
+    return SearchFilter.model_validate(wanted).compiled
+
+
+def answer(first: int, n: int) -> list[int]:
+    return [number for number in range(first, first + n) if 1 <= number <= N]
+
+
+def n_masks(kept: FilterMasks) -> int:
+    return len(kept._kept)
+
+
+def test_ever_new_filters_take_no_more_memory_than_is_allowed(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(masks, "MOST_BYTES", most := 200_000)
+    kept = FilterMasks()
+    tracemalloc.start()
+    try:
+        for first in range(1, 40):
+            kept.of(catalogue.view, one_of(first * 100, 300))
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 0.7 * most < taken < 1.5 * most, "what is counted is what it takes"
+
+
+def test_ever_new_small_filters_are_kept_up_to_a_number(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(masks, "MOST_MASKS", 8)
+    kept = FilterMasks()
+    for first in range(1, 60):
+        kept.of(catalogue.view, one_of(first, 1))
+        kept.of(catalogue.view, one_of(50, 1))  # asked for again and again
+    assert n_masks(kept) == 8
+    same = kept.of(catalogue.view, one_of(50, 1))
+    assert same is kept.of(catalogue.view, one_of(50, 1)), "the very same array, which indexes know again"
+
+
+def test_one_filter_larger_than_all_that_may_be_kept_is_kept_alone(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(masks, "MOST_BYTES", 1000)
+    kept = FilterMasks()
+    kept.of(catalogue.view, one_of(1, 1))
+    large = kept.of(catalogue.view, one_of(1, 300))
+    assert n_masks(kept) == 1
+    assert large is kept.of(catalogue.view, one_of(1, 300))
+
+
+def test_masks_stay_right_and_counted_while_records_change(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(masks, "MOST_BYTES", 9_000)
+    kept, earlier = FilterMasks(), catalogue.view
+    for step in range(60):
+        catalogue.apply({N + 1 + step: entry(0)}, [])  # masks grow
+        for first in (1, 1 + step, 90):
+            for view in (catalogue.view, earlier):  # a request that takes its time
+                found = np.flatnonzero(kept.of(view, one_of(first, 20))).tolist()
+                assert found == answer(first, 20)
+    assert kept._n_bytes == sum(one.n_bytes for one in kept._kept.values()) <= 9_000
