@@ -44,6 +44,10 @@ class EncoderRepository:
         statement = select(Encoder).where(Encoder.removed_at.is_not(None)).with_for_update()
         return [encoder.sha for encoder in self._session.scalars(statement)]
 
+    def list_known(self) -> set[str]:
+        """The sha256 of every encoder that there is or was."""
+        return set(self._session.scalars(select(Encoder.sha)))
+
     def add(self, encoder: Encoder) -> None:
         """Store a new one."""
         self._session.add(encoder)
