@@ -1,5 +1,6 @@
 """Jobs on both databases: each is run once, by one worker at a time, from where the one before left off."""
 
+import asyncio
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -12,12 +13,14 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.collection.tables import Collection
+from app.cursors import Cursors
 from app.db import Database
 from app.errors import ConflictError, StorageError
 from app.job.dispatcher import tidy_files
 from app.job.errors import JobCancelledError, JobFailedError, JobLostError
 from app.job.repository import INDEXING, MOST_EVENTS, MOST_STALLS, JobRepository, Progress, new_job
 from app.job.run import Handover, JobRun, Step
+from app.job.service import JobService
 from app.job.tables import Job, JobEvent, JobState, JobType
 from app.job.worker import Duty, Worker
 from app.settings import Settings
@@ -433,3 +436,17 @@ def test_deleting_a_collection_ends_its_jobs_and_cleans_up_after_the_one_that_ru
     assert {key: job.state for key, job in found.items()} == {"runs": "failed", "waits": "failed", "other": "queued"}
     assert {job.error["code"] for job in found.values() if job.error} == {"collection_gone"}
     assert (ended, names(database)) == ([("runs", JobState.FAILED)], [])
+
+
+def test_a_stream_that_is_to_go_on_after_events_that_there_are_not_ends_with_the_job(database: Database) -> None:
+    job = new_job("a", JobType.EXPORT, 1, "faq", {})
+    database.write(lambda session: JobRepository(session).add(job)).result()
+
+    async def follow() -> list[bytes]:
+        stream = await JobService(database, Cursors(b"key"), Path()).events("a", 500)
+        assert stream is not None
+        database.write(lambda session: JobRepository(session).finish(1, JobState.SUCCEEDED)).result()
+        return [part async for part in stream]
+
+    (_, event) = asyncio.run(asyncio.wait_for(follow(), 10))
+    assert (event.startswith(b"id: 2\n"), b"succeeded" in event) == (True, True)
