@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
+from app.record.tables import Record
 from app.settings import Settings
 from model.contract.bundle import load_bundle
 from tests.conftest import add_encoder, make_collection, sqlite_only
@@ -210,6 +212,16 @@ def test_one_training_a_collection_at_a_time(service: Running, trainer: FakeTrai
     trainer.bundle = bundles[1]
     worker_of(service).run_next()
     assert ended(service, second)["result"]["release"] == 3
+
+
+@sqlite_only
+def test_a_record_out_of_scope_makes_no_group_of_the_training(service: Running, trainer: FakeTrainer) -> None:
+    place = fill(service)
+    service.client.put(f"{place}/records/older", json={"text": "what time is it", "group": "alone"})
+    older = update(Record).where(Record.id == "older").values(role="out_of_scope")  # was allowed once
+    service.container.database.write(lambda session: session.execute(older)).result()
+    result = made(service, place)["result"]
+    assert (result["rows"], result["groups"], result["out_of_scope"]) == (N + 2, 3, 2)
 
 
 @sqlite_only
