@@ -11,6 +11,7 @@ from typing import Final
 from app.access.keyring import Keyring
 from app.access.service import ApiKeyService
 from app.audit.service import AuditService
+from app.bulk.duties import bulk_duties
 from app.bulk.service import BulkService
 from app.collection.service import CollectionService
 from app.compat.service import CompatService
@@ -51,6 +52,7 @@ from app.serving.orders import Orders
 from app.serving.serving import Serving
 from app.serving.trimming import LogTrimmer
 from app.settings import Settings
+from app.training.duties import training_duties
 from app.training.ordering import order_by_itself
 from app.training.service import TrainingService
 from index.backends.faiss_gpu import require_gpu
@@ -189,6 +191,7 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
         worker_pools(settings),
         serving.visible_seq,
         activator.advance,
+        {kind: duty.clean_up for kind, duty in {**bulk_duties(settings), **training_duties(settings)}.items()},
         encoders.remove_unneeded,
     )
     services = Services(

@@ -22,10 +22,10 @@ from benchmarks.bench_train import run
 from benchmarks.data import data_folder
 from model.config import GateRules
 from model.contract.bundle import load_bundle
-from model.contract.dataset import Row, read_rows
+from model.contract.dataset import OUT_OF_SCOPE, Row, read_rows
 from model.contract.keep_out import KEPT_OUT
 from model.judging.answers import answer
-from model.judging.rows import OUT_OF_SCOPE, JudgedRows, part
+from model.judging.rows import JudgedRows, part
 from model.judging.verdict import Side, compare
 
 DATA = ("banking77", "clinc150", "massive_en")

@@ -22,6 +22,9 @@ def say(line: str) -> None:
 class Narrator(Protocol):
     """Tells the user where a run stands."""
 
+    def begin(self, step: int) -> None:
+        """The run begins, or goes on from its checkpoint of this step."""
+
     def batch(self, step: int, total_steps: int, note: Mapping[str, float]) -> None:
         """A batch is done; `note` has epoch, loss, sentences_per_s and the last metrics."""
 
@@ -46,6 +49,9 @@ class TerminalNarrator:
         self._task = self._bar.add_task("training", total=None, note="")
         self._bar.start()
 
+    def begin(self, step: int) -> None:
+        self._bar.update(self._task, completed=step)
+
     def batch(self, step: int, total_steps: int, note: Mapping[str, float]) -> None:
         self._bar.update(self._task, completed=step, total=total_steps, note=_describe(note))
 
@@ -61,16 +67,17 @@ class PlainNarrator:
 
     def __init__(self) -> None:
         self._started = self._last = time.monotonic()
-        self._first_step: int | None = None
+        self._began_at = 0
+
+    def begin(self, step: int) -> None:
+        self._began_at = step
 
     def batch(self, step: int, total_steps: int, note: Mapping[str, float]) -> None:
-        if self._first_step is None:
-            self._first_step = step - 1
         now = time.monotonic()
         if now - self._last < _PLAIN_EVERY_S:
             return
         self._last = now
-        left_s = (now - self._started) / max(1, step - self._first_step) * (total_steps - step)
+        left_s = (now - self._started) / max(1, step - self._began_at) * (total_steps - step)
         say(f"step {step}/{total_steps} {_describe(note)} ETA {left_s:.0f} s")
 
     def epoch(self, values: Mapping[str, float]) -> None:
@@ -81,10 +88,13 @@ class PlainNarrator:
 
 
 class JsonNarrator:
-    """One JSON object a line: {"event": "progress" | "epoch", ...}, at most one progress a second."""
+    """One JSON object a line: {"event": "begin" | "progress" | "epoch", ...}, at most one progress a second."""
 
     def __init__(self) -> None:
         self._last = 0.0
+
+    def begin(self, step: int) -> None:
+        self._write({"event": "begin", "step": step})
 
     def batch(self, step: int, total_steps: int, note: Mapping[str, float]) -> None:
         now = time.monotonic()
@@ -104,6 +114,9 @@ class JsonNarrator:
 
 class SilentNarrator:
     """Says nothing: for the other processes of a distributed run."""
+
+    def begin(self, step: int) -> None:
+        """Nothing."""
 
     def batch(self, step: int, total_steps: int, note: Mapping[str, float]) -> None:
         """Nothing."""

@@ -145,7 +145,7 @@ class Collection(Resource[X]):
         self,
         *,
         recipe: str = "default",
-        settings: Mapping[str, str | bool | int | float | None] | None = None,
+        settings: Mapping[str, Any] | None = None,
         gate: Mapping[str, Any] | None = None,
         promote: Literal["auto", "manual"] = "auto",
         when_busy: Literal["queue", "refuse"] = "queue",

@@ -12,7 +12,8 @@ from app.bulk.storing import CREATED, UNCHANGED, UPDATED, RowResult, find_collec
 from app.record.content import content_hash
 from app.record.repository import RecordRepository
 
-_FILE: Final = "seen.db"
+SEEN: Final = "seen.db"
+"""Name of the file of ids so far, in the job's folder."""
 
 
 class Comparison:
@@ -26,7 +27,7 @@ class Comparison:
 
     def __init__(self, folder: Path, name: str, collection_id: int) -> None:
         self._name, self._collection_id = name, collection_id
-        self._seen = sqlite3.connect(folder / _FILE, check_same_thread=False, isolation_level=None)
+        self._seen = sqlite3.connect(folder / SEEN, check_same_thread=False, isolation_level=None)
         self._seen.execute("PRAGMA synchronous=OFF")
         self._seen.execute("CREATE TABLE IF NOT EXISTS seen (id TEXT, row INTEGER, hash TEXT, PRIMARY KEY (id, row))")
 

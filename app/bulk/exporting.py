@@ -40,7 +40,7 @@ def run_export(run: JobRun, encoders: EncoderStore) -> dict[str, Any]:
 def clean_up(folder: Path, state: JobState) -> None:
     """Leave nothing of an export that did not succeed."""
     for path in folder.glob("export*" if state is not JobState.SUCCEEDED else f"*{_PART}"):
-        path.unlink()
+        path.unlink(missing_ok=True)
 
 
 class _Export:

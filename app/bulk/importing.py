@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy.orm import Session
 
 from app.bulk.columns import ColumnMap
-from app.bulk.comparing import Comparison
+from app.bulk.comparing import SEEN, Comparison
 from app.bulk.counting import count_rows
 from app.bulk.forms import Form, Packing
 from app.bulk.overlapping import one_ahead
@@ -75,8 +75,9 @@ def so_far(run: JobRun) -> dict[str, Any] | None:
 
 
 def clean_up(folder: Path, state: JobState) -> None:
-    """Remove the upload; what became of its rows stays."""
-    (folder / UPLOAD).unlink(missing_ok=True)
+    """Remove the upload and what was seen of it; what became of its rows stays."""
+    for path in (folder / UPLOAD, *folder.glob(f"{SEEN}*")):
+        path.unlink(missing_ok=True)
 
 
 def _result(done: _Checkpoint, *, is_dry: bool) -> dict[str, Any]:

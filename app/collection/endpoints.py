@@ -99,6 +99,6 @@ async def rebuild_collection(request: Request, collection: CollectionName) -> Re
 @router.delete(COLLECTION, operation_id="delete_collection", status_code=204, responses=problems(404, 412, 507))
 @requires(KeyScope.DATA_WRITE)
 async def delete_collection(request: Request, collection: CollectionName) -> Response:
-    """Delete a collection with everything in it."""
+    """Delete a collection with everything in it: its jobs end, and encoders go that were trained for it alone."""
     await services(request).collections.delete(collection, read_precondition(request))
     return Response(status_code=204)

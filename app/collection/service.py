@@ -14,9 +14,10 @@ from app.encoder.service import named_encoder
 from app.errors import NameTakenError
 from app.feedback.keeping import FeedbackSettings
 from app.idempotency.attempts import Attempt, Attempts, forget_answers_about, once
+from app.job.repository import JobRepository
 from app.preconditions import Precondition, hash_of, tag_of
 from app.release.repository import ReleaseRepository
-from app.release.transitions import FIRST, first_release
+from app.release.transitions import FIRST, first_release, part_with_encoder
 from app.schemas import Page
 from app.serving.serving import Serving, ServingStatus
 
@@ -70,16 +71,8 @@ class CollectionService:
         return changed
 
     async def delete(self, name: str, precondition: Precondition) -> None:
-        """Delete a collection with everything in it."""
-
-        def unit(session: Session) -> int:
-            collection = _locked(session, name, precondition)
-            collection_id = collection.id
-            forget_answers_about(session, collection.name)
-            CollectionRepository(session).delete(collection)
-            return collection_id
-
-        self._serving.forget(await self._database.write_async(unit))
+        """Delete a collection with everything in it; its jobs end, and encoders go that were trained for it alone."""
+        self._serving.forget(await self._database.write_async(lambda session: _delete(session, name, precondition)))
 
     def _create(self, session: Session, wanted: CollectionCreate) -> CollectionAnswer:
         repository = CollectionRepository(session)
@@ -159,3 +152,17 @@ def _locked(session: Session, name: str, precondition: Precondition) -> Collecti
     collection = CollectionRepository(session).get_locked(name)
     precondition.check(_tag_of(collection), what=f"collection {name!r}")
     return collection
+
+
+def _delete(session: Session, name: str, precondition: Precondition) -> int:
+    jobs = JobRepository(session)
+    jobs.lock_of(name)  # before the collection, as the step of a job does
+    collection = _locked(session, name, precondition)
+    collection_id = collection.id
+    encoders = {release.encoder_sha for release in ReleaseRepository(session).list_all(collection_id)}
+    jobs.end_of_collection(collection_id)
+    forget_answers_about(session, collection.name)
+    CollectionRepository(session).delete(collection)
+    for sha in encoders:
+        part_with_encoder(session, sha)
+    return collection_id

@@ -43,6 +43,10 @@ class EncoderRepository:
         """`list_removed`, keeping everybody from registering or using them again until the transaction ends."""
         return list(self._session.scalars(select(Encoder).where(Encoder.removed_at.is_not(None)).with_for_update()))
 
+    def list_known(self) -> set[str]:
+        """The sha256 of every encoder that there is or was."""
+        return set(self._session.scalars(select(Encoder.sha)))
+
     def add(self, encoder: Encoder) -> None:
         """Store a new one."""
         self._session.add(encoder)

@@ -43,7 +43,7 @@ class EncoderService:
         return added
 
     def remove_unneeded(self) -> None:
-        """Remove the bundles of encoders that went with the last release that used them."""
+        """Remove the bundles of encoders that went with the last release that used them, and those of no encoder."""
 
         def unit(session: Session) -> None:
             releases = ReleaseRepository(session)
@@ -55,6 +55,7 @@ class EncoderService:
 
         if self._database.read(lambda session: self._is_any_left(session)):
             self._database.write(unit).result()
+        self._store.sweep(self._database.read(lambda session: EncoderRepository(session).list_known()))
 
     def _is_any_left(self, session: Session) -> bool:
         return any(self._store.path(sha).exists() for sha in EncoderRepository(session).list_removed())

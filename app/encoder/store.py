@@ -3,11 +3,17 @@
 import os
 import shutil
 import threading
+import time
+from collections.abc import Collection as AnyOf
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from model.contract.bundle import Bundle, load_bundle, sync_path
 from model.contract.errors import BundleDamagedError
 from model.contract.manifest import MANIFEST_FILE
+
+_YOUNG_S: Final = 24 * 3600.0
 
 
 class EncoderStore:
@@ -26,6 +32,7 @@ class EncoderStore:
         """Copy a verified bundle to its place; what is there already and whole stays."""
         target = self._folder / bundle.sha
         if target.exists() and _is_whole(target, bundle.sha):
+            os.utime(target)  # wanted now: see `sweep`
             return target
         self._folder.mkdir(parents=True, exist_ok=True)
         staging = self._folder / f".{bundle.sha}.{os.getpid()}.tmp"
@@ -74,6 +81,17 @@ class EncoderStore:
         """Remove a bundle from the disk."""
         self.forget(sha)
         shutil.rmtree(self._folder / sha, ignore_errors=True)
+
+    def sweep(self, known: AnyOf[str]) -> None:
+        """Remove bundles that are not known, and copies that were cut off; a young one may be about to be registered.
+
+        Args:
+            known: The sha256 of those that stay.
+        """
+        for path in self._folder.glob("*"):
+            with suppress(FileNotFoundError):  # another server may be faster
+                if path.name not in known and time.time() - path.stat().st_mtime > _YOUNG_S:
+                    self.remove(path.name)
 
     def _load(self, sha: str) -> Bundle:
         bundle = load_bundle(self._folder / sha)

@@ -1,7 +1,7 @@
 """Accepting and rejecting: an accepted item becomes a record in the very transaction that says so."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -14,6 +14,7 @@ from app.feedback.repository import FeedbackRepository, no_feedback
 from app.feedback.schemas import FeedbackPatch, Resolution, ResolvedItem
 from app.feedback.tables import Feedback, FeedbackState, Verdict
 from app.group.tables import Group
+from app.record.repository import RecordRepository
 from app.record.schemas import RecordDraft
 from app.record.tables import Record, Role, Source
 from app.record.writer import RecordWriter
@@ -54,10 +55,11 @@ class Resolver:
             What became of each, or what is wrong with it, in the order given.
         """
         items = FeedbackRepository(self._session, self._collection_id).find_all(keys)
+        settled = self._find_settled(items.values())
         outcomes: dict[str, ResolvedItem | ServiceError] = {}
         places: dict[str, _Place] = {}
         for key in keys:
-            outcome = self._decide(items.get(key), key, wanted)
+            outcome = self._decide(items.get(key), key, wanted, is_settled=key in settled)
             if isinstance(outcome, _Place):
                 places[key] = outcome
             else:
@@ -66,27 +68,34 @@ class Resolver:
         self._session.flush()
         return [outcomes[key] for key in keys]
 
-    def _decide(self, item: Feedback | None, key: str, wanted: FeedbackPatch) -> ResolvedItem | ServiceError | _Place:
+    def _find_settled(self, items: Iterable[Feedback]) -> set[str]:
+        """The keys of those that are accepted and whose records are there: of others the records were deleted since."""
+        accepted = {item.key: item.record for item in items if item.state == FeedbackState.ACCEPTED and item.record}
+        there = RecordRepository(self._session, self._collection_id).find_hashes([*accepted.values()])
+        return {key for key, record in accepted.items() if record in there}
+
+    def _decide(
+        self, item: Feedback | None, key: str, wanted: FeedbackPatch, *, is_settled: bool
+    ) -> ResolvedItem | ServiceError | _Place:
         """Where an item that is to be accepted belongs, or what became of it already."""
         if item is None:
             return no_feedback(key)
         if wanted.state is Resolution.REJECTED:
-            return self._reject(item)
+            return _accepted_already(item) if is_settled else self._reject(item)
         place = _place(item, wanted)
         if place is None:
             return InvalidValueError(
                 f"nobody has said where feedback {key!r} belongs: give group, or the role out_of_scope"
             )
-        if item.state != FeedbackState.ACCEPTED:
+        if not is_settled:
             return place
         if (item.group, item.role) == (place.group, place.role):
             return ResolvedItem(id=key, status=_OK, record=item.record, created=False)
         return _accepted_already(item)
 
-    def _reject(self, item: Feedback) -> ResolvedItem | ServiceError:
-        if item.state == FeedbackState.ACCEPTED:
-            return _accepted_already(item)
+    def _reject(self, item: Feedback) -> ResolvedItem:
         if item.state != FeedbackState.REJECTED:
+            item.role, item.record, item.awaits_training = None, None, False
             self._mark(item, FeedbackState.REJECTED)
         return ResolvedItem(id=item.key, status=_OK)
 
@@ -98,10 +107,10 @@ class Resolver:
         for place, together in by_place.items():
             known = self._find_records(place, [item.text for item in together])
             for item in together:
-                if item.text not in known:
+                item.awaits_training = item.text not in known
+                if item.awaits_training:
                     drafts.append(self._draft(item, place))
                     known[item.text] = drafts[-1].id
-                    item.awaits_training = True
                 item.group, item.role, item.record = place.group, place.role, known[item.text]
                 self._mark(item, FeedbackState.ACCEPTED)
         RecordWriter(self._session, self._collection_id).upsert(drafts)
@@ -138,11 +147,13 @@ class Resolver:
 
 
 def _place(item: Feedback, wanted: FeedbackPatch) -> _Place | None:
-    """Where an item belongs: as whoever accepts it says, or else as whoever sent it said."""
+    """Where an item belongs: as whoever accepts it says, or else as whoever accepted it before or sent it said."""
     if wanted.role is Role.OUT_OF_SCOPE:
         return _Place(None, Role.OUT_OF_SCOPE)
     if wanted.group is not None:
         return _Place(wanted.group, Role.EXAMPLE)
+    if item.role is not None and wanted.role in (None, item.role):
+        return _Place(item.group, Role(item.role))
     if item.verdict == Verdict.OUT_OF_SCOPE and wanted.role is None:
         return _Place(None, Role.OUT_OF_SCOPE)
     return None if item.group is None else _Place(item.group, Role.EXAMPLE)

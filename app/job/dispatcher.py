@@ -13,19 +13,20 @@ from typing import Final
 import structlog
 from sqlalchemy.orm import Session
 
-from app.collection.tables import Collection
 from app.db import Database
 from app.errors import UnavailableError
 from app.job.names import worker_name
 from app.job.processes import WorkerProcesses
 from app.job.repository import CATCHING_UP, INDEXING, JobRepository, Progress, claimable
-from app.job.tables import Job, JobState, JobType
+from app.job.tables import UNFINISHED, Job, JobState, JobType
 
 _LOOK_S: Final = 0.5
 _AWAY_S: Final = 1.0
 _DIED_S: Final = 1.0
 _TIDY_S: Final = 600.0
 _YOUNG_S: Final = 24 * 3600.0
+
+CleanUps = Mapping[JobType, Callable[[Path, JobState], None]]
 
 _log = structlog.get_logger(__name__)
 
@@ -47,6 +48,7 @@ class Dispatcher:
         pools: The workers of this server; none where all are apart.
         visible: What searches of this server have reached.
         activate: Brings a job to its end whose release is to catch up and answer.
+        clean_ups: Of each type's duty; called again for jobs that are over, since their workers may have died first.
         tidy: Removes what other features do not need any more; called now and then.
     """
 
@@ -57,13 +59,14 @@ class Dispatcher:
         pools: Sequence[Pool],
         visible: Callable[[int], int | None],
         activate: Callable[[Job], None],
+        clean_ups: CleanUps,
         tidy: Callable[[], None],
     ) -> None:
         self._database = database
         self._jobs = jobs
         self._pools = pools
         self._visible = visible
-        self._activate, self._tidy_more = activate, tidy
+        self._activate, self._clean_ups, self._tidy_more = activate, clean_ups, tidy
         self._rests_until = dict.fromkeys(range(len(pools)), 0.0)
         self._first_seen: dict[int, int] = {}  # what searches had reached when a job's changes were all stored
         self._tidied_at: float | None = None
@@ -134,8 +137,7 @@ class Dispatcher:
         assert job.seq is not None
         visible = self._visible(job.collection_id)
         if visible is None:
-            self._database.write(lambda session: _end_if_gone(session, job.id)).result()
-            return
+            return  # it is being loaded
         first = self._first_seen.setdefault(job.id, min(visible, job.seq))
         if visible >= job.seq:
             self._first_seen.pop(job.id)
@@ -152,24 +154,26 @@ class Dispatcher:
         self._tidied_at = now
         for key in self._database.write(lambda session: JobRepository(session).forget_old()).result():
             shutil.rmtree(self._jobs / key, ignore_errors=True)
-        tidy_files(self._jobs, self._database.read(lambda session: JobRepository(session).list_keys()))
+        known = self._database.read(lambda session: JobRepository(session).list_states())
+        tidy_files(self._jobs, known, self._clean_ups)
         self._tidy_more()
 
 
-def tidy_files(jobs: Path, known: Mapping[str, bool]) -> None:
+def tidy_files(jobs: Path, known: Mapping[str, tuple[JobType, JobState]], clean_ups: CleanUps) -> None:
     """Remove what nobody needs: what finished jobs worked with, and the folders of jobs that there are not.
 
     Args:
         jobs: Folder of the jobs' files.
-        known: The jobs by their keys, and whether each is over.
+        known: Type and state of the jobs, by their keys.
+        clean_ups: What to do in the folder of a job that is over, by type.
     """
     for folder in jobs.glob("*"):
-        if folder.name not in known:
+        kind, state = known.get(folder.name, (None, None))
+        if kind is None or state is None:
             if time.time() - _touched_at(folder) > _YOUNG_S:  # else it may be an upload whose job is about to be
                 shutil.rmtree(folder, ignore_errors=True)
-        elif known[folder.name]:
-            for left in (folder / "upload", folder / "seen.db", *folder.glob("*.part")):
-                left.unlink(missing_ok=True)
+        elif state not in UNFINISHED and kind in clean_ups:
+            clean_ups[kind](folder, state)
 
 
 def _touched_at(folder: Path) -> float:
@@ -191,15 +195,6 @@ def _end(session: Session, job_id: int) -> None:
     if job is not None and job.state == JobState.RUNNING and job.stage == INDEXING:  # another server may be faster
         job.done = job.total if job.total is not None else job.done
         JobRepository(session).finish(job_id, JobState.SUCCEEDED, result=job.result)
-
-
-def _end_if_gone(session: Session, job_id: int) -> None:
-    """End a job whose collection was deleted before its changes were searchable."""
-    job = session.get(Job, job_id, with_for_update=True)
-    if job is None or job.stage != INDEXING or session.get(Collection, job.collection_id) is not None:
-        return
-    error = {"code": "collection_gone", "detail": f"the collection {job.collection!r} was deleted"}
-    JobRepository(session).finish(job_id, JobState.FAILED, result=job.result, error=error)
 
 
 def _show(session: Session, job_id: int, progress: Progress) -> None:

@@ -211,6 +211,18 @@ class JobRepository:
         job.finished_at = datetime.now(UTC)
         self.tell(job)
 
+    def lock_of(self, collection: str) -> None:
+        """Keep workers out of the unfinished jobs of a collection of this name, until the transaction ends."""
+        held = select(Job.id).where(Job.collection == collection.replace("\0", ""), Job.state.in_(UNFINISHED))
+        self._session.execute(held.with_for_update()).all()
+
+    def end_of_collection(self, collection_id: int) -> None:
+        """End the jobs of a collection that is being deleted; whoever runs one has lost it."""
+        for job in self.list_unfinished():
+            if job.collection_id == collection_id:
+                error = {"code": "collection_gone", "detail": f"the collection {job.collection!r} was deleted"}
+                self.finish(job.id, JobState.FAILED, result=job.result, error=error)
+
     def release(self, worker: str) -> None:
         """Let what a worker runs be taken over at once, since it was told to end: the job is not at fault."""
         spared = update(Job).where(Job.worker == worker).values(stalls=Job.stalls - 1)
@@ -274,9 +286,10 @@ class JobRepository:
         statement = select(Job.key, Job.state).where(Job.collection_id == collection_id)
         return [(key, state) for key, state in self._session.execute(statement)]
 
-    def list_keys(self) -> dict[str, bool]:
-        """What clients know the jobs by, and whether each is over."""
-        return {key: state not in UNFINISHED for key, state in self._session.execute(select(Job.key, Job.state))}
+    def list_states(self) -> dict[str, tuple[JobType, JobState]]:
+        """Type and state of every job, by what clients know it by."""
+        found = self._session.execute(select(Job.key, Job.type, Job.state))
+        return {key: (JobType(kind), JobState(state)) for key, kind, state in found}
 
     def count_by_state(self) -> dict[tuple[str, str], int]:
         """How many jobs there are, by type and state."""

@@ -105,6 +105,8 @@ class JobService:
     async def events(self, key: str, after: int) -> AsyncIterator[bytes] | None:
         """The job's events past a number as Server-Sent Events, up to its end; None where it is over and all were told.
 
+        A number beyond the last counts as the last: an older state of the database was restored since.
+
         Raises:
             NotFoundError: There is no such job.
             OverloadedError: Too many streams are open.
@@ -114,7 +116,7 @@ class JobService:
             return None
         if self._streams >= MOST_STREAMS:
             raise OverloadedError(f"{MOST_STREAMS} event streams are open: close one, or poll GET /v1/jobs/{key}")
-        return self._stream(job_id, after)
+        return self._stream(job_id, min(after, n_events))
 
     async def _stream(self, job_id: int, after: int) -> AsyncIterator[bytes]:
         self._streams += 1

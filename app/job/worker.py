@@ -17,7 +17,7 @@ from app.errors import ServiceError, UnavailableError
 from app.job.errors import JobCancelledError, JobFailedError, JobLostError
 from app.job.repository import LEASE, MOST_STALLS, JobRepository, Progress, claimable
 from app.job.run import Handover, JobRun
-from app.job.tables import Job, JobState, JobType
+from app.job.tables import UNFINISHED, Job, JobState, JobType
 from model.contract.errors import SamesayError
 
 Handler = Callable[[JobRun], dict[str, Any] | Handover]
@@ -91,6 +91,7 @@ class Worker:
                 self._run(job, run)
             except JobLostError:
                 _log.warning("job_lost", job=job.key)
+                self._clean_up_if_over(job)
         return True
 
     def _has_any(self, session: Session) -> bool:
@@ -176,6 +177,12 @@ class Worker:
         self._database.write(unit).result()
         self._duties[JobType(job.type)].clean_up(self._jobs / job.key, state)
         _log.info("job_ended", job=job.key, state=state)
+
+    def _clean_up_if_over(self, job: Job) -> None:
+        """Of a lost job whose collection was deleted; what another worker goes on with stays as it is."""
+        found = self._database.read(lambda session: JobRepository(session).list_states()).get(job.key)
+        if found is not None and found[1] not in UNFINISHED:
+            self._duties[found[0]].clean_up(self._jobs / job.key, found[1])
 
 
 class _Heart:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Final
 
 import orjson
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from app.record.tables import Role, Source
 from app.schemas import MOST_ITEMS, Answer, ETag, Key, OneRemedy, Sentence, Strict, check_json
@@ -40,11 +40,20 @@ class RecordPut(Strict):
     text: Sentence
     group: Key | None = None
     labels: Labels = ()
-    role: LaxRole = Role.EXAMPLE
+    role: LaxRole = Field(
+        default=Role.EXAMPLE, description="out_of_scope: never found, trains thresholds, has no group"
+    )
     metadata: Metadata = Field(
         default_factory=dict, description="flat: strings, finite numbers, booleans, lists of strings"
     )
     source: LaxSource = Source.API
+
+    @field_validator("role")
+    @classmethod
+    def _has_no_group(cls, role: Role, others: ValidationInfo) -> Role:
+        if role is Role.OUT_OF_SCOPE and others.data.get("group") is not None:
+            raise ValueError("give group or the role out_of_scope, not both: what is out of scope has no group")
+        return role
 
 
 class RecordDraft(RecordPut):

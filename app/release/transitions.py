@@ -49,6 +49,13 @@ def refuse_pruned(session: Session, collection: Collection, release: Release) ->
     )
 
 
+def part_with_encoder(session: Session, sha: str) -> None:
+    """Have the bundle of an encoder removed that was trained here, if no release can come to serve with it."""
+    encoder = session.get_one(Encoder, sha)
+    if encoder.job is not None and not ReleaseRepository(session).is_encoder_used(sha):
+        encoder.removed_at = datetime.now(UTC)
+
+
 class Releases:
     """The releases of one collection, whose row is locked until the transaction ends.
 
@@ -213,7 +220,5 @@ class Releases:
             self._repository.tell(
                 release, ReleaseAction.PRUNED, SAMESAY, f"of releases that are not at hand the newest {self._keep} stay"
             )
-            encoder = self._session.get_one(Encoder, release.encoder_sha)
-            if encoder.job is not None and not self._repository.is_encoder_used(encoder.sha):
-                encoder.removed_at = datetime.now(UTC)
+            part_with_encoder(self._session, release.encoder_sha)
         self._session.flush()

@@ -13,10 +13,13 @@ import orjson
 
 from app.job.errors import JobCancelledError, JobFailedError, JobLostError
 from app.job.repository import Progress
-from app.job.run import JobRun
+from app.job.run import JobRun, Step
 
 TIED: Final = "SAMESAY_TIED"
 """In the environment of a child: it ends when its standard input does, and lets others go first."""
+
+_BEGAN: Final = "began"
+"""In a job's checkpoint: the steps that its trainer's checkpoints held when one of its trainers began."""
 
 _LOOK_S: Final = 0.2
 _TAIL: Final = 20
@@ -70,12 +73,14 @@ def run_trainer(run: JobRun, stage: str, arguments: Sequence[str]) -> None:
 
 
 def _read(stream: IO[bytes], lines: "queue.Queue[bytes | None]") -> None:
-    for line in stream:
-        lines.put(line)
+    with stream:
+        for line in stream:
+            lines.put(line)
     lines.put(None)
 
 
 def _follow(run: JobRun, stage: str, lines: "queue.Queue[bytes | None]", said: deque[str]) -> None:
+    began = 0
     while True:
         if run.is_cancelled():
             run.check()
@@ -90,6 +95,15 @@ def _follow(run: JobRun, stage: str, lines: "queue.Queue[bytes | None]", said: d
             said.append(line.decode(errors="replace").rstrip())
         elif event.get("event") == "progress":
             run.report(_progress(stage, event))
+        elif event.get("event") == "begin":  # twice where it refits
+            began += event["step"]
+            _count(run, stage, began)
+
+
+def _count(run: JobRun, stage: str, began: int) -> None:
+    """A trainer that goes on from a later checkpoint than any before: its job has come further."""
+    if began > run.checkpoint.get(_BEGAN, 0):
+        run.commit(lambda session: Step({**run.checkpoint, _BEGAN: began}, Progress(stage, unit="")))
 
 
 def _event(line: bytes) -> dict[str, Any] | None:

@@ -48,7 +48,7 @@ def _write(run: JobRun, session: Session, part: Path) -> dict[str, Any]:
             lines = b"".join(orjson.dumps(row) + b"\n" for row in rows)
             file.write(lines)
             digest.update(lines)
-            groups.update(row["group"] for row in rows if row["group"] is not None)
+            groups.update(row["group"] for row in rows if row["group"] is not None and row["role"] != Role.OUT_OF_SCOPE)
             n_rows += len(rows)
             n_strangers += sum(row["role"] == Role.OUT_OF_SCOPE for row in rows)
             run.report(Progress("freezing", n_rows, total))

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator
 
-from app.schemas import Line, Strict, check_json
+from app.schemas import Line, OneRemedy, Strict, check_json
 from app.training.settings import check_gate, check_settings
 
 
@@ -24,7 +24,12 @@ class WhenBusy(StrEnum):
 
 
 Setting = Annotated[str, StringConstraints(pattern="^[a-z][a-z0-9_]{0,62}$")]
-Value = Annotated[str, StringConstraints(max_length=200)] | bool | int | float | None
+Points = Annotated[list[Annotated[list[float], Field(min_length=2, max_length=2)]], Field(max_length=100)]
+Given = Annotated[
+    Annotated[str, StringConstraints(max_length=200)] | bool | int | float | Points | dict[Setting, Points],
+    OneRemedy("give a text of up to 200 characters, a number, true, false, null, or the points of a schedule"),
+]
+Settings = Annotated[dict[Setting, Given | None], Field(max_length=200), AfterValidator(check_json)]
 Rules = Annotated[dict[str, Any], AfterValidator(check_json), AfterValidator(check_gate)]
 
 
@@ -45,9 +50,7 @@ class TrainingRequest(JudgedRequest):
     """How to retrain."""
 
     recipe: Annotated[str, StringConstraints(pattern="^[a-z0-9][a-z0-9_-]{0,62}$")] = "default"
-    settings: dict[Setting, Value] = Field(
-        default={}, max_length=200, description="settings of the trainer: `samesay settings` lists them"
-    )
+    settings: Settings = Field(default={}, description="settings of the trainer: `samesay settings` lists them")
     seed: int = Field(default=0, ge=0, lt=2**31)
 
     @field_validator("recipe")

@@ -1,12 +1,14 @@
 """The trainer's settings as an order gives them: what can never work is refused before a job is made of it."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from model.config import GateRules, make_config
 from model.errors import ConfigError
 
-Setting = str | bool | float | None
+Points = list[list[float]]
+Setting = str | bool | float | Points | dict[str, Points] | None
 
 
 def as_arguments(settings: Mapping[str, Setting]) -> list[str]:
@@ -36,4 +38,6 @@ def check_gate(rules: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shown(value: Setting) -> str:
+    if isinstance(value, list | dict):
+        return json.dumps(value)
     return str(value).lower() if isinstance(value, bool) else "none" if value is None else str(value)

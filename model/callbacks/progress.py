@@ -26,6 +26,7 @@ class ProgressReporter(Callback):
     def on_train_begin(self, run: TrainingRun) -> None:
         """Start the clock, and forget epochs that a killed run had counted but not kept."""
         self._started = time.monotonic()
+        self._narrator.begin(run.state.position.step)
         path = run.folder / METRICS_FILE
         if path.exists():
             kept = [

@@ -5,12 +5,15 @@ from collections.abc import Callable, Set
 from typing import Final, NamedTuple
 
 from model.config.kinds import (
+    OF_HEAD,
+    OF_LABELS,
     ClassWeight,
     ConstraintTarget,
     FloodMode,
     LogitAdjustment,
     Loss,
     MarginLoss,
+    Monitor,
     MultiLabelLoss,
     Objective,
     RDropOn,
@@ -123,7 +126,21 @@ def _sampled(config: Config) -> bool:
     return config.sampled_negatives > 0
 
 
+def _cannot_be_watched(config: Config) -> bool:
+    objective, monitor = config.objective, config.monitor
+    if objective is Objective.AUTO or monitor in (Monitor.AUTO, Monitor.LOSS):
+        return False
+    if objective is Objective.MULTI_LABEL:
+        return monitor not in OF_LABELS
+    return monitor in OF_LABELS or (monitor in OF_HEAD and not objective.has_class_vectors)
+
+
 _REFUSED: Final = (
+    Rule(
+        _cannot_be_watched,
+        f"monitor: {', '.join(OF_LABELS)} are figures of objective=multi_label and its only ones, "
+        f"{' and '.join(OF_HEAD)} of class vectors: leave it at auto",
+    ),
     Rule(
         lambda c: c.logit_adjustment is not LogitAdjustment.NONE and c.class_weight is not ClassWeight.NONE,
         "logit_adjustment and class_weight both make up for the groups' sizes, which would count them twice: keep one",

@@ -1,6 +1,7 @@
 """The settings that are one word out of a few."""
 
 from enum import StrEnum
+from typing import Final
 
 
 class Objective(StrEnum):
@@ -204,6 +205,43 @@ class LabelThresholdRule(StrEnum):
     """One for all, of the highest micro-F1; for small sets."""
     PER_LABEL = "per_label"
     """One for each label with enough sentences, of its highest F1; the global one for the others; for large sets."""
+
+
+class Monitor(StrEnum):
+    """The metric that chooses the checkpoint; which of them a run can watch depends on its objective and its data."""
+
+    AUTO = "auto"
+    LOSS = "loss"
+    HEAD_ACCURACY = "head_accuracy"
+    HEAD_MACRO_F1 = "head_macro_f1"
+    KNN1 = "knn1"
+    KNN5 = "knn5"
+    HIT_RATE_1 = "hit_rate@1"
+    HIT_RATE_5 = "hit_rate@5"
+    HIT_RATE_10 = "hit_rate@10"
+    MRR_10 = "mrr@10"
+    MAP_R = "map@r"
+    MICRO_F1 = "micro_f1"
+    MACRO_F1 = "macro_f1"
+    EXACT_MATCH = "exact_match"
+    LABEL_RANKING_LOSS = "label_ranking_loss"
+    ECE = "ece"
+
+
+OF_HEAD: Final = (Monitor.HEAD_ACCURACY, Monitor.HEAD_MACRO_F1)
+"""Of known groups, where there are class vectors."""
+OF_NEIGHBOURS: Final = (Monitor.KNN1, Monitor.KNN5)
+"""Of known groups."""
+OF_RANKS: Final = (Monitor.HIT_RATE_1, Monitor.HIT_RATE_5, Monitor.HIT_RATE_10, Monitor.MRR_10, Monitor.MAP_R)
+"""Of unseen groups."""
+OF_LABELS: Final = (
+    Monitor.MICRO_F1,
+    Monitor.MACRO_F1,
+    Monitor.EXACT_MATCH,
+    Monitor.LABEL_RANKING_LOSS,
+    Monitor.ECE,
+)
+"""Of several labels a sentence."""
 
 
 class ProgressForm(StrEnum):

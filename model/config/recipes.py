@@ -64,7 +64,7 @@ def make_config(recipe: str, settings: Sequence[str] = ()) -> Config:
             raise ConfigError(f"--set {setting}: write name=value")
         if name not in Config.model_fields:
             raise ConfigError(f"no setting {name!r}{_nearest(name, Config.model_fields)}; samesay settings lists all")
-        values[name] = _parse(setting, value)
+        values[name] = _parse(name, value)
     if "margin" not in values and values.get("margin_loss") in _MARGINS:
         values["margin"] = _MARGINS[values["margin_loss"]]
     try:
@@ -78,16 +78,16 @@ def make_config(recipe: str, settings: Sequence[str] = ()) -> Config:
     return config
 
 
-def _parse(setting: str, value: str) -> Any:
+def _parse(name: str, value: str) -> Any:
     """JSON where it looks like an object or a list, the text itself otherwise (pydantic reads numbers from text)."""
-    if setting == "out_of_scope_score=none":
+    if value == "none" and Config.model_fields[name].default is None:
         return None
     if not value.startswith(("{", "[")):
         return value
     try:
         return json.loads(value)
     except ValueError as error:
-        raise ConfigError(f"--set {setting}: not JSON: {error}") from None
+        raise ConfigError(f"--set {name}={value}: not JSON: {error}") from None
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -15,6 +15,7 @@ from model.config.kinds import (
     LogitAdjustment,
     Loss,
     MarginLoss,
+    Monitor,
     MultiLabelLoss,
     Objective,
     OutlierLoss,
@@ -207,9 +208,7 @@ class OptimisationSettings(Section):
 class WatchSettings(Section):
     """Watching."""
 
-    monitor: str = Field(
-        default="auto", description="Metric that chooses the checkpoint; see metrics.jsonl for the names."
-    )
+    monitor: Monitor = Field(default=Monitor.AUTO, description="Metric that chooses the checkpoint.")
     patience: int = Field(
         default=0, ge=0, description="Stop after so many epochs without a better monitor; 0 for never."
     )

@@ -30,6 +30,10 @@ COLUMN_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
 """What our columns may be called in a file, the likeliest first."""
 
 
+OUT_OF_SCOPE: Final = "out_of_scope"
+"""Role of a sentence that belongs to no group."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One sentence of a file.
@@ -37,7 +41,8 @@ class Row:
     Attributes:
         line: Line number in the file, the header being line 1.
         text: The sentence, verbatim.
-        group: Its group, None where the file leaves it empty (out of scope, in a file of queries).
+        group: Its group, None where the file leaves it empty (out of scope, in a file of queries) or the role is
+            out_of_scope.
         labels: Its tags that apply without doubt; model/contract/labels.py says how they are written.
         label_weights: Soft tags, how far each applies, between 0 and 1.
         unknown_labels: Tags of which nobody knows whether they apply.
@@ -234,6 +239,8 @@ def _to_row(path: Path, line: int, cells: Mapping[str, Any], need: Iterable[str]
     except ValueError as error:
         return BadRow(line, str(error))
     filled = {name: (value.strip() or None) if value else None for name, value in strings.items()}
+    if filled["role"] == OUT_OF_SCOPE:
+        filled["group"] = None
     return Row(
         line=line,
         text=text,

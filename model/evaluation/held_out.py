@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.config import Objective
+from model.config import Monitor, Objective
+from model.config.kinds import OF_HEAD, OF_LABELS, OF_NEIGHBOURS, OF_RANKS
 from model.contract.decision import Decision, DecisionParameters
 from model.contract.head import Head, LabelHead
 from model.data.training_data import TrainingData
@@ -16,7 +17,6 @@ from model.evaluation.metrics import accuracy, macro_f1, retrieval_metrics, vote
 from model.evaluation.neighbours import nearest
 
 _MOST_VOTES = 5
-_KNN = ("knn1", "knn5")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +84,17 @@ class HeldOut:
         self._closed = sum(group in known for group in self.groups) > len(self.groups) / 2
         self.monitor = self._choose_monitor(data.config.monitor, has_head=has_head) if data.valid else ""
 
-    def _choose_monitor(self, wanted: str, *, has_head: bool) -> str:
+    def _choose_monitor(self, wanted: Monitor, *, has_head: bool) -> str:
         if self._multi_label:
-            names = ["micro_f1", "macro_f1", "exact_match", "label_ranking_loss", "ece"]
+            names = [*OF_LABELS]
         elif not self._closed:
-            names = ["hit_rate@1", "hit_rate@5", "hit_rate@10", "mrr@10", "map@r"]
+            names = [*OF_RANKS]
         else:
-            names = [*(["head_accuracy", "head_macro_f1"] if has_head else []), *_KNN]
-        names.append("loss")
-        if wanted not in ("auto", *names):
+            names = [*(OF_HEAD if has_head else ()), *OF_NEIGHBOURS]
+        names.append(Monitor.LOSS)
+        if wanted not in (Monitor.AUTO, *names):
             raise ConfigError(f"monitor={wanted}: this run can watch {', '.join(names)}")
-        return names[0] if wanted == "auto" else wanted
+        return (names[0] if wanted is Monitor.AUTO else wanted).value
 
     def watch(
         self,
@@ -113,7 +113,7 @@ class HeldOut:
         if self._multi_label or not self._closed:
             return self.measure(valid, valid[:0], head, label_head)
         of_head = head_metrics(head, valid, self.groups) if head else {}
-        return of_head | (self._knn_metrics(valid, encode_training()) if self.monitor in _KNN else {})
+        return of_head | (self._knn_metrics(valid, encode_training()) if self.monitor in OF_NEIGHBOURS else {})
 
     def measure(
         self,

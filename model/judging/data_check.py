@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.contract.bundle import Bundle
-from model.contract.dataset import Row, count_groups, text_key
+from model.contract.dataset import OUT_OF_SCOPE, Row, count_groups, text_key
 from model.contract.keep_out import is_kept_out
 from model.evaluation.neighbours import nearest
 from model.judging.answers import Tell, encode
-from model.judging.rows import OUT_OF_SCOPE
 
 MOST_SHOWN: Final = 100
 """Findings of each kind that are named; all are counted."""

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.contract.dataset import Row, read_rows
+from model.contract.dataset import OUT_OF_SCOPE, Row, read_rows
 from model.contract.keep_out import is_kept_out
-
-OUT_OF_SCOPE = "out_of_scope"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ _Z: Final = 1.959963984540054
 
 _RESAMPLES: Final = 2000
 _SIGNS: Final = 10_000
-_BLOCK_FLOATS: Final = 4_000_000
+_BLOCK_SIGNS: Final = 1_000_000
 _SEED: Final = 20181013
 
 
@@ -71,16 +71,15 @@ def bundled_losses(active: NDArray[np.bool_], candidate: NDArray[np.bool_], grou
     changed = np.flatnonzero(active != candidate)
     if not len(changed):
         return 1.0
-    losses = np.where(candidate[changed], -1.0, 1.0)
+    losses = np.where(candidate[changed], -1, 1)
     _, numbers = np.unique(groups[changed], return_inverse=True)
-    of_group = np.zeros((len(changed), int(numbers.max()) + 1))
-    of_group[np.arange(len(changed)), numbers] = 1.0
+    seen = _squared_losses(losses[np.newaxis], numbers)
     rng = np.random.default_rng(_SEED)
     as_bad = 0
-    step = max(1, _BLOCK_FLOATS // of_group.size)
+    step = max(1, _BLOCK_SIGNS // len(changed))
     for start in range(0, _SIGNS, step):
-        signs = rng.integers(0, 2, (min(step, _SIGNS - start), len(changed))) * 2.0 - 1.0
-        as_bad += int(np.sum(_squared_losses(signs @ of_group) >= _squared_losses(losses @ of_group)))
+        signs = rng.integers(0, 2, (min(step, _SIGNS - start), len(changed))) * 2 - 1
+        as_bad += int(np.sum(_squared_losses(signs, numbers) >= seen))
     return (as_bad + 1) / (_SIGNS + 1)
 
 
@@ -160,8 +159,12 @@ def holm(p_values: Mapping[str, float], alpha: float) -> set[str]:
     return rejected
 
 
-def _squared_losses(net: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray((np.maximum(net, 0.0) ** 2).sum(axis=-1))
+def _squared_losses(losses: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(n_draws,) sums over groups of squared net losses; `losses` is (n_draws, n), `groups` (n,)."""
+    n_draws, n_groups = len(losses), int(groups.max()) + 1
+    bins = np.arange(n_draws)[:, np.newaxis] * n_groups + groups
+    net = np.bincount(bins.ravel(), losses.ravel(), n_draws * n_groups).reshape(n_draws, n_groups)
+    return np.asarray((np.maximum(net, 0.0) ** 2).sum(axis=1))
 
 
 def _resampled_means(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -147,6 +147,21 @@ def test_accepting_again_changes_nothing_and_otherwise_is_a_conflict(quick: Feed
     assert (quick.get(key), quick.last_seq()) == (first, 1)
 
 
+def test_what_was_accepted_is_written_again_once_its_record_was_deleted(feedback: Feedback) -> None:
+    key = feedback.give("where is my parcel", "right_group", group="track")
+    place = f"{feedback.collection}/records/feedback-{key}"
+    for group in ("track", "parcels"):
+        (accepted,) = feedback.resolve([key], state="accepted", group=group)["items"]
+        assert (accepted["status"], accepted["record"], accepted["created"]) == (200, f"feedback-{key}", True)
+        assert [record["group"] for record in feedback.records().values()] == [group]
+        assert feedback.patch(key, state="rejected").status_code == 409
+        assert feedback.client.delete(place).status_code == 204
+    assert feedback.patch(key, state="rejected").json()["record"] is None
+    feedback.client.put(f"{feedback.collection}/records/own", json={"text": "where is my parcel", "group": "parcels"})
+    (confirmed,) = feedback.resolve([key], state="accepted", group="parcels")["items"]
+    assert (confirmed["record"], confirmed["created"]) == ("own", False)
+
+
 def test_what_was_rejected_can_be_accepted_after_all(quick: Feedback) -> None:
     key = quick.give("hmm")
     rejected = quick.patch(key, state="rejected").json()

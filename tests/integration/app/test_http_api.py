@@ -275,6 +275,16 @@ def test_a_record_is_stored_alike_by_the_short_and_by_the_long_way(
     assert answers[0] == answers[1]
 
 
+def test_a_record_out_of_scope_with_a_group_is_refused(shared_service: Running, collection: str) -> None:
+    client, place = shared_service.client, f"/v1/collections/{collection}"
+    pair, stranger = {"text": "a", "group": "g", "role": "out_of_scope"}, {"text": "a", "role": "out_of_scope"}
+    problem = assert_problem(client.put(f"{place}/records/r1", json=pair), 422, "invalid_value")
+    assert [error["pointer"] for error in problem["errors"]] == ["/role"]
+    batch = {"upsert": [{"id": "r1", **pair}, {"id": "r2", **stranger}]}
+    items = client.post(f"{place}/records:batch", json=batch).json()["items"]
+    assert [(item["status"], "not both" in (item["detail"] or "")) for item in items] == [(422, True), (201, False)]
+
+
 def test_what_no_path_can_name_is_refused_in_a_batch_too(shared_service: Running, collection: str) -> None:
     client, place = shared_service.client, f"/v1/collections/{collection}/records"
     upserts = [{"id": key, "text": "a"} for key in (".", "..", "a\ufffd", "退" * 257, "fine")]

@@ -1,5 +1,6 @@
 """Jobs on both databases: each is run once, by one worker at a time, from where the one before left off."""
 
+import asyncio
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -12,14 +13,18 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.collection.tables import Collection
+from app.cursors import Cursors
 from app.db import Database
 from app.errors import ConflictError, StorageError
 from app.job.dispatcher import tidy_files
 from app.job.errors import JobCancelledError, JobFailedError, JobLostError
 from app.job.repository import INDEXING, MOST_EVENTS, MOST_STALLS, JobRepository, Progress, new_job
 from app.job.run import Handover, JobRun, Step
+from app.job.service import JobService
 from app.job.tables import Job, JobEvent, JobState, JobType
 from app.job.worker import Duty, Worker
+from app.settings import Settings
+from app.worker_duties import duties_of
 
 
 def add_job(database: Database, key: str, kind: JobType = JobType.EXPORT, collection_id: int = 1) -> None:
@@ -317,7 +322,11 @@ def test_old_events_and_old_jobs_are_forgotten(database: Database, monkeypatch: 
         job_id = get_job(database, key).id
         database.write(lambda session, i=job_id: JobRepository(session).finish(i, JobState.SUCCEEDED)).result()
     assert database.write(lambda session: JobRepository(session).forget_old()).result() == ["a"]
-    assert database.read(lambda session: JobRepository(session).list_keys()) == {"b": True, "c": True, "d": False}
+    assert database.read(lambda session: JobRepository(session).list_states()) == {
+        "b": (JobType.EXPORT, JobState.SUCCEEDED),
+        "c": (JobType.EXPORT, JobState.SUCCEEDED),
+        "d": (JobType.EXPORT, JobState.QUEUED),
+    }
 
 
 def test_a_job_cancelled_at_the_last_moment_is_ended_by_the_servers_all_the_same(
@@ -366,14 +375,78 @@ def test_a_worker_takes_only_what_it_serves(database: Database, tmp_path: Path) 
     assert ran == ["b"]
 
 
-def test_what_finished_jobs_leave_is_tidied_away(tmp_path: Path) -> None:
-    for key in ("over", "running", "unknown", "old"):
+IMPORTED = {"upload", "seen.db", "seen.db-journal", "results.ndjson"}
+EXPORTED = {"export.ndjson", "export.ndjson.1.part"}
+TRAINED = {"rows.ndjson", "check.json", "run/bundle/encoder.onnx", "snapshots/1/vectors"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "files", "left"),
+    [
+        (JobType.IMPORT, JobState.SUCCEEDED, IMPORTED, {"results.ndjson"}),
+        (JobType.IMPORT, JobState.RUNNING, IMPORTED, IMPORTED),
+        (JobType.EXPORT, JobState.SUCCEEDED, EXPORTED, {"export.ndjson"}),
+        (JobType.EXPORT, JobState.FAILED, EXPORTED, set()),
+        (JobType.TRAINING, JobState.SUCCEEDED, TRAINED, set()),
+        (JobType.TRAINING, JobState.CANCELLING, TRAINED, TRAINED),
+    ],
+)
+def test_what_jobs_leave_whose_workers_died_at_the_end_is_tidied_away(
+    tmp_path: Path, kind: JobType, state: JobState, files: set[str], left: set[str]
+) -> None:
+    for path in (tmp_path / "a" / name for name in files):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("a sentence")
+    duties = duties_of(Settings(data=tmp_path), None)
+    tidy_files(tmp_path, {"a": (kind, state)}, {each: duty.clean_up for each, duty in duties.items()})
+    assert {str(path.relative_to(tmp_path / "a")) for path in tmp_path.rglob("*") if path.is_file()} == left
+
+
+def test_folders_of_jobs_that_there_are_not_are_tidied_away_once_they_are_old(tmp_path: Path) -> None:
+    for key in ("unknown", "old"):
         (tmp_path / key).mkdir()
-        for name in ("upload", "results.ndjson", "export.ndjson.1.part"):
-            (tmp_path / key / name).write_text(key)
-    for path in (tmp_path / "old", *(tmp_path / "old").iterdir()):
+        (tmp_path / key / "upload").write_text(key)
+    for path in (tmp_path / "old", tmp_path / "old" / "upload"):
         os.utime(path, (0, 0))
-    tidy_files(tmp_path, {"over": True, "running": False})
-    assert [path.name for path in (tmp_path / "over").iterdir()] == ["results.ndjson"]
-    assert len(list((tmp_path / "running").iterdir())) == len(list((tmp_path / "unknown").iterdir())) == 3
-    assert not (tmp_path / "old").exists()
+    tidy_files(tmp_path, {}, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["unknown"]
+
+
+def test_deleting_a_collection_ends_its_jobs_and_cleans_up_after_the_one_that_runs(
+    database: Database, tmp_path: Path
+) -> None:
+    for key, collection_id in (("runs", 1), ("waits", 1), ("other", 2)):
+        add_job(database, key, JobType.IMPORT, collection_id)
+    ended: list[tuple[str, JobState]] = []
+
+    def delete(session: Session) -> None:
+        JobRepository(session).lock_of("c1")
+        JobRepository(session).end_of_collection(1)
+
+    def see_it_go(run: JobRun) -> dict[str, Any]:
+        assert not run.is_cancelled()
+        database.write(delete).result()
+        with pytest.raises(JobLostError):
+            run.check()
+        count_up(run, 1)
+        return {}
+
+    assert make_worker(database, tmp_path, see_it_go, ended=ended).run_next()
+    found = {key: get_job(database, key) for key in ("runs", "waits", "other")}
+    assert {key: job.state for key, job in found.items()} == {"runs": "failed", "waits": "failed", "other": "queued"}
+    assert {job.error["code"] for job in found.values() if job.error} == {"collection_gone"}
+    assert (ended, names(database)) == ([("runs", JobState.FAILED)], [])
+
+
+def test_a_stream_that_is_to_go_on_after_events_that_there_are_not_ends_with_the_job(database: Database) -> None:
+    job = new_job("a", JobType.EXPORT, 1, "faq", {})
+    database.write(lambda session: JobRepository(session).add(job)).result()
+
+    async def follow() -> list[bytes]:
+        stream = await JobService(database, Cursors(b"key"), Path()).events("a", 500)
+        assert stream is not None
+        database.write(lambda session: JobRepository(session).finish(1, JobState.SUCCEEDED)).result()
+        return [part async for part in stream]
+
+    (_, event) = asyncio.run(asyncio.wait_for(follow(), 10))
+    assert (event.startswith(b"id: 2\n"), b"succeeded" in event) == (True, True)

@@ -86,6 +86,7 @@ class Driver:
         if self.rng.random() < 0.7:
             record["group"] = f"g{self.rng.randrange(4)}"
         if self.rng.random() < 0.2:
+            record.pop("group", None)
             record["role"] = "out_of_scope"
         return record
 

@@ -79,7 +79,7 @@ def test_the_same_content_is_not_written_again(database: Database, faq: int) -> 
     for changed in (
         {"metadata": {"x": 1}},
         {"labels": ("a",)},
-        {"role": "out_of_scope"},
+        {"role": "out_of_scope", "group": None},
         {"group": "h"},
         {"text": "t"},
     ):

@@ -36,6 +36,11 @@ def test_ndjson_carries_labels_metadata_and_ids(tmp_path: Path) -> None:
     assert (row.id, row.labels, dict(row.metadata), row.role) == ("r1", ("a", "b"), {"n": 1}, "example")
 
 
+def test_what_is_out_of_scope_has_no_group_whatever_the_file_says(tmp_path: Path) -> None:
+    rows = read_rows(write(tmp_path, "a.tsv", "text\tgroup\trole\nx\tg\tout_of_scope\ny\tg\texample\n")).rows
+    assert [(row.group, row.role) for row in rows] == [(None, "out_of_scope"), ("g", "example")]
+
+
 def test_labels_with_bars_and_none(tmp_path: Path) -> None:
     rows = read_rows(write(tmp_path, "a.tsv", "text\tlabels\nx\ta|b\ny\tnone\nz\t\n")).rows
     assert [row.labels for row in rows] == [("a", "b"), (), ()]

@@ -6,6 +6,11 @@ from model.config import Config, check_combinations, describe_range, make_config
 from model.errors import ConfigError
 
 
+@pytest.mark.parametrize("name", ["out_of_scope_score", "precision_target"])
+def test_none_is_a_value_of_what_may_be_left_open(name: str) -> None:
+    assert getattr(make_config("default", [f"{name}=none"]), name) is None
+
+
 def test_settings_change_a_recipe() -> None:
     config = make_config("classic", ["epochs=3", "bidirectional=true", "pooling=mean", "learning_rate=1e-4"])
     assert (config.epochs, config.bidirectional, config.pooling, config.learning_rate) == (3, True, "mean", 1e-4)
@@ -22,6 +27,8 @@ def test_settings_change_a_recipe() -> None:
         ("default", "epochs=0", "greater than or equal to 1"),
         ("default", "epochs=many", "--set epochs=many"),
         ("default", "pooling=best", "'max', 'mean' or 'last'"),
+        ("default", "monitor=bogus", "'auto', 'loss', 'head_accuracy'"),
+        ("default", "epochs=none", "--set epochs=none"),
         ("default", 'hyperparameter_schedules={"margin"', "not JSON"),
         ("default", 'hyperparameter_schedules={"epochs": [[0, 1]]}', "'epochs' cannot change; these can: "),
         ("default", 'hyperparameter_schedules={"margin": [[0.5, 0], [0.2, 1]]}', "give them ascending, 0 to 1"),
@@ -58,6 +65,9 @@ def test_a_margin_loss_goes_by_its_other_name_too(name: str, loss: str) -> None:
         (["logit_adjustment=loss", "sampler=class_balanced"], "would do nothing"),
         (["class_weight=balanced", "sampler=pk"], "count them twice"),
         (["objective=multi_label", "class_weight=balanced"], "multi_label_loss=zlpr"),
+        (["objective=multi_label", "monitor=knn1"], "monitor: micro_f1, .* of objective=multi_label"),
+        (["objective=joint", "monitor=micro_f1"], "monitor: micro_f1, .* of objective=multi_label"),
+        (["objective=in_batch", "monitor=head_accuracy"], "head_accuracy and head_macro_f1 of class vectors"),
         (["objective=multi_label", "logit_adjustment=loss"], "multi_label_loss=zlpr"),
         (["objective=multi_label", "sampler=pk"], "leave it uniform"),
         (["objective=multi_label", "loss=focal"], "set multi_label_loss"),

@@ -56,6 +56,14 @@ def test_what_is_odd_about_the_data_is_said(tmp_path: Path) -> None:
     assert [data.labels[index] for index in data.train_indices] == [row.group for row in data.train]
 
 
+def test_a_sentence_out_of_scope_is_not_taught_to_the_group_beside_it(tmp_path: Path) -> None:
+    body = "".join(f"{line}\texample\n" for line in BODY.splitlines()[1:])
+    path = write(tmp_path, f"group\ttext\trole\n{body}g1\tcapital of France\tout_of_scope\n")
+    data = load_training_data(Files(path), Config(), seed=0)
+    assert data.out_of_scope == ["capital of France"]
+    assert "capital of France" not in {row.text for row in (*data.train, *data.valid)}
+
+
 def test_one_group_is_no_training_set(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"at least two groups, found 1: \['g'\]"):
         load_training_data(Files(write(tmp_path, "group\ttext\ng\ta\ng\tb\ng\tc\n")), Config(), seed=0)

@@ -1,11 +1,19 @@
 """Releases on both databases: made by jobs, judged, promoted and rolled back, each answer from one of them."""
 
+import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
+from app.commands.retraining import read_pairs
+from app.job.run import JobRun
+from app.record.tables import Record
 from app.settings import Settings
+from app.training import running as making
+from model.config import make_config
 from model.contract.bundle import load_bundle
 from tests.conftest import add_encoder, make_collection, sqlite_only
 from tests.fakes.releases import N, events, expected, fill, releases, search, switch
@@ -216,6 +224,16 @@ def test_one_training_a_collection_at_a_time(service: Running, trainer: FakeTrai
 
 
 @sqlite_only
+def test_a_record_out_of_scope_makes_no_group_of_the_training(service: Running, trainer: FakeTrainer) -> None:
+    place = fill(service)
+    service.client.put(f"{place}/records/older", json={"text": "what time is it", "group": "alone"})
+    older = update(Record).where(Record.id == "older").values(role="out_of_scope")  # was allowed once
+    service.container.database.write(lambda session: session.execute(older)).result()
+    result = made(service, place)["result"]
+    assert (result["rows"], result["groups"], result["out_of_scope"]) == (N + 2, 3, 2)
+
+
+@sqlite_only
 def test_the_same_encoder_again_says_that_nothing_changed(service: Running, trainer: FakeTrainer) -> None:
     place = fill(service)
     made(service, place)
@@ -283,6 +301,12 @@ def test_bodies_are_checked_and_no_body_means_the_defaults(service: Running, tra
         ({"settings": {"epochs": "many"}}, "/settings", "epochs=many: "),
         ({"settings": {"dropout": None}}, "/settings", "no setting 'dropout'"),
         ({"recipe": "smoke", "settings": {"learning_rate": -1}}, "/settings", "learning_rate=-1: "),
+        ({"settings": {"monitor": "bogus"}}, "/settings", "monitor=bogus: "),
+        ({"settings": {"objective": "multi_label", "monitor": "knn1"}}, "/settings", "monitor: micro_f1, "),
+        ({"settings": {"epochs": 2**64}}, "/settings", "beyond 64 bits"),
+        ({"settings": {"epochs": {"a": {}}}}, "/settings/epochs", "give a text"),
+        ({"settings": {"schedule_steps": [[0.9, 1], [0.1, 0.1]]}}, "/settings", "schedule_steps: the shares are"),
+        ({"settings": {"epochs": None}}, "/settings", "epochs=none: "),
         ({"gate": {"alpa": 0.1}}, "/gate", "gate alpa: "),
         ({"gate": {"least": {"accuracy": 2}}}, "/gate", "gate least.accuracy: "),
     ],
@@ -300,10 +324,30 @@ def test_what_no_training_could_use_is_refused_before_there_is_a_job(
 
 
 @sqlite_only
-def test_settings_of_every_kind_are_taken(service: Running, trainer: FakeTrainer) -> None:
+def test_settings_of_every_kind_reach_the_trainer(
+    service: Running, trainer: FakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place = fill(service)
-    wanted = {"epochs": 3, "bidirectional": False, "out_of_scope_score": None, "schedule_steps": "[[0.5, 0.1]]"}
-    assert service.client.post(f"{place}/trainings", json={"settings": wanted}).status_code == 202
+    points = {"margin": [[0, 0], [0.2, 0.35]]}
+    said = [f"hyperparameter_schedules={json.dumps(points)}", "precision_target=null", "monitor=knn1", "epochs=3"]
+    own = {"bidirectional": False, "out_of_scope_score": None, "schedule_steps": "[[0.5, 0.1]]"}
+    wanted = {**read_pairs(said, "--set"), **own}
+    answer = service.client.post(f"{place}/trainings", json={"settings": wanted})
+    assert answer.status_code == 202, answer.text
+    arguments: list[str] = []
+
+    def see(run: JobRun, stage: str, given: list[str]) -> None:
+        arguments.extend(given)
+        trainer(run, stage, given)
+
+    monkeypatch.setattr(making, "run_trainer", see)
+    worker_of(service).run_next()
+    given = [value for option, value in pairwise(arguments) if option == "--set"]
+    assert given.pop().startswith("keep_out=")
+    config = make_config("default", given)
+    assert config.hyperparameter_schedules == {"margin": [(0, 0), (0.2, 0.35)]}
+    assert (config.schedule_steps, config.precision_target, config.monitor) == ([(0.5, 0.1)], None, "knn1")
+    assert (config.epochs, config.bidirectional) == (3, False)
 
 
 @sqlite_only

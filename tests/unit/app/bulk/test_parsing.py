@@ -42,7 +42,7 @@ def test_a_whole_record() -> None:
         "title": "T",
         "payload": {"a": [1]},
         "labels": {"b": 0.7, "a": 1, "c": 0.2, "d": None},
-        "role": "out_of_scope",
+        "role": "example",
         "metadata": {"n": 1},
         "metadata.x": ["y"],
         "more": 1,
@@ -54,12 +54,18 @@ def test_a_whole_record() -> None:
             text=" verbatim ",
             group="g",
             labels=("a", "b"),
-            role=Role.OUT_OF_SCOPE,
+            role=Role.EXAMPLE,
             metadata={"n": 1, "x": ["y"]},
             source=Source.IMPORT,
         ),
         GroupDraft("g", "T", {"a": [1]}),
     )
+
+
+def test_a_record_out_of_scope_has_no_group() -> None:
+    for form, blank in ((Form.NDJSON, None), (Form.CSV, "")):
+        found = record({"text": "a", "group": blank, "role": "out_of_scope"}, form)
+        assert (found.group, found.role) == (None, Role.OUT_OF_SCOPE)
 
 
 def test_an_id_is_made_of_the_content_where_none_is_given() -> None:
@@ -94,6 +100,7 @@ def test_a_row_of_a_group_alone() -> None:
         ({"text": "a", "group": ".."}, "group: is a dot or two"),
         ({"group": "..", "title": "T"}, "group: is a dot or two"),
         ({"text": "a", "role": "extra"}, "role: "),
+        ({"text": "a", "group": "g", "role": "out_of_scope"}, "role: give group or the role out_of_scope, not both"),
         ({"text": "a", "labels": 7}, "labels: labels is 7"),
         ({"text": "a", "labels": {"x": 2}}, "labels: the weight 2 of label 'x'"),
         ({"text": "a", "labels": ["x/y"]}, "labels/0: holds a slash"),

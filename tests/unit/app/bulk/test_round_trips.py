@@ -65,7 +65,7 @@ RECORDS = st.lists(
             "metadata": st.sampled_from(["", '{"a": 1, "b": ["x"]}', "{}"]),
             "other": NAMES,
         }
-    ),
+    ).filter(lambda row: row["role"] != "out_of_scope" or not row["group"].strip()),
     min_size=1,
     max_size=8,
 )

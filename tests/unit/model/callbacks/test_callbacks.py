@@ -137,11 +137,13 @@ def test_epochs_go_to_a_file_and_uncounted_ones_are_forgotten(tmp_path: Path) ->
 
 def test_progress_as_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     narrator = JsonNarrator()
+    narrator.begin(2)
     narrator.batch(3, 10, {"epoch": 1, "loss": 0.5})
     narrator.epoch({"epoch": 1, "loss": 0.4, "head_accuracy": 0.9})
     events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    assert events[0] == {"event": "progress", "step": 3, "total_steps": 10, "epoch": 1, "loss": 0.5}
-    assert events[1] == {"event": "epoch", "epoch": 1, "loss": 0.4, "head_accuracy": 0.9}
+    assert events[0] == {"event": "begin", "step": 2}
+    assert events[1] == {"event": "progress", "step": 3, "total_steps": 10, "epoch": 1, "loss": 0.5}
+    assert events[2] == {"event": "epoch", "epoch": 1, "loss": 0.4, "head_accuracy": 0.9}
 
 
 def test_plain_progress_tells_each_epoch(capsys: pytest.CaptureFixture[str]) -> None:

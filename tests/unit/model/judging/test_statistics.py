@@ -1,6 +1,7 @@
 """The tests of the gate, against SciPy, against definitions written out, and by what they do to chance."""
 
 import math
+import tracemalloc
 from itertools import combinations, permutations, product
 
 import numpy as np
@@ -156,6 +157,17 @@ def test_losses_of_a_few_groups_count_though_others_gain_as_much() -> None:
     active[1::13] = active[2::13] = False
     assert mcnemar_worse(active, candidate) > 0.5
     assert bundled_losses(active, candidate, groups) < 0.001
+
+
+def test_losses_of_thousands_of_groups_take_no_memory_for_each_pair_of_a_sentence_and_a_group() -> None:
+    n = 3000
+    groups, active = np.arange(n), np.arange(n) % 2 == 0
+    tracemalloc.start()
+    p_value = bundled_losses(active, ~active, groups)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert p_value == pytest.approx(mcnemar_worse(active, ~active), abs=0.02)
+    assert peak < 8 * n * n
 
 
 def test_of_no_changes_none_are_losses() -> None:

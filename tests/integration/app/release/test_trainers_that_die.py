@@ -1,0 +1,59 @@
+"""When a training is given up whose workers die: not while each begins from a later checkpoint than the one before."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.db import Database
+from app.job.repository import MOST_STALLS, JobRepository, new_job
+from app.job.run import JobRun
+from app.job.tables import Job, JobState, JobType
+from app.job.worker import Duty, Worker
+from app.training.children import run_trainer
+from tests.conftest import sqlite_only
+
+
+class KilledError(BaseException):
+    """What kill -9 is to a worker that runs in the test's own process."""
+
+
+def state_after(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, began: Sequence[list[int]]) -> str:
+    """State of a training whose trainer tells of these steps before each of its workers dies."""
+    database.write(lambda s: JobRepository(s).add(new_job("a", JobType.TRAINING, 1, "faq", {}))).result()
+    script = tmp_path / "python"
+    monkeypatch.setattr(sys, "executable", str(script))
+    for steps in began:
+
+        def die(run: JobRun, steps: list[int] = steps) -> dict[str, Any]:
+            events = [json.dumps({"event": "begin", "step": step}) for step in steps]
+            script.write_text("\n".join(["#!/bin/sh", *(f"echo '{event}' >&2" for event in events)]))
+            script.chmod(0o700)
+            run_trainer(run, "training", [])
+            raise KilledError
+
+        worker = Worker(database, {JobType.TRAINING: Duty(die, lambda folder, state: None)}, "w", tmp_path)
+        try:
+            worker.run_next()
+        except KilledError:
+            database.write(lambda s: JobRepository(s).release_all()).result()
+    return database.read(lambda s: s.get_one(Job, 1).state)
+
+
+@sqlite_only
+def test_a_training_that_goes_on_from_later_and_later_checkpoints_is_not_given_up(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = [[10 * n] for n in range(MOST_STALLS)]
+    refitted = [[10 * MOST_STALLS, 5 * n] for n in range(MOST_STALLS)]  # begins twice: all is trained, some is refitted
+    assert state_after(database, tmp_path, monkeypatch, [*trained, *refitted]) == JobState.RUNNING
+
+
+@sqlite_only
+def test_a_training_that_dies_after_the_same_checkpoint_again_and_again_is_given_up(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert state_after(database, tmp_path, monkeypatch, [[10]] * (MOST_STALLS + 2)) == JobState.FAILED
