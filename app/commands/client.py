@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self
+from urllib.parse import quote
 
 import httpx
 
@@ -20,6 +21,18 @@ class ClientError(SamesayError):
 
 class PassingError(ClientError):
     """It cannot be reached now, or is not ready: the same request may succeed later."""
+
+
+def path_of(*steps: str) -> str:
+    """A path of quoted steps below /v1: ("jobs", "x/y") is /v1/jobs/x%2Fy.
+
+    Raises:
+        ClientError: A step is "", "." or "..": HTTP takes these away, and with ".." the step before it.
+    """
+    for step in steps:
+        if step in ("", ".", ".."):
+            raise ClientError(f"{step!r} is not the name or id of anything here: give another one")
+    return "/v1" + "".join("/" + quote(step, safe="") for step in steps)
 
 
 class Client:

@@ -2,11 +2,10 @@
 
 import json
 from typing import Annotated, Any, Final
-from urllib.parse import quote
 
 import typer
 
-from app.commands.client import Client, ClientError
+from app.commands.client import Client, ClientError, path_of
 from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
 from model.contract.tables import ShownTable
 
@@ -130,7 +129,7 @@ def _list(client: Client, place: str, wanted: dict[str, str], limit: int) -> lis
 
 
 def _place(collection: str) -> str:
-    return f"/v1/collections/{quote(collection, safe='')}/feedback"
+    return path_of("collections", collection, "feedback")
 
 
 def _first_group(item: dict[str, Any]) -> str:

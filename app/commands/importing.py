@@ -3,13 +3,12 @@
 import time
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Final
-from urllib.parse import quote
 
 import typer
 from rich.console import Console
 
 from app.bulk.forms import form_of_name
-from app.commands.client import Client, ClientError
+from app.commands.client import Client, ClientError, path_of
 from app.commands.following import follow
 from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
 
@@ -48,7 +47,7 @@ def import_file(
 def send_file(client: Client, collection: str, file: Path, **options: Any) -> dict[str, Any]:
     """Upload a file; the job of its import."""
     form, packing = form_of_name(file.name)
-    place = f"/v1/collections/{quote(collection, safe='')}"
+    place = path_of("collections", collection)
     client.get(place)  # a collection that is not there is said before the file is sent
     headers = {"Content-Type": form.content_type}
     if packing.content_encoding is not None:
@@ -68,9 +67,10 @@ def _opened(file: Path) -> BinaryIO:
 def _report(client: Client, job: dict[str, Any], seconds: float, *, dry_run: bool) -> None:
     console = Console(stderr=True, soft_wrap=True)
     result = job["result"] or {}
-    for shown, row in enumerate(client.lines(f"/v1/jobs/{job['id']}/results") if result.get("rejected") else ()):
+    results = path_of("jobs", job["id"], "results")
+    for shown, row in enumerate(client.lines(results) if result.get("rejected") else ()):
         if shown == _SHOWN:
-            console.print(f"... and {result['rejected'] - _SHOWN} more: GET /v1/jobs/{job['id']}/results")
+            console.print(f"... and {result['rejected'] - _SHOWN} more: GET {results}")
             break
         console.print(f"line {row['line']}: {row['detail']}", markup=False)
     if result.get("ignored_columns"):

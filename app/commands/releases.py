@@ -48,8 +48,8 @@ def report(
     api_key: KeyOption = None,
 ) -> None:
     """Show how a release was judged against the one before."""
-    path = f"{place_of(collection)}/releases/{number}/report"
     with plain_errors(), Client(url, api_key) as client:
+        path = f"{place_of(collection)}/releases/{number}/report"
         if html is not None:
             client.download(f"{path}?form=html", html)
             print(f"the report is in {html}")

@@ -3,11 +3,10 @@
 import json
 import time
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
-from app.commands.client import Client, ClientError
+from app.commands.client import Client, ClientError, path_of
 from app.commands.following import follow
 from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
 
@@ -53,7 +52,7 @@ def retrain(
 
 def place_of(collection: str) -> str:
     """The path of a collection."""
-    return f"/v1/collections/{quote(collection, safe='')}"
+    return path_of("collections", collection)
 
 
 def judged(gate: list[str] | None, manual: bool, why: str) -> dict[str, Any]:
