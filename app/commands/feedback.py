@@ -8,6 +8,7 @@ import typer
 from app.commands.client import Client, ClientError, path_of
 from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
 from model.contract.tables import ShownTable
+from model.contract.terminal import harmless
 
 app = typer.Typer(help="Feedback on answers, and kept queries.", no_args_is_help=True)
 
@@ -141,4 +142,4 @@ def _one_line(text: str) -> str:
 
 
 def _print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=2))
+    print(harmless(json.dumps(value, ensure_ascii=False, indent=2)))

@@ -11,6 +11,7 @@ from app.bulk.forms import form_of_name
 from app.commands.client import Client, ClientError, path_of
 from app.commands.following import follow
 from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
+from model.contract.terminal import harmless
 
 _SHOWN: Final = 20
 
@@ -72,9 +73,10 @@ def _report(client: Client, job: dict[str, Any], seconds: float, *, dry_run: boo
         if shown == _SHOWN:
             console.print(f"... and {result['rejected'] - _SHOWN} more: GET {results}")
             break
-        console.print(f"line {row['line']}: {row['detail']}", markup=False)
+        console.print(harmless(f"line {row['line']}: {row['detail']}"), markup=False)
     if result.get("ignored_columns"):
-        console.print(f"columns that were not read: {', '.join(result['ignored_columns'])}", markup=False)
+        ignored = harmless(", ".join(result["ignored_columns"]))
+        console.print(f"columns that were not read: {ignored}", markup=False)
     if job["error"] is not None:
         raise ClientError(f"{job['error']['detail']} ({job['error']['code']})")
     if job["state"] == "cancelled":

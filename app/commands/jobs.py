@@ -8,6 +8,7 @@ from app.commands.client import Client, path_of
 from app.commands.following import follow as wait
 from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
 from model.contract.tables import ShownTable
+from model.contract.terminal import harmless
 
 app = typer.Typer(help="Imports, exports, compactions and rebuilds.", no_args_is_help=True)
 
@@ -38,7 +39,7 @@ def follow(job: JobArgument, url: UrlOption = DEFAULT_URL, api_key: KeyOption = 
     with plain_errors(), Client(url, api_key) as client:
         client.get(path_of("jobs", job))  # a server that is not there at all is said at once
         over = wait(client, job)
-        print(over["state"] if over["error"] is None else f"{over['state']}: {over['error']['detail']}")
+        print(over["state"] if over["error"] is None else harmless(f"{over['state']}: {over['error']['detail']}"))
     if over["state"] != "succeeded":
         raise typer.Exit(1)
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from app.access.scopes import KeyScope
 from app.commands.shared import DataOption, load_settings, plain_errors
 from model.contract.tables import ShownTable
+from model.contract.terminal import harmless
 
 if TYPE_CHECKING:
     from app.access.schemas import ApiKeyAnswer, ApiKeySecret
@@ -116,7 +117,7 @@ def _show(made: "ApiKeySecret") -> None:
 
 
 def _say(told: str) -> None:
-    Console(stderr=True, soft_wrap=True).print(told, markup=False, highlight=False)
+    Console(stderr=True, soft_wrap=True).print(harmless(told), markup=False, highlight=False)
 
 
 def _state(key: "ApiKeyAnswer") -> str:

@@ -19,6 +19,7 @@ from app.commands.retraining import (
 )
 from app.commands.shared import DEFAULT_URL, DataOption, KeyOption, UrlOption, plain_errors
 from model.contract.tables import ShownTable
+from model.contract.terminal import harmless
 
 app = typer.Typer(help="Releases of a collection: encoder, index and thresholds together.", no_args_is_help=True)
 
@@ -56,7 +57,7 @@ def report(
             return
         found = client.get(path)["report"]
         if as_json:
-            print(json.dumps(found, ensure_ascii=False, indent=2))
+            print(harmless(json.dumps(found, ensure_ascii=False, indent=2)))
         else:
             print_report(found)
 
@@ -142,7 +143,7 @@ def print_report(found: dict[str, Any]) -> None:
     passed = "passed the gate" if verdict["passed"] else "was refused by the gate"
     print(f"It {passed}, judged against release {found['previous']}.")
     for reason in verdict["reasons"]:
-        print(f"- {reason}")
+        print(harmless(f"- {reason}"))
     table = ShownTable("rule", "", "candidate", "active", "p", "held-out sentences")
     for rule in verdict["rules"]:
         numbers = (rule.get(name) for name in ("candidate", "active", "p_value"))

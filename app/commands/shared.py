@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from app.errors import StartupError
 from model.contract.errors import SamesayError
+from model.contract.terminal import harmless
 
 if TYPE_CHECKING:
     from app.settings import Settings
@@ -56,6 +58,5 @@ def plain_errors() -> Iterator[None]:
 
 
 def _fail(reason: str) -> NoReturn:
-    escaped = reason.replace("[", r"\[")
-    Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {escaped}")
+    Console(stderr=True, soft_wrap=True).print(Text.assemble(("error:", "bold red"), f" {harmless(reason)}"))
     raise typer.Exit(1) from None
