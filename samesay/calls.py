@@ -69,7 +69,7 @@ class Call(Generic[T]):
     """A request, how its answer is read, and whether it may be repeated.
 
     Attributes:
-        missing_is_done: It deletes: where it was sent before and the answer got lost, 404 says that it is done.
+        missing_is_done: It deletes: where it was sent before and may have been done, 404 says that it is.
     """
 
     request: Request
