@@ -23,6 +23,7 @@ KeyOption = Annotated[
     str | None, typer.Option("--api-key", envvar="SAMESAY_API_KEY", help="Its key.", show_envvar=True)
 ]
 _DISK_TROUBLE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO})
+_NO_PLACE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP})
 DEFAULT_URL = "http://127.0.0.1:8765"
 
 
@@ -52,9 +53,12 @@ def plain_errors() -> Iterator[None]:
     except SamesayError as error:
         _fail(str(error))
     except OSError as error:
-        if error.errno not in _DISK_TROUBLE:
+        if error.errno not in _DISK_TROUBLE | _NO_PLACE:
             raise
-        _fail(f"{error.filename or 'a file'}: {error.strerror}; look at the disk, its free space and its rights")
+        remedy = "look at the disk, its free space and its rights"
+        if error.errno in _NO_PLACE:
+            remedy = "give the name of a file, in a folder that is there"
+        _fail(f"{error.filename or 'a file'}: {error.strerror}; {remedy}")
 
 
 def _fail(reason: str) -> NoReturn:
