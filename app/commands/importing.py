@@ -22,7 +22,12 @@ def import_file(
         Path,
         typer.Argument(help="NDJSON, CSV, TSV, Parquet or XLSX by its name, packed where that ends in .gz or .zst."),
     ],
-    columns: Annotated[str, typer.Option(help="The file's column for some of ours: text:question,group:intent")] = "",
+    columns: Annotated[
+        str,
+        typer.Option(
+            help="The file's column for some of ours: text:question,group:intent; with a comma: '\"text:a, b\",group:c'"
+        ),
+    ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     max_rejected: Annotated[int, typer.Option(help="Rows that may be left out before the import fails.")] = 1000,
     detach: Annotated[bool, typer.Option("--detach", help="Print the id of the job, and do not wait.")] = False,
