@@ -110,6 +110,11 @@ def _with_driver(url: str) -> str:
         raise StartupError(
             "SAMESAY_DATABASE_URL is no database URL: give postgresql://user:password@host/name"
         ) from None
+    if "@" in (parsed.host or ""):
+        raise StartupError(
+            "SAMESAY_DATABASE_URL has more than one @: write one of the password as %40, "
+            "or leave the password out and set PGPASSWORD"
+        )
     if parsed.get_backend_name() not in ("postgresql", "postgres"):
         raise StartupError(
             f"SAMESAY_DATABASE_URL names {parsed.get_backend_name()!r}: only postgresql://... is supported; "

@@ -14,6 +14,7 @@ from app.schemas import Problem
 
 _ALWAYS: Final = (401, 403, 422, 429, 503)
 _REF: Final = "#/components/schemas/{model}"
+_THEIRS: Final = "HTTPValidationError"
 
 _EXAMPLES: Final[dict[int, tuple[str, str]]] = {
     400: ("malformed_body", "the body is not JSON: Expecting ',' delimiter at line 1, column 12"),
@@ -44,6 +45,12 @@ def json_body(schema: type[BaseModel], **examples: Any) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": content}}}
 
 
+def optional_json_body(schema: type[BaseModel], **examples: Any) -> dict[str, Any]:
+    """`json_body`, where no body at all means the defaults."""
+    declared = json_body(schema, **examples)
+    return {"requestBody": {**declared["requestBody"], "required": False}}
+
+
 _BODIES: Final[set[type[BaseModel]]] = set()
 """Filled by `json_body` as routes are declared; the document needs their schemas."""
 
@@ -58,10 +65,23 @@ def document(app: FastAPI, describe_access: Callable[[dict[str, Any]], None]) ->
             routes=app.routes,
             openapi_version="3.1.0",
         )
+        _take_out_the_frameworks(app.openapi_schema)
         components = app.openapi_schema.setdefault("components", {})
         components.setdefault("schemas", {}).update(_body_schemas())
         describe_access(app.openapi_schema)
     return app.openapi_schema
+
+
+def _take_out_the_frameworks(described: dict[str, Any]) -> None:
+    """Take out the 422 that the framework adds where a route names none: we answer it in another form or status."""
+    theirs = {"$ref": _REF.format(model=_THEIRS)}
+    for item in described["paths"].values():
+        for operation in item.values():
+            refused = operation["responses"].get("422", {}).get("content", {}).get("application/json", {})
+            if refused.get("schema") == theirs:
+                del operation["responses"]["422"]
+    for name in (_THEIRS, "ValidationError"):
+        described["components"]["schemas"].pop(name, None)
 
 
 def _body_schemas() -> dict[str, Any]:

@@ -62,6 +62,27 @@ class Precondition:
 
 _NOTHING: Final = Precondition()
 
+_SEEN: Final = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "description": "an ETag that was seen, several with commas between, or * for any: else 412, and nothing is changed",
+    "schema": {"type": "string"},
+    "example": '"7-2-90f3a1c4d2be"',
+}
+_NEW: Final = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "description": "only if there is none yet: else 412, and nothing is changed",
+    "schema": {"type": "string", "enum": ["*"]},
+}
+CHANGES: Final[dict[str, Any]] = {"parameters": [_SEEN]}
+"""`openapi_extra` of a route that changes what is there; the hot routes read headers themselves, past the framework."""
+
+CREATES_OR_CHANGES: Final[dict[str, Any]] = {"parameters": [_SEEN, _NEW]}
+"""`openapi_extra` of a route that creates too."""
+
 
 def read_precondition(request: Request) -> Precondition:
     """Read both headers.

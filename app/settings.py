@@ -21,7 +21,8 @@ class Settings(BaseSettings):
         host: Address to listen on; anything but loopback needs a key.
         port: Port to listen on; 0 takes a free one.
         api_key: A key that allows everything and is stored nowhere; those in the database stand beside it.
-        database_url: A PostgreSQL URL; without one, SQLite in `data`.
+        database_url: A PostgreSQL URL; without one, SQLite in `data`. A password in it is percent-encoded; one that is
+            left out is libpq's business, by PGPASSWORD or PGPASSFILE as they are.
         max_body_bytes: Largest request body.
         max_bodies_bytes: What the bodies of all running requests may take together; more is refused with 503.
         index_device: Where indexes are searched: cpu, gpu, or gpu-cagra for a graph on the GPU.

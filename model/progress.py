@@ -10,13 +10,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from model.config import ProgressForm
+from model.contract.terminal import harmless
 
 _PLAIN_EVERY_S = 5.0
 
 
 def say(line: str) -> None:
     """Print a line to the user, where no bar stands in the way."""
-    print(line, file=sys.stderr, flush=True)
+    print(harmless(line), file=sys.stderr, flush=True)
 
 
 class Narrator(Protocol):

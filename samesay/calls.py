@@ -69,7 +69,7 @@ class Call(Generic[T]):
     """A request, how its answer is read, and whether it may be repeated.
 
     Attributes:
-        missing_is_done: It deletes: where it was sent before and the answer got lost, 404 says that it is done.
+        missing_is_done: It deletes: where it was sent before and may have been done, 404 says that it is.
     """
 
     request: Request
@@ -79,7 +79,14 @@ class Call(Generic[T]):
 
 
 def path(*steps: str | int) -> str:
-    """A path of quoted steps: ("v1", "jobs", "x/y") is /v1/jobs/x%2Fy."""
+    """A path of quoted steps: ("v1", "jobs", "x/y") is /v1/jobs/x%2Fy.
+
+    Raises:
+        ValueError: A step is "", "." or "..": HTTP takes these away, and with ".." the step before it.
+    """
+    for step in steps:
+        if step in ("", ".", ".."):
+            raise ValueError(f"{step!r} has a meaning of its own in a URL's path: give the name or id of something")
     return "".join("/" + quote(str(step), safe=":") for step in steps)
 
 

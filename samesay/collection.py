@@ -14,7 +14,7 @@ from samesay.paging import pages
 from samesay.plans import Items
 from samesay.records import Records
 from samesay.releases import Releases
-from samesay.uploads import Source, upload_of
+from samesay.uploads import Source, pairs_of, upload_of
 
 
 class Collection(Resource[X]):
@@ -127,7 +127,7 @@ class Collection(Resource[X]):
         """
         content, headers = upload_of(source, content_type)
         query = {
-            "columns": ",".join(f"{ours}:{theirs}" for ours, theirs in columns.items()) if columns else None,
+            "columns": pairs_of(columns) if columns else None,
             "dry_run": "true" if dry_run else None,
             "max_rejected": max_rejected,
         }

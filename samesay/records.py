@@ -90,8 +90,13 @@ class Records(Resource[X]):
 
     @operation
     def erase(self, records: Sequence[str]) -> Call[Erased]:
-        """Delete up to 1,000 records and overwrite every copy of them; takes as long as a new index does."""
-        return changing("POST", self._path("records:erase"), Erased, body={"ids": list(records)})
+        """Delete up to 1,000 records and overwrite every copy of them; takes as long as a new index does.
+
+        Erase them again where that raises UnavailableError: until it is answered, some copy may be left. What an
+        earlier attempt has deleted is `missing` then, which is why it is not sent again by itself.
+        """
+        body = {"ids": list(records)}
+        return changing("POST", self._path("records:erase"), Erased, body=body, repeat=Repeat.NEVER)
 
     def _path(self, *steps: str) -> str:
         return path("v1", "collections", self._collection, *steps)

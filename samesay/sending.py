@@ -28,6 +28,8 @@ _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeou
 _ANSWER_TIMEOUTS: Final = (httpx.ReadTimeout, httpx.WriteTimeout)
 _BUSY: Final = 503
 _TOO_MUCH: Final = 429
+_REFUSED: Final = "overloaded"
+"""The code of a 503 that says that nothing was done. Others come in the middle of a request too, or after it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +66,8 @@ def sent(call: Call[T], retries: Retries) -> Plan[T]:
         ConnectionFailedError, AnswerTimeoutError: It did not answer.
         UnexpectedAnswerError: Something else did.
     """
-    response, was_lost = yield from _answered(call, retries, send)
-    if response.is_success or (was_lost and call.missing_is_done and response.status_code == 404):
+    response, may_be_done = yield from _answered(call, retries, send)
+    if response.is_success or (may_be_done and call.missing_is_done and response.status_code == 404):
         return call.read(response)
     raise problem_of(response)
 
@@ -81,11 +83,11 @@ def opened(call: Call[T], retries: Retries) -> Plan[httpx.Response]:
 def _answered(
     call: Call[T], retries: Retries, do: Callable[[Request], Plan[httpx.Response]]
 ) -> Plan[tuple[httpx.Response, bool]]:
-    """The last answer, and whether an earlier attempt may have been done without one."""
+    """The last answer, and whether an earlier attempt may have been done."""
     request = call.request
     if call.repeat is Repeat.WITH_KEY and _KEY not in request.headers:
         request = request.having({_KEY: uuid.uuid4().hex})
-    was_lost = False
+    may_be_done = False
     attempt = 1
     while True:
         try:
@@ -94,12 +96,13 @@ def _answered(
             is_safe = isinstance(error, _NEVER_SENT) or _may_repeat(call)
             if attempt >= retries.attempts or not is_safe or isinstance(error, _ANSWER_TIMEOUTS):
                 raise failure_of(request, error, attempt) from error
-            was_lost = was_lost or not isinstance(error, _NEVER_SENT)
+            may_be_done = may_be_done or not isinstance(error, _NEVER_SENT)
             wait_s = retries.backoff_s(attempt)
         else:
             asked_s = _asked_s(response)
             if attempt >= retries.attempts or not _is_worth_it(call, response) or asked_s > retries.most_asked_s:
-                return response, was_lost
+                return response, may_be_done
+            may_be_done = may_be_done or (response.status_code == _BUSY and _code_of(response) != _REFUSED)
             wait_s = max(asked_s, retries.backoff_s(attempt))
         yield Pause(wait_s)
         attempt += 1
@@ -159,6 +162,14 @@ class _Problem(BaseModel):
     detail: str
     request_id: str = ""
     errors: list[_WrongValue] = []
+
+
+def _code_of(response: httpx.Response) -> str | None:
+    """A problem's code; None of what something else answered, such as a proxy."""
+    try:
+        return _Problem.model_validate_json(response.content).code
+    except ValidationError:
+        return None
 
 
 def problem_of(response: httpx.Response) -> SamesayError:

@@ -1,5 +1,6 @@
 """What is uploaded: a file, or records one after the other; streamed, never whole in memory."""
 
+import io
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -34,7 +35,13 @@ def upload_of(source: Source, content_type: str | None) -> tuple[Content, dict[s
 
     Raises:
         ValueError: The file's name says nothing.
+        TypeError: The source is what a file holds, or a file that was opened as text.
     """
+    if isinstance(source, bytes | bytearray | memoryview | io.TextIOBase):
+        raise TypeError(
+            f"the source is a {type(source).__name__}: give the path of a file, or an iterable of records or of pieces "
+            "of a file as bytes, such as open(path, 'rb') with its content_type"
+        )
     if not isinstance(source, str | os.PathLike):
         return RowsContent(source), {"Content-Type": content_type or NDJSON}
     path = Path(source)
@@ -46,6 +53,12 @@ def upload_of(source: Source, content_type: str | None) -> tuple[Content, dict[s
         raise ValueError(f"{path.name} does not say what it is: name it {', '.join(_TYPES)}, or give content_type")
     headers = {"Content-Type": found, "Content-Length": str(path.stat().st_size)}
     return FileContent(path), headers | ({"Content-Encoding": encoding} if encoding else {})
+
+
+def pairs_of(columns: Mapping[str, str]) -> str:
+    """The parameter `columns` of an import, with quotes around what has a comma."""
+    pairs = (f"{ours}:{theirs}" for ours, theirs in columns.items())
+    return ",".join('"' + pair.replace('"', '""') + '"' if "," in pair else pair for pair in pairs)
 
 
 class FileContent:
@@ -121,7 +134,13 @@ class _Waiting:
         self._bytes = bytearray()
 
     def add(self, row: Row) -> bool:
-        """Whether there are enough now."""
+        """Whether there are enough now.
+
+        Raises:
+            TypeError: It is no row.
+        """
+        if not isinstance(row, bytes | Mapping):
+            raise TypeError(f"a row is a {type(row).__name__}: give mappings, or pieces of a file as bytes")
         self._bytes += row if isinstance(row, bytes) else json_bytes(row) + b"\n"
         return len(self._bytes) >= _PIECE_BYTES
 

@@ -56,7 +56,12 @@ async def start_import(
     request: Request,
     collection: CollectionName,
     columns: Annotated[
-        str, Query(max_length=2000, description="the file's column for some of ours: text:question,group:intent")
+        str,
+        Query(
+            max_length=2000,
+            description="the file's column for some of ours: text:question,group:intent; "
+            "a pair with a comma is quoted as in CSV",
+        ),
     ] = "",
     dry_run: Annotated[bool, Query(description="only say what would be new, changed, unchanged or rejected")] = False,
     max_rejected: Annotated[

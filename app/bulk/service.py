@@ -36,7 +36,7 @@ class ImportOptions:
     """How a file is to be read.
 
     Attributes:
-        columns: As given: `ours:theirs`, separated by commas.
+        columns: As given: `ours:theirs`, separated by commas, and quoted where a name has one.
         dry_run: Only say what would be done.
         max_rejected: Rows that cannot be stored; one more, and the import fails.
     """

@@ -13,7 +13,7 @@ from app.job.schemas import JobAnswer
 from app.job.tables import JobType
 from app.openapi import json_body, problems
 from app.parameters import COLLECTION, CollectionName, Cursor, Limit
-from app.preconditions import read_precondition
+from app.preconditions import CHANGES, read_precondition
 from app.schemas import Page
 from app.services import services
 
@@ -60,7 +60,7 @@ async def get_collection(request: Request, collection: CollectionName) -> Respon
     operation_id="change_collection",
     response_model=CollectionAnswer,
     responses=problems(400, 404, 412, 413, 507),
-    openapi_extra=json_body(CollectionPatch, description={"description": "questions of our customers"}),
+    openapi_extra=json_body(CollectionPatch, description={"description": "questions of our customers"}) | CHANGES,
 )
 @requires(KeyScope.DATA_WRITE)
 async def change_collection(request: Request, collection: CollectionName) -> Response:
@@ -96,7 +96,13 @@ async def rebuild_collection(request: Request, collection: CollectionName) -> Re
     return accepted(await services(request).orders.order_async(JobType.REBUILD, collection))
 
 
-@router.delete(COLLECTION, operation_id="delete_collection", status_code=204, responses=problems(404, 412, 507))
+@router.delete(
+    COLLECTION,
+    operation_id="delete_collection",
+    status_code=204,
+    responses=problems(404, 412, 507),
+    openapi_extra=CHANGES,
+)
 @requires(KeyScope.DATA_WRITE)
 async def delete_collection(request: Request, collection: CollectionName) -> Response:
     """Delete a collection with everything in it: its jobs end, and encoders go that were trained for it alone."""

@@ -1,11 +1,10 @@
 """`samesay search` and `samesay classify`: ask a running server."""
 
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
-from app.commands.client import Client
+from app.commands.client import Client, path_of
 from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
 from model.contract.tables import ShownTable
 
@@ -22,7 +21,7 @@ def search(
 ) -> None:
     """Find the nearest records of a sentence."""
     with plain_errors(), Client(url, api_key) as client:
-        answer = client.post(f"/v1/collections/{quote(collection, safe='')}:search", {"query": text, "k": k})
+        answer = client.post(f"{path_of('collections', collection)}:search", {"query": text, "k": k})
     table = ShownTable("score", "group", "id", "text")
     for neighbour in answer["results"][0]:
         table.add(f"{neighbour['score']:.3f}", *(neighbour[name] or "" for name in ("group", "id", "text")))
@@ -40,7 +39,7 @@ def classify(
     """Decide which group a sentence belongs to, or which labels apply to it, if any."""
     with plain_errors(), Client(url, api_key) as client:
         body = {"text": text, "top_n": top_n}
-        answer = client.post(f"/v1/collections/{quote(collection, safe='')}:classify", body)
+        answer = client.post(f"{path_of('collections', collection)}:classify", body)
     result = answer["results"][0]
     print(f"{result['decision']} (confidence {result['confidence']:.2f})")
     for name in ("label", "group"):

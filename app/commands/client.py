@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self
+from urllib.parse import quote
 
 import httpx
 
@@ -25,6 +26,18 @@ class PassingError(ClientError):
     """It cannot be reached now, or is not ready: the same request may succeed later."""
 
 
+def path_of(*steps: str) -> str:
+    """A path of quoted steps below /v1: ("jobs", "x/y") is /v1/jobs/x%2Fy.
+
+    Raises:
+        ClientError: A step is "", "." or "..": HTTP takes these away, and with ".." the step before it.
+    """
+    for step in steps:
+        if step in ("", ".", ".."):
+            raise ClientError(f"{step!r} is not the name or id of anything here: give another one")
+    return "/v1" + "".join("/" + quote(step, safe="") for step in steps)
+
+
 class Client:
     """Talks to a running server.
 
@@ -32,11 +45,16 @@ class Client:
         url: Where it is.
         api_key: Its key, if it wants one.
 
+    Raises:
+        ClientError: This can be no key.
+
     Attributes:
         url: The same, without a slash at its end.
     """
 
     def __init__(self, url: str, api_key: str | None) -> None:
+        if api_key and not (api_key.isascii() and api_key.isprintable()):
+            raise ClientError("--api-key has a character that no header may have: give the key as it was printed")
         self.url = url.rstrip("/")
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._http = httpx.Client(base_url=self.url, headers=headers, timeout=httpx.Timeout(60.0, connect=5.0))
@@ -88,7 +106,7 @@ class Client:
         with self._explained(), self._http.stream("GET", path) as response:
             self._check(response)
             for line in _lines(response.iter_bytes()):
-                row = json.loads(line)
+                row = self._read(line, response)
                 if row["status"] >= 400:
                     yield row
 
@@ -96,16 +114,17 @@ class Client:
         """GET into a file, which is there whole or not at all."""
         part = file.with_name(f"{file.name}.part")
         try:
-            with self._explained(), self._http.stream("GET", path) as response, part.open("wb") as target:
-                self._check(response)
-                for piece in response.iter_bytes():
-                    target.write(piece)
-            part.replace(file)
+            try:
+                with self._explained(), self._http.stream("GET", path) as response, part.open("wb") as target:
+                    self._check(response)
+                    for piece in response.iter_bytes():
+                        target.write(piece)
+                part.replace(file)
+            finally:
+                part.unlink(missing_ok=True)
         except OSError as error:
-            error.filename = error.filename or str(file)  # a full disk does not say of which
+            error.filename = str(file)  # a full disk does not say of which
             raise
-        finally:
-            part.unlink(missing_ok=True)
 
     def _check(self, response: httpx.Response) -> None:
         if not response.is_success:
@@ -117,7 +136,13 @@ class Client:
         with self._explained():
             response = self._http.request(method, path, **options)
         self._check(response)
-        return response.json() if response.content else None
+        return None if response.status_code == httpx.codes.NO_CONTENT else self._read(response.content, response)
+
+    def _read(self, content: bytes, response: httpx.Response) -> Any:
+        try:
+            return json.loads(content)
+        except ValueError:
+            raise ClientError(f"{self.url}: {_strange(response)}") from None
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -147,12 +172,16 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield rest
 
 
+def _strange(response: httpx.Response) -> str:
+    return f"the server answered {response.status_code}, and not as samesay does: is --url right?"
+
+
 def _explain(response: httpx.Response) -> str:
     try:
         problem = response.json()
         detail = problem["detail"]
     except (ValueError, KeyError, TypeError):
-        return f"the server answered {response.status_code}, and not as samesay does: is --url right?"
+        return _strange(response)
     if response.status_code == 401:
         return f"{detail} (give --api-key, or set SAMESAY_API_KEY)"
     return f"{detail} (HTTP {response.status_code}, {problem.get('code')})"

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from app.commands.shared import plain_errors
+
 
 def openapi(
     out: Annotated[Path | None, typer.Option(help="File to write; without one, stdout.")] = None,
@@ -17,5 +19,6 @@ def openapi(
     document = orjson.dumps(bare_app().openapi(), option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
     if out is None:
         typer.echo(document.decode(), nl=False)
-    else:
+        return
+    with plain_errors():
         out.write_bytes(document)

@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
-from urllib.parse import quote
 
 import typer
 
 from app.bulk.forms import Form
-from app.commands.client import Client, ClientError
+from app.commands.client import Client, ClientError, path_of
 from app.commands.following import follow
 from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
 
@@ -35,12 +34,11 @@ def export(
             raise ClientError(f"{file}: there is no folder {file.parent}: make it, or give another name")
         if file.exists() and not force:
             raise ClientError(f"{file} is there already: give --force to replace it, or another name")
-        place = f"/v1/collections/{quote(collection, safe='')}"
-        job = client.post(f"{place}/exports", {"format": form.value, "vectors": vectors})
+        job = client.post(path_of("collections", collection, "exports"), {"format": form.value, "vectors": vectors})
         job = follow(client, job["id"])
         if job["state"] != "succeeded":
             error = job["error"] or {"detail": "the export was cancelled"}
             raise ClientError(error["detail"])
-        client.download(f"/v1/jobs/{job['id']}/file", file)
+        client.download(path_of("jobs", job["id"], "file"), file)
         result = job["result"]
         print(f"{result['records']} records and {result['groups']} groups in {file}, {result['bytes']:,} bytes")

@@ -2,13 +2,13 @@
 
 import json
 from typing import Annotated, Any, Final
-from urllib.parse import quote
 
 import typer
 
-from app.commands.client import Client, ClientError
+from app.commands.client import Client, ClientError, path_of
 from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
 from model.contract.tables import ShownTable
+from model.contract.terminal import harmless
 
 app = typer.Typer(help="Feedback on answers, and kept queries.", no_args_is_help=True)
 
@@ -118,7 +118,7 @@ def _resolve(collection: str, body: dict[str, Any], as_json: bool, url: str, api
 
 
 def _place(collection: str) -> str:
-    return f"/v1/collections/{quote(collection, safe='')}/feedback"
+    return path_of("collections", collection, "feedback")
 
 
 def _first_group(item: dict[str, Any]) -> str:
@@ -130,4 +130,4 @@ def _one_line(text: str) -> str:
 
 
 def _print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=2))
+    print(harmless(json.dumps(value, ensure_ascii=False, indent=2)))

@@ -8,7 +8,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from app.commands.client import Client, ClientError, PassingError
+from app.commands.client import Client, ClientError, PassingError, path_of
 
 UNFINISHED: Final = ("queued", "running", "cancelling")
 
@@ -50,7 +50,7 @@ class _Look:
     def __call__(self) -> dict[str, Any] | None:
         """The job; None while the server is away."""
         try:
-            job: dict[str, Any] = self._client.get(f"/v1/jobs/{self._key}")
+            job: dict[str, Any] = self._client.get(path_of("jobs", self._key))
         except PassingError as error:
             self._wait(error)
             return None

@@ -3,15 +3,15 @@
 import time
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Final
-from urllib.parse import quote
 
 import typer
 from rich.console import Console
 
 from app.bulk.forms import form_of_name
-from app.commands.client import Client, ClientError
+from app.commands.client import Client, ClientError, path_of
 from app.commands.following import follow
 from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
+from model.contract.terminal import harmless
 
 _SHOWN: Final = 20
 
@@ -22,7 +22,12 @@ def import_file(
         Path,
         typer.Argument(help="NDJSON, CSV, TSV, Parquet or XLSX by its name, packed where that ends in .gz or .zst."),
     ],
-    columns: Annotated[str, typer.Option(help="The file's column for some of ours: text:question,group:intent")] = "",
+    columns: Annotated[
+        str,
+        typer.Option(
+            help="The file's column for some of ours: text:question,group:intent; with a comma: '\"text:a, b\",group:c'"
+        ),
+    ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     max_rejected: Annotated[int, typer.Option(help="Rows that may be left out before the import fails.")] = 1000,
     detach: Annotated[bool, typer.Option("--detach", help="Print the id of the job, and do not wait.")] = False,
@@ -48,7 +53,7 @@ def import_file(
 def send_file(client: Client, collection: str, file: Path, **options: Any) -> dict[str, Any]:
     """Upload a file; the job of its import."""
     form, packing = form_of_name(file.name)
-    place = f"/v1/collections/{quote(collection, safe='')}"
+    place = path_of("collections", collection)
     client.get(place)  # a collection that is not there is said before the file is sent
     headers = {"Content-Type": form.content_type}
     if packing.content_encoding is not None:
@@ -68,13 +73,15 @@ def _opened(file: Path) -> BinaryIO:
 def _report(client: Client, job: dict[str, Any], seconds: float, *, dry_run: bool) -> None:
     console = Console(stderr=True, soft_wrap=True)
     result = job["result"] or {}
-    for shown, row in enumerate(client.lines(f"/v1/jobs/{job['id']}/results") if result.get("rejected") else ()):
+    results = path_of("jobs", job["id"], "results")
+    for shown, row in enumerate(client.lines(results) if result.get("rejected") else ()):
         if shown == _SHOWN:
-            console.print(f"... and {result['rejected'] - _SHOWN} more: GET /v1/jobs/{job['id']}/results")
+            console.print(f"... and {result['rejected'] - _SHOWN} more: GET {results}")
             break
-        console.print(f"line {row['line']}: {row['detail']}", markup=False)
+        console.print(harmless(f"line {row['line']}: {row['detail']}"), markup=False)
     if result.get("ignored_columns"):
-        console.print(f"columns that were not read: {', '.join(result['ignored_columns'])}", markup=False)
+        ignored = harmless(", ".join(result["ignored_columns"]))
+        console.print(f"columns that were not read: {ignored}", markup=False)
     if job["error"] is not None:
         raise ClientError(f"{job['error']['detail']} ({job['error']['code']})")
     if job["state"] == "cancelled":

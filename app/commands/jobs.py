@@ -4,10 +4,11 @@ from typing import Annotated
 
 import typer
 
-from app.commands.client import Client
+from app.commands.client import Client, path_of
 from app.commands.following import follow as wait
 from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
 from model.contract.tables import ShownTable
+from model.contract.terminal import harmless
 
 app = typer.Typer(help="Imports, exports, compactions and rebuilds.", no_args_is_help=True)
 
@@ -36,9 +37,9 @@ def list_jobs(
 def follow(job: JobArgument, url: UrlOption = DEFAULT_URL, api_key: KeyOption = None) -> None:
     """Show a job's progress until it is over."""
     with plain_errors(), Client(url, api_key) as client:
-        client.get(f"/v1/jobs/{job}")  # a server that is not there at all is said at once
+        client.get(path_of("jobs", job))  # a server that is not there at all is said at once
         over = wait(client, job)
-        print(over["state"] if over["error"] is None else f"{over['state']}: {over['error']['detail']}")
+        print(over["state"] if over["error"] is None else harmless(f"{over['state']}: {over['error']['detail']}"))
     if over["state"] != "succeeded":
         raise typer.Exit(1)
 
@@ -47,6 +48,6 @@ def follow(job: JobArgument, url: UrlOption = DEFAULT_URL, api_key: KeyOption = 
 def cancel(job: JobArgument, url: UrlOption = DEFAULT_URL, api_key: KeyOption = None) -> None:
     """Cancel a job; what an import has stored stays."""
     with plain_errors(), Client(url, api_key) as client:
-        client.delete(f"/v1/jobs/{job}")
+        client.delete(path_of("jobs", job))
         over = wait(client, job)
         print(over["state"])

@@ -1,6 +1,7 @@
 """`samesay keys`: the keys of a data folder or database; works with the server running or not."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,9 @@ from rich.console import Console
 
 from app.access.scopes import KeyScope
 from app.commands.shared import DataOption, load_settings, plain_errors
+from app.errors import InvalidValueError
 from model.contract.tables import ShownTable
+from model.contract.terminal import harmless
 
 if TYPE_CHECKING:
     from app.access.schemas import ApiKeyAnswer, ApiKeySecret
@@ -38,15 +41,12 @@ def create(
 ) -> None:
     """Make a key and print it; it is shown this once only."""
     with plain_errors(), _opened(data) as (keys, audit):
-        import orjson
-
         from app.access.caller import COMMAND_LINE
         from app.access.schemas import ApiKeyCreate
         from app.http_body import parse_body
 
-        expires_at = None if days is None else datetime.now(UTC) + timedelta(days=days)
-        limits = {"rate_limit": rate_limit, "rate_burst": rate_burst, "expires_at": expires_at}
-        body = orjson.dumps({"name": name, "scopes": scope, "collections": collection or None, **limits})
+        limits = {"rate_limit": rate_limit, "rate_burst": rate_burst, "expires_at": _end(days)}
+        body = json.dumps({"name": name, "scopes": scope, "collections": collection or None, **limits}).encode()
         made = asyncio.run(keys.create(parse_body(body, ApiKeyCreate), COMMAND_LINE))
         audit.write_command("create_api_key", made.id)
         _show(made)
@@ -96,6 +96,16 @@ def rotate(
         _show(made)
 
 
+def _end(days: float | None) -> str | None:
+    """The moment so many days from now."""
+    try:
+        return None if days is None else (datetime.now(UTC) + timedelta(days=days)).isoformat()
+    except (OverflowError, ValueError):  # beyond the year 9999, infinity, NaN
+        raise InvalidValueError(
+            f"--days {days:.0f}: no date is so many days from now: give fewer, or leave it out for a key without end"
+        ) from None
+
+
 @contextmanager
 def _opened(data: Path | None) -> Iterator[tuple["ApiKeyService", "AuditService"]]:
     from app.access.opening import open_keys
@@ -116,7 +126,7 @@ def _show(made: "ApiKeySecret") -> None:
 
 
 def _say(told: str) -> None:
-    Console(stderr=True, soft_wrap=True).print(told, markup=False, highlight=False)
+    Console(stderr=True, soft_wrap=True).print(harmless(told), markup=False, highlight=False)
 
 
 def _state(key: "ApiKeyAnswer") -> str:

@@ -19,6 +19,7 @@ from app.commands.retraining import (
 )
 from app.commands.shared import DEFAULT_URL, DataOption, KeyOption, UrlOption, plain_errors
 from model.contract.tables import ShownTable
+from model.contract.terminal import harmless
 
 app = typer.Typer(help="Releases of a collection: encoder, index and thresholds together.", no_args_is_help=True)
 
@@ -48,15 +49,15 @@ def report(
     api_key: KeyOption = None,
 ) -> None:
     """Show how a release was judged against the one before."""
-    path = f"{place_of(collection)}/releases/{number}/report"
     with plain_errors(), Client(url, api_key) as client:
+        path = f"{place_of(collection)}/releases/{number}/report"
         if html is not None:
             client.download(f"{path}?form=html", html)
             print(f"the report is in {html}")
             return
         found = client.get(path)["report"]
         if as_json:
-            print(json.dumps(found, ensure_ascii=False, indent=2))
+            print(harmless(json.dumps(found, ensure_ascii=False, indent=2)))
         else:
             print_report(found)
 
@@ -147,7 +148,7 @@ def print_report(found: dict[str, Any]) -> None:
     passed = "passed the gate" if verdict["passed"] else "was refused by the gate"
     print(f"It {passed}, judged against release {found['previous']}.")
     for reason in verdict["reasons"]:
-        print(f"- {reason}")
+        print(harmless(f"- {reason}"))
     table = ShownTable("rule", "", "candidate", "active", "p", "held-out sentences")
     for rule in verdict["rules"]:
         numbers = (rule.get(name) for name in ("candidate", "active", "p_value"))

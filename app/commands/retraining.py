@@ -3,11 +3,10 @@
 import json
 import time
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
-from app.commands.client import Client, ClientError
+from app.commands.client import Client, ClientError, path_of
 from app.commands.following import follow
 from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
 
@@ -53,7 +52,7 @@ def retrain(
 
 def place_of(collection: str) -> str:
     """The path of a collection."""
-    return f"/v1/collections/{quote(collection, safe='')}"
+    return path_of("collections", collection)
 
 
 def judged(gate: list[str] | None, manual: bool, why: str) -> dict[str, Any]:
@@ -65,7 +64,7 @@ def read_pairs(pairs: list[str], option: str) -> dict[str, Any]:
     """`name=value` as a mapping; values that are JSON are read as such, others are text.
 
     Raises:
-        typer.BadParameter: One has no name or no value.
+        typer.BadParameter: One has no name or no value, or a number that no JSON has.
     """
     found: dict[str, Any] = {}
     for pair in pairs:
@@ -76,7 +75,16 @@ def read_pairs(pairs: list[str], option: str) -> dict[str, Any]:
             found[name] = json.loads(value)
         except ValueError:
             found[name] = value
+        _check_finite(pair, found[name], option)
     return found
+
+
+def _check_finite(pair: str, value: Any, option: str) -> None:
+    """Python reads NaN, Infinity and 1e400 as numbers; there are none such in JSON."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        raise typer.BadParameter(f"{pair!r} has no finite number: give one", param_hint=option) from None
 
 
 def see_through(client: Client, job: dict[str, Any], *, detach: bool = False) -> None:

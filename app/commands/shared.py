@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from app.errors import StartupError
 from model.contract.errors import SamesayError
+from model.contract.terminal import harmless
 
 if TYPE_CHECKING:
     from app.settings import Settings
@@ -21,6 +23,7 @@ KeyOption = Annotated[
     str | None, typer.Option("--api-key", envvar="SAMESAY_API_KEY", help="Its key.", show_envvar=True)
 ]
 _DISK_TROUBLE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO})
+_NO_PLACE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP})
 DEFAULT_URL = "http://127.0.0.1:8765"
 
 
@@ -50,12 +53,14 @@ def plain_errors() -> Iterator[None]:
     except SamesayError as error:
         _fail(str(error))
     except OSError as error:
-        if error.errno not in _DISK_TROUBLE:
+        if error.errno not in _DISK_TROUBLE | _NO_PLACE:
             raise
-        _fail(f"{error.filename or 'a file'}: {error.strerror}; look at the disk, its free space and its rights")
+        remedy = "look at the disk, its free space and its rights"
+        if error.errno in _NO_PLACE:
+            remedy = "give the name of a file, in a folder that is there"
+        _fail(f"{error.filename or 'a file'}: {error.strerror}; {remedy}")
 
 
 def _fail(reason: str) -> NoReturn:
-    escaped = reason.replace("[", r"\[")
-    Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {escaped}")
+    Console(stderr=True, soft_wrap=True).print(Text.assemble(("error:", "bold red"), f" {harmless(reason)}"))
     raise typer.Exit(1) from None

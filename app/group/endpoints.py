@@ -10,7 +10,7 @@ from app.group.schemas import GroupAnswer, GroupPatch, GroupPut, RecordsOf
 from app.http_body import answer, etag, read_body
 from app.openapi import json_body, problems
 from app.parameters import COLLECTION, CollectionName, Cursor, ItemKey, Limit
-from app.preconditions import read_precondition
+from app.preconditions import CHANGES, CREATES_OR_CHANGES, read_precondition
 from app.schemas import Page
 from app.services import services
 
@@ -41,7 +41,7 @@ async def get_group(request: Request, collection: CollectionName, group: ItemKey
     operation_id="put_group",
     response_model=GroupAnswer,
     responses={201: {"model": GroupAnswer, "description": "Created"}, **problems(400, 404, 412, 413, 507)},
-    openapi_extra=json_body(GroupPut, refund=_EXAMPLE),
+    openapi_extra=json_body(GroupPut, refund=_EXAMPLE) | CREATES_OR_CHANGES,
 )
 @requires(KeyScope.DATA_WRITE)
 async def put_group(request: Request, collection: CollectionName, group: ItemKey) -> Response:
@@ -56,7 +56,7 @@ async def put_group(request: Request, collection: CollectionName, group: ItemKey
     operation_id="change_group",
     response_model=GroupAnswer,
     responses=problems(400, 404, 412, 413, 507),
-    openapi_extra=json_body(GroupPatch, title={"title": "Refunds"}),
+    openapi_extra=json_body(GroupPatch, title={"title": "Refunds"}) | CHANGES,
 )
 @requires(KeyScope.DATA_WRITE)
 async def change_group(request: Request, collection: CollectionName, group: ItemKey) -> Response:
@@ -66,7 +66,13 @@ async def change_group(request: Request, collection: CollectionName, group: Item
     return answer(changed, headers=etag(changed.etag))
 
 
-@router.delete("/{group}", operation_id="delete_group", status_code=204, responses=problems(404, 409, 412, 507))
+@router.delete(
+    "/{group}",
+    operation_id="delete_group",
+    status_code=204,
+    responses=problems(404, 409, 412, 507),
+    openapi_extra=CHANGES,
+)
 @requires(KeyScope.DATA_WRITE)
 async def delete_group(
     request: Request,

@@ -11,7 +11,7 @@ from app.http_body import answer, etag, read_body
 from app.idempotency.attempts import IdempotencyKey, attempt_of
 from app.openapi import json_body, problems
 from app.parameters import COLLECTION, CollectionName, Cursor, ItemKey, Limit, Wait, WaitFor
-from app.preconditions import read_precondition
+from app.preconditions import CHANGES, CREATES_OR_CHANGES, read_precondition
 from app.record.schemas import (
     BatchAnswer,
     BatchRequest,
@@ -55,7 +55,7 @@ async def get_record(request: Request, collection: CollectionName, record: ItemK
     operation_id="put_record",
     response_model=WriteAnswer,
     responses={201: {"model": WriteAnswer, "description": "Created"}, **problems(400, 404, 409, 412, 413, 507)},
-    openapi_extra=json_body(RecordPut, refund=_RECORD),
+    openapi_extra=json_body(RecordPut, refund=_RECORD) | CREATES_OR_CHANGES,
 )
 @requires(KeyScope.DATA_WRITE, is_audited=False)
 async def put_record(
@@ -69,7 +69,11 @@ async def put_record(
 
 
 @router.delete(
-    "/records/{record}", operation_id="delete_record", status_code=204, responses=problems(404, 409, 412, 507)
+    "/records/{record}",
+    operation_id="delete_record",
+    status_code=204,
+    responses=problems(404, 409, 412, 507),
+    openapi_extra=CHANGES,
 )
 @requires(KeyScope.DATA_WRITE, is_audited=False)
 async def delete_record(

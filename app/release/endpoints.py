@@ -11,7 +11,7 @@ from app.access.scopes import KeyScope
 from app.http_body import answer, read_optional_body
 from app.job.endpoints import accepted
 from app.job.schemas import JobAnswer
-from app.openapi import json_body, problems
+from app.openapi import optional_json_body, problems
 from app.parameters import COLLECTION, CollectionName, Cursor, Limit, ReleaseNumber
 from app.release.page.page import HEADERS
 from app.release.schemas import (
@@ -29,7 +29,7 @@ from app.services import services
 
 router = APIRouter(prefix=COLLECTION, tags=["releases"])
 
-_WHY = json_body(SwitchRequest, why={"why": "the new one misses questions on refunds"})
+_WHY = optional_json_body(SwitchRequest, why={"why": "the new one misses questions on refunds"})
 
 
 @router.get("/releases", operation_id="list_releases", response_model=Page[ReleaseAnswer], responses=problems(404))
@@ -117,7 +117,7 @@ async def roll_back_release(request: Request, collection: CollectionName, number
     operation_id="shadow_release",
     response_model=ShadowAnswer,
     responses=problems(400, 404, 409, 413),
-    openapi_extra=json_body(ShadowRequest, tenth={"share": 0.1, "examples": 20}, end={"share": 0}),
+    openapi_extra=optional_json_body(ShadowRequest, tenth={"share": 0.1, "examples": 20}, end={"share": 0}),
 )
 @requires(KeyScope.RELEASE)
 async def shadow_release(request: Request, collection: CollectionName, number: ReleaseNumber) -> Response:

@@ -37,7 +37,10 @@ class SearchRequest(Strict):
     )
     filter: SearchFilter | None = Field(default=None, description="which records count: by group and metadata")
     min_score: Annotated[float, Field(ge=-1, le=1)] | None = Field(default=None, description="least cosine")
-    release: Annotated[int, Field(ge=1)] | None = Field(default=None, description="refuse any other release")
+    release: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="ask this release; by default the one that answers. 404 unless it is active or kept warm",
+    )
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -75,7 +78,10 @@ class ClassifyRequest(Strict):
     text: Sentence | None = None
     texts: Annotated[list[Sentence], Field(min_length=1, max_length=MOST_QUERIES)] | None = None
     top_n: Annotated[int, Field(ge=1, le=100, description="groups of each answer")] = 3
-    release: Annotated[int, Field(ge=1)] | None = Field(default=None, description="refuse any other release")
+    release: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="ask this release; by default the one that answers. 404 unless it is active or kept warm",
+    )
     prior: Annotated[dict[str, Weight], Field(max_length=MOST_WEIGHTS), AfterValidator(_is_prior)] | None = Field(
         default=None,
         description="how often each group is asked for here: counts or shares, 0 for never; a group that is not named "

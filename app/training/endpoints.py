@@ -9,7 +9,7 @@ from app.http_body import read_body, read_optional_body
 from app.idempotency.attempts import IdempotencyKey, attempt_of
 from app.job.endpoints import accepted
 from app.job.schemas import JobAnswer
-from app.openapi import json_body, problems
+from app.openapi import json_body, optional_json_body, problems
 from app.parameters import COLLECTION, CollectionName
 from app.services import services
 from app.training.schemas import AdoptionRequest, TrainingRequest
@@ -23,7 +23,7 @@ router = APIRouter(prefix=COLLECTION, tags=["releases"])
     status_code=202,
     response_model=JobAnswer,
     responses=problems(400, 404, 409, 413, 507),
-    openapi_extra=json_body(
+    openapi_extra=optional_json_body(
         TrainingRequest,
         default={"recipe": "default", "promote": "auto"},
         by_hand={"settings": {"epochs": 20}, "promote": "manual", "why": "the new questions on returns"},

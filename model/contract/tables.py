@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from model.contract.terminal import harmless
+
 _ROOM: Final = 1_000_000
 """Columns of a line where no terminal sets them: more than a table takes."""
 
@@ -29,8 +31,8 @@ class ShownTable:
         self._rows: list[tuple[str, ...]] = []
 
     def add(self, *cells: str) -> None:
-        """Add a row; what looks like rich's markup in it is shown as it is."""
-        self._rows.append(cells)
+        """Add a row; what looks like rich's markup is shown as it is, and what a terminal would obey is escaped."""
+        self._rows.append(tuple(map(harmless, cells)))
 
     def print(self) -> None:
         """Print it to stdout."""

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from psycopg.pq import Conninfo
+from sqlalchemy import make_url
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from tests.fakes.postgres import create_database
 from tests.fakes.spawned import spawned
@@ -138,3 +141,15 @@ def test_the_compose_file_is_valid() -> None:
         [str(Path(sys.executable).parent / command[0]), *command[1:]], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("password", ["plain", "p@ss", "a/b:c#d?e", "100%41"])
+def test_the_compose_file_hands_on_any_password(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
+    """As libpq understands the environment that the compose file makes."""
+    text = (ROOT / "docker-compose.yml").read_text().replace("${POSTGRES_PASSWORD}", password)
+    given = dict(re.findall(r"^ +(SAMESAY_DATABASE_URL|PGPASSWORD): (\S+)", text, re.MULTILINE))
+    monkeypatch.setenv("PGPASSWORD", given.get("PGPASSWORD", ""))
+    defaults = {option.keyword.decode(): option.val.decode() for option in Conninfo.get_defaults() if option.val}
+    found = {**defaults, **PGDialect_psycopg().create_connect_args(make_url(given["SAMESAY_DATABASE_URL"]))[1]}
+    wanted = {"host": "database", "user": "samesay", "dbname": "samesay", "password": password}
+    assert {name: found[name] for name in wanted} == wanted

@@ -71,6 +71,43 @@ def test_every_reference_leads_somewhere() -> None:
         assert part.split('"')[0] in names
 
 
+def test_conditional_requests_can_be_made_by_who_reads_the_document() -> None:
+    """Whatever can be answered 412 says by which headers, and what may create says so too."""
+    for _, path, operation in OPERATIONS:
+        headers = {one["name"] for one in operation.get("parameters", []) if one["name"].startswith("If-")}
+        answers = operation["responses"].keys()
+        wanted = {"If-Match"} if "412" in answers else set()
+        assert headers == (wanted | {"If-None-Match"} if wanted and "201" in answers else wanted), path
+
+
+def test_no_refusal_is_described_that_is_never_given() -> None:
+    assert "HTTPValidationError" not in DOCUMENT["components"]["schemas"]
+    for _, path, operation in OPERATIONS:
+        if operation["operationId"].startswith("openai_"):
+            assert "422" not in operation["responses"], path
+
+
+def test_only_bodies_that_may_be_left_out_are_optional(shared_service: Running) -> None:
+    optional = set()
+    for method, path, operation in OPERATIONS:
+        if "application/json" not in operation.get("requestBody", {}).get("content", {}):
+            continue
+        answer = shared_service.client.request(method, path.format_map(_Nowhere()))
+        is_refused = answer.status_code in (400, 415, 422)
+        assert operation["requestBody"].get("required", False) == is_refused, (path, answer.text)
+        if not is_refused:
+            assert answer.status_code == 404, answer.text
+            optional.add(operation["operationId"])
+    assert optional == {"promote_release", "roll_back_release", "shadow_release", "start_training"}
+
+
+class _Nowhere(dict[str, str]):
+    """Names of what is not there, fit for a path."""
+
+    def __missing__(self, name: str) -> str:
+        return "1" if name == "number" else "nowhere"
+
+
 @pytest.fixture
 def guarded(tmp_path: Path, tiny_bundle: Path) -> Iterator[Running]:
     """A service that wants a key: one without would want one as soon as a probe has made one."""

@@ -111,7 +111,7 @@ def test_what_creates_carries_one_key_in_all_attempts(driver: Driver, server: Sc
     assert keys[4] != keys[0], "another request is another one"
 
 
-@pytest.mark.parametrize("failure", [HANG_UP, refusal(503, "storage_unavailable")])
+@pytest.mark.parametrize("failure", [HANG_UP, refusal(503, "storage_unavailable"), refusal(503, "not_erased_yet")])
 def test_what_could_be_done_twice_is_not_sent_again(driver: Driver, server: Scripted, failure: Reply) -> None:
     faq = driver.client.collection("faq")
     for call in (
@@ -119,6 +119,7 @@ def test_what_could_be_done_twice_is_not_sent_again(driver: Driver, server: Scri
         lambda: faq.releases.roll_back(2),
         lambda: faq.records.put("r1", "text", if_match="1-1-a"),
         lambda: faq.groups.change("g1", title=None, if_match="1-1-a"),
+        lambda: faq.records.erase(["r1"]),
     ):
         server.script += [failure, STARTED]
         with pytest.raises((ConnectionFailedError, UnavailableError)):
@@ -143,6 +144,19 @@ def test_a_delete_whose_answer_got_lost_is_done(driver: Driver, server: Scripted
     server.script += [refusal(503, "overloaded"), refusal(404, "not_found")]
     with pytest.raises(NotFoundError):  # the first one was refused, not done
         driver.do(records.delete("r1"))
+
+
+@pytest.mark.parametrize("code", ["not_audited", "not_ready", "storage_unavailable", "unavailable"])
+def test_a_delete_that_was_refused_after_it_was_done_is_done(driver: Driver, server: Scripted, code: str) -> None:
+    faq = driver.client.collection("faq")
+    for delete in (faq.groups.delete, faq.records.delete):
+        server.script += [refusal(503, code), refusal(503, "overloaded"), refusal(404, "not_found")]
+        driver.do(delete("x"))
+    server.script += [Reply(503, b"<html>a proxy</html>"), refusal(404, "not_found")]
+    driver.do(faq.delete())
+    server.script += [refusal(429, "rate_limited"), refusal(404, "not_found")]
+    with pytest.raises(NotFoundError):
+        driver.do(faq.delete())
 
 
 def test_nobody_listens(kind: str, server: Scripted) -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from app import container
 from app.cursors import Cursors
-from app.errors import InsecureBindError, InvalidValueError, PreconditionFailedError
+from app.db_postgres import PostgresDatabase
+from app.errors import InsecureBindError, InvalidValueError, PreconditionFailedError, StartupError
 from app.ids import IdSource
 from app.job.kinds import Kind
 from app.job.tables import TYPES_OF
@@ -120,3 +121,12 @@ def test_who_makes_releases(
     assert len(pools) == kinds
     assert pools[0].types == TYPES_OF[Kind.FILES]
     assert container.worker_pools(Settings(data=tmp_path, database_url=url, workers=0)) == []
+
+
+def test_an_at_sign_in_the_password_of_a_database_is_no_part_of_the_host() -> None:
+    with pytest.raises(StartupError, match="as %40, or leave the password out and set PGPASSWORD") as refused:
+        PostgresDatabase("postgresql://samesay:p@ss@database/samesay")
+    assert "ss@" not in str(refused.value), "nothing of the password is shown"
+    escaped = PostgresDatabase("postgresql://samesay:p%40ss@database/samesay")
+    assert (escaped.engine.url.host, escaped.engine.url.password) == ("database", "p@ss")
+    escaped.close()

@@ -1,6 +1,7 @@
 """What an upload is made of: lazily, in pieces of bounded size, and what its name says."""
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from app.bulk import forms
+from app.bulk.renames import read_renames
 from samesay import uploads
 
 ROWS = [{"id": f"r{n}", "text": "我要退款 " * 20} for n in range(2000)]
@@ -62,3 +64,38 @@ def test_what_cannot_be_told_is_asked_for(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="give content_type"):
             uploads.upload_of(file, None)
         assert uploads.upload_of(file, "text/csv")[1]["Content-Type"] == "text/csv"
+
+
+@pytest.mark.parametrize("source", [b"id,text\n", bytearray(b"x"), memoryview(b"x"), io.StringIO("id,text\n")])
+def test_what_a_file_holds_is_not_taken_for_records(source: Any) -> None:
+    with pytest.raises(TypeError, match="give the path of a file"):
+        uploads.upload_of(source, "text/csv")
+
+
+def test_a_file_opened_as_text_is_not_taken_for_records(tmp_path: Path) -> None:
+    file = tmp_path / "faq.ndjson"
+    file.write_bytes(b'{"id": "r1", "text": "a"}\n')
+    with file.open() as opened, pytest.raises(TypeError, match="TextIOWrapper: give the path"):
+        uploads.upload_of(opened, None)  # type: ignore[arg-type]  # as type checkers say too
+    with file.open("rb") as opened_rightly:
+        assert b"".join(uploads.upload_of(opened_rightly, None)[0].pieces()) == file.read_bytes()
+
+
+@pytest.mark.parametrize("rows", [["a sentence"], {"id": "r1", "text": "a"}, [5], [["r1", "a"]], [None]])
+def test_what_is_no_row_is_refused_before_it_is_sent(rows: Any) -> None:
+    content, _ = uploads.upload_of(rows, None)
+    with pytest.raises(TypeError, match="give mappings"):
+        list(content.pieces())
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"text": "question", "group": "intent"},
+        {"text": "question, as asked", "group": "a,b"},
+        {"text": 'the "question", as asked', "group": 'the "intent"', "id": '"'},
+        {"text": "a:b", "title": "two\nlines, of a sheet"},
+    ],
+)
+def test_columns_mean_what_they_mean_to_the_server(columns: dict[str, str]) -> None:
+    assert read_renames(uploads.pairs_of(columns)) == columns

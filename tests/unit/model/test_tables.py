@@ -1,7 +1,9 @@
 """Tables of commands: nothing in them is cut, wherever they are printed."""
 
 import io
+import json
 import sys
+import unicodedata
 
 import pytest
 
@@ -72,3 +74,23 @@ def test_what_looks_like_markup_is_shown(capsys: pytest.CaptureFixture[str]) -> 
     table.add("[bold]because[/] [/nothing]")
     table.print()
     assert "[bold]because[/] [/nothing]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\x1b]52;c;cm0gLXJm\x07", "\x1b[2J", "\x9b31m", "a\rb", "\x00\x08\x7f\x85", "\u202egnp.exe", "\u2066x\u2069"],
+)
+def test_what_a_terminal_would_obey_is_shown_instead(capsys: pytest.CaptureFixture[str], text: str) -> None:
+    table = ShownTable("text")
+    table.add(f"退款 {text} end")
+    table.print()
+    shown = capsys.readouterr().out
+    assert not [sign for sign in shown if unicodedata.category(sign) in ("Cc", "Cf") and sign != "\n"]
+    assert json.loads(f'"{_cells(shown)[0][0]}"') == f"退款 {text} end"
+
+
+def test_lines_of_a_cell_stay_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    table = ShownTable("texts")
+    table.add("one\ntwo")
+    table.print()
+    assert _cells(capsys.readouterr().out) == [["one"], ["two"]]

@@ -1,0 +1,96 @@
+"""What a person gave wrongly is one line that names it and says what to do, never a traceback."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from app.cli import app
+from tests.fakes.scripted import Reply, answer, scripted
+
+PAGE = Reply(200, b"<!doctype html><title>an app</title>", {"Content-Type": "text/html"})
+DONE = {"rows": 1, "rejected": 1, "ignored_columns": [], "dry_run": False, "group": 0}
+JOB = {"id": "j", "state": "succeeded", "error": None, "result": DONE}
+
+
+def refused(*arguments: str, code: int = 1) -> str:
+    """What a command says that has to end with this code."""
+    done = CliRunner().invoke(app, list(arguments))
+    assert isinstance(done.exception, SystemExit), repr(done.exception)
+    assert done.exit_code == code
+    return " ".join(done.stderr.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--days", "10000000", "--days 10000000: no date is so many days from now"),
+        ("--days", "inf", "--days inf: no date is so many days from now"),
+        ("--rate-limit", "nan", "/rate_limit: input should be a finite number"),
+        ("--rate-limit", "inf", "/rate_limit: input should be a finite number"),
+    ],
+)
+def test_a_key_without_the_limit_that_was_asked_for_is_not_made(
+    tmp_path: Path, option: str, value: str, said: str
+) -> None:
+    command = ["keys", "create", "bot", "--scope", "search", option, value, "--data", str(tmp_path)]
+    assert said in refused(*command)
+    listed = CliRunner().invoke(app, ["keys", "list", "--data", str(tmp_path)])
+    assert listed.exit_code == 0 and "bot" not in listed.stdout
+
+
+@pytest.mark.parametrize("reply", [PAGE, Reply(200, b"", {"Content-Length": "0"})])
+@pytest.mark.parametrize("command", ["collections list", "jobs follow j", "search faq x", "releases report faq 1"])
+def test_an_address_where_something_else_answers(command: str, reply: Reply) -> None:
+    with scripted(reply) as server:
+        said = refused(*command.split(), "--url", server.url)
+    assert said == f"error: {server.url}: the server answered 200, and not as samesay does: is --url right?"
+
+
+def test_results_of_rows_that_are_none(tmp_path: Path) -> None:
+    file = tmp_path / "faq.tsv"
+    file.write_text("text\tgroup\na\tg\n")
+    progress = {
+        "stage": "storing",
+        "done": 1,
+        "total": 1,
+        "unit": "rows",
+        "per_second": None,
+        "eta_s": None,
+        "note": {},
+    }
+    with scripted(answer({}), answer({"id": "j"}), answer({**JOB, "progress": progress}), PAGE) as server:
+        assert "not as samesay does" in refused("import", "faq", str(file), "--url", server.url)
+
+
+def test_a_file_that_cannot_be_written_where_it_was_wanted(tmp_path: Path) -> None:
+    missing, folder, file = tmp_path / "missing" / "x.html", tmp_path / "folder", tmp_path / "file"
+    folder.mkdir()
+    file.touch()
+    for wanted, reason in (
+        (missing, "No such file or directory"),
+        (folder, "Is a directory"),
+        (file / "x.html", "Not a directory"),
+        (tmp_path / ("x" * 300), "File name too long"),
+    ):
+        said = f"error: {wanted}: {reason}; give the name of a file, in a folder that is there"
+        with scripted(PAGE) as server:
+            assert refused("releases", "report", "faq", "1", "--html", str(wanted), "--url", server.url) == said
+    assert "No such file" in refused("openapi", "--out", str(missing))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e400", "[[0, 1e400]]"])
+def test_numbers_that_no_json_has_are_not_sent(value: str) -> None:
+    with scripted() as server:
+        for option, name in (("--set", "learning_rate"), ("--gate", "max_drop")):
+            said = refused("retrain", "faq", option, f"{name}={value}", "--url", server.url, code=2)
+            assert f"Invalid value for {option}: '{name}={value}' has no finite number: give one" in said
+    assert not server.seen
+
+
+@pytest.mark.parametrize("key", ["clé", "two\nlines"])
+def test_a_key_that_can_be_none_is_not_sent(key: str) -> None:
+    with scripted() as server:
+        assert "--api-key has a character" in refused("jobs", "list", "--api-key", key, "--url", server.url)
+    assert not server.seen
