@@ -141,8 +141,12 @@ class Holder:
         return release.applied_seq < self._owed.setdefault(wanted.key.release_id, wanted.last_seq)
 
     def _let_answer(self, release: ServingRelease, wanted: WantedRelease, answering: ServingRelease | None) -> None:
-        """Replace one reference, once nothing acknowledged is missing in what answers then."""
-        last_seq = 0 if answering is None else max(wanted.last_seq, answering.applied_seq)  # without one: see `_owes`
+        """Replace one reference, once nothing is missing in what answers then: another release is to have all that was
+        acknowledged, the same loaded again what was found already; the rest comes round by round.
+        """
+        last_seq = 0 if answering is None else answering.applied_seq  # without one: see `_owes`
+        if answering is not None and answering.key.release_id != release.key.release_id:
+            last_seq = max(wanted.last_seq, last_seq)
         donor = _donor(release, answering)
         while release.applied_seq < last_seq and apply_changes(self._database, release, donor=donor):
             if self._is_stopping():
