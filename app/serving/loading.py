@@ -3,8 +3,8 @@
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from secrets import token_hex
 from typing import Final
 
 import numpy as np
@@ -21,8 +21,9 @@ from app.serving.release import ServingRelease
 from app.serving.release_key import ReleaseKey
 from app.serving.repository import ChangedRecords, WantedRelease, count_all, find_tag, read_all, read_last
 from app.serving.snapshots import Base, BuildError, empty_base, load_base
+from index.drafts import drafting, remove_dead_drafts
 from index.errors import SnapshotDamagedError, SnapshotError, VectorIndexError
-from index.snapshot import LEFT_OVER, is_of, latest_snapshot, list_snapshots
+from index.snapshot import is_of, latest_snapshot, list_snapshots
 from index.spec import Device, IndexKind, choose_spec
 from model.contract.bundle import Bundle
 from model.contract.decision import DecisionParameters
@@ -72,6 +73,8 @@ class Loader:
         """
         key, started = active.key, time.monotonic()
         bundle = self._store.get(key.encoder_sha)
+        with suppress(OSError):  # it costs room on the disk, no more
+            remove_dead_drafts(key.folder(self._data))
         base = self._from_snapshot(key, bundle)
         source = "snapshot"
         if base is None:
@@ -104,16 +107,13 @@ class Loader:
             BundleError: The encoder cannot be used.
         """
         bundle, folder = self._store.get(active.key.encoder_sha), active.key.folder(self._data)
-        scratch = folder / f"{LEFT_OVER}rebuilt-{token_hex(4)}"
-        try:
-            base = encode_all(self._database, active, bundle, scratch, tell, is_stopping, self._server)
+        with drafting(folder, "rebuilt") as draft:
+            base = encode_all(self._database, active, bundle, draft.folder, tell, is_stopping, self._server)
             if base.folder is not None:
                 base.folder.rename(folder / base.folder.name)
                 for old in list_snapshots(folder)[1:]:
                     shutil.rmtree(old, ignore_errors=True)
             return base
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
 
     def forget(self, encoder_sha: str) -> None:
         """Keep an encoder in memory no longer."""
