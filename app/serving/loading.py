@@ -23,7 +23,7 @@ from app.serving.repository import ChangedRecords, WantedRelease, count_all, fin
 from app.serving.snapshots import Base, BuildError, empty_base, load_base
 from index.drafts import drafting, remove_dead_drafts
 from index.errors import SnapshotDamagedError, SnapshotError, VectorIndexError
-from index.snapshot import is_of, latest_snapshot, list_snapshots
+from index.snapshot import list_snapshots
 from index.spec import Device, IndexKind, choose_spec
 from model.contract.bundle import Bundle
 from model.contract.decision import DecisionParameters
@@ -118,13 +118,6 @@ class Loader:
     def forget(self, encoder_sha: str) -> None:
         """Keep an encoder in memory no longer."""
         self._store.forget(encoder_sha)
-
-    def has_newer(self, release: ServingRelease) -> bool:
-        """Whether another server has saved a newer snapshot than the one under the release."""
-        newest, index = latest_snapshot(release.key.folder(self._data)), release.view.index
-        if newest is None or int(newest.name) < index.base_seq:
-            return False
-        return int(newest.name) > index.base_seq or (index.base.is_remote and not is_of(newest, index.base))
 
     def _from_snapshot(self, key: ReleaseKey, bundle: Bundle) -> Base | None:
         """The newest snapshot that is sound and of this database's history."""

@@ -75,6 +75,8 @@ class ServingRelease:
         """Share of the queries that it is asked beside the one that answers."""
         self.erasures = 0
         """How often texts of its collection had been erased at the last look; see `Collection.erasures`."""
+        self.is_stale = False
+        """Set where the snapshot under it turned out damaged or replaced: it answers, and is to be loaded again."""
         self.masks = FilterMasks()
         self._changing = threading.Lock()  # guards the three below: index and catalogue change together
         self._index = LiveIndex(base.index, applied_seq=base.applied_seq)
