@@ -166,7 +166,6 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
         orders=orders,
         poll_s=settings.poll_s,
         wait_visible_s=settings.wait_visible_s,
-        is_shared=is_shared,
         observe_lag=metrics.followed,
     )
     metrics.watch(serving)

@@ -28,6 +28,8 @@ class DataFolder:
         self._kind = fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX
         self._lock = path / "lock"
         self._descriptor: int | None = None
+        self._before = ""
+        """Who came before us: told where we may not stay."""
 
     def __enter__(self) -> Self:
         """Take the folder.
@@ -37,18 +39,14 @@ class DataFolder:
             StartupError: It cannot be written.
         """
         make_folder(self.path)
-        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o644)
+        self._descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o644)
+        self._before = os.read(self._descriptor, 200).decode(errors="replace").strip()
         try:
-            fcntl.flock(descriptor, self._kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(descriptor, 200).decode(errors="replace").strip() or "an unknown process"
-            os.close(descriptor)
-            raise DataFolderBusyError(
-                f"{self.path} is held by another server ({holder}): stop it, or give another --data folder"
-            ) from None
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"pid {os.getpid()} on {socket.gethostname()}\n".encode())
-        self._descriptor = descriptor
+            self._lock_as(self._kind)
+        except DataFolderBusyError:
+            self.__exit__(None, None, None)
+            raise
+        self._note(f"pid {os.getpid()} on {socket.gethostname()}")
         return self
 
     def __exit__(
@@ -59,12 +57,37 @@ class DataFolder:
             self._descriptor = None
 
     def belong_to(self, database_id: str) -> None:
-        """Throw away snapshots that another database's collections have left here: their ids mean other records."""
+        """Throw away snapshots that another database's collections have left here: their ids mean other records.
+
+        Raises:
+            DataFolderBusyError: A server of that database has the folder too.
+        """
         note = self.path / "database"
         if note.exists() and note.read_text().strip() != database_id:
+            try:
+                self._lock_as(fcntl.LOCK_EX)
+            except DataFolderBusyError:
+                self._note(self._before)
+                raise
             _log.warning("snapshots_thrown_away", reason="the folder was used with another database")
             shutil.rmtree(self.path / "collections", ignore_errors=True)
         note.write_text(database_id + "\n")
+        self._lock_as(self._kind)
+
+    def _lock_as(self, kind: int) -> None:
+        assert self._descriptor is not None
+        try:
+            fcntl.flock(self._descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataFolderBusyError(
+                f"{self.path} is held by another server ({self._before or 'an unknown process'}): "
+                "stop it, or give another --data folder"
+            ) from None
+
+    def _note(self, holder: str) -> None:
+        assert self._descriptor is not None
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{holder}\n".encode(), 0)
 
 
 def check_folder(path: Path, database_id: str) -> None:

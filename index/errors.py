@@ -17,6 +17,7 @@ VectorIndexError
 │   └── IndexServerUnsetError   vectors are on a server, and none was named
 └── SnapshotError
     ├── SnapshotDamagedError    a file is missing, short or changed; names it
+    ├── SnapshotTakenError      there is one of that name, whole, with other rows
     ├── SnapshotVersionError    written by another version of the format
     └── WrongEncoderError       made by another encoder; names both
 """
@@ -113,6 +114,13 @@ class SnapshotDamagedError(SnapshotError):
         super().__init__(f"snapshot file {file} is damaged: {reason}; load an older snapshot, or rebuild the index")
         self.file = file
         self.reason = reason
+
+
+class SnapshotTakenError(SnapshotError):
+    """Another process has saved a snapshot of the same name, of a later moment or an earlier."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(f"snapshot {folder} is there already, with other rows: load that one")
 
 
 class SnapshotVersionError(SnapshotError):

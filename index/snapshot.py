@@ -1,36 +1,37 @@
 """Snapshots: an immutable folder of an index at a sequence number, whole or not there, and verified when loaded.
 
-A folder is written under another name, each file flushed to the disk, manifest.json last; then it is renamed. A crash
-leaves at most a folder whose name begins with LEFT_OVER, which `prune_snapshots` removes.
+A folder is written as a draft, each file flushed to the disk, manifest.json last; then it is renamed. A crash leaves at
+most a draft.
 """
 
-import shutil
+import errno
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
+import xxhash
 
 from index.backends.faiss_ivf import IvfPqIndex
 from index.backends.milvus import Milvus
 from index.backends.milvus_base import MilvusBase, open_base
 from index.backends.rows import FrozenIndex, RowIndex, Rows
+from index.drafts import LEFT_OVER, drafting, remove_dead_drafts, remove_folder
 from index.errors import (
     CollectionLostError,
     IndexServerUnsetError,
     SnapshotDamagedError,
     SnapshotError,
+    SnapshotTakenError,
     WrongEncoderError,
 )
 from index.factory import place, restore
-from index.files import flush, load_array, make_folder, save_array
+from index.files import flush, load_array, save_array
 from index.manifest import MANIFEST, Manifest, describe_file, load_manifest
 from index.spec import Device, IndexSpec
 from index.types import Ids
-
-LEFT_OVER: Final = ".tmp-"
 
 VECTORS, IDS, CODES = "vectors.npy", "ids.npy", "codes.faiss"
 
@@ -48,6 +49,7 @@ class Snapshot:
         applied_seq: The sequence number up to which every change is in it.
         known_seq: The newest change that any of its records may show, at least `applied_seq`.
         tag: What the caller knows that one by.
+        rows: Of one that was loaded: see `rows_checksum`.
     """
 
     index: FrozenIndex
@@ -55,6 +57,7 @@ class Snapshot:
     applied_seq: int
     known_seq: int = 0
     tag: int = 0
+    rows: str = ""
 
 
 def snapshot_folder(parent: Path, applied_seq: int) -> Path:
@@ -93,32 +96,41 @@ def save_snapshot(
     *,
     vectors: Path | None = None,
 ) -> None:
-    """Write a snapshot; one that is there already, whole, is kept, a damaged one is replaced.
+    """Write a snapshot. One of that name which is whole already is never replaced by other rows.
+
+    The same rows, if they are there already, stay as they are, or are replaced where they are tuned for another target
+    or lie elsewhere. A damaged one is replaced.
 
     Args:
-        folder: Where; its parent is made if need be. Written by one process at a time.
+        folder: Where; its parent is made if need be.
         snapshot: What.
         write_companions: Writes the caller's own files, whole or not there with the snapshot, and names them.
         vectors: A file on the same disk that the index's vectors were mapped from; it is moved, to spare a copy.
 
     Raises:
+        SnapshotTakenError: The folder exists, whole, with other rows.
         WrongEncoderError: The folder exists and is of another encoder.
         OSError: The disk refused; `folder` is as it was.
     """
-    if folder.exists() and _is_whole(folder, snapshot):
-        return
-    make_folder(folder.parent)
-    draft = folder.parent / f"{LEFT_OVER}{folder.name}-{uuid.uuid4().hex}"
-    try:
-        draft.mkdir()
-        _write_files(draft, snapshot, write_companions, vectors)
-        flush(draft)
+    with drafting(folder.parent, folder.name) as draft:
+        made = draft.folder / "snapshot"
+        made.mkdir()
+        manifest = _write_files(made, snapshot, write_companions, vectors)
+        flush(made)
         if folder.exists():
+            there = _find_whole(folder, snapshot)
+            if there is not None and rows_checksum(there) != rows_checksum(manifest):
+                raise SnapshotTakenError(str(folder))
+            if there is not None and _facts(there) == _facts(manifest):
+                return
             _move_aside(folder)
-        draft.replace(folder)
+        try:
+            made.replace(folder)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # another process has just saved it
+                raise SnapshotTakenError(str(folder)) from None
+            raise
         flush(folder.parent)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def load_snapshot(
@@ -165,7 +177,17 @@ def load_snapshot(
         applied_seq=manifest.applied_seq,
         known_seq=known[0],
         tag=known[1],
+        rows=rows_checksum(manifest),
     )
+
+
+def rows_checksum(manifest: Manifest) -> str:
+    """What tells the rows of a snapshot from those of any other: their ids, and the caller's own files.
+
+    The vectors follow from them, and the same rows may be tuned otherwise, or lie elsewhere.
+    """
+    files = [f"{name} {file.xxh3_128}" for name, file in manifest.files.items() if name not in (VECTORS, CODES)]
+    return xxhash.xxh3_128_hexdigest("\n".join(sorted(files)).encode())
 
 
 def verify_snapshot(folder: Path, *, encoder_checksum: str, dim: int) -> Manifest:
@@ -194,7 +216,7 @@ def verify_snapshot(folder: Path, *, encoder_checksum: str, dim: int) -> Manifes
 
 
 def prune_snapshots(parent: Path, *, keep: int = 2) -> list[Path]:
-    """Remove all but the newest snapshots, and what crashes have left; not while another thread saves there.
+    """Remove all but the newest snapshots, and the drafts that crashes have left.
 
     An index that is loaded from a removed folder goes on answering.
 
@@ -204,29 +226,30 @@ def prune_snapshots(parent: Path, *, keep: int = 2) -> list[Path]:
 
     Returns:
         The snapshot folders that were removed.
+
+    Raises:
+        OSError: Something could not be removed.
     """
     if keep < 1:
         raise ValueError(f"keep is {keep}: the newest snapshot cannot be removed")
     removed = list_snapshots(parent)[keep:]
     for folder in removed:
-        _move_aside(folder)
-    if parent.is_dir():
-        for path in parent.iterdir():
-            if path.name.startswith(LEFT_OVER):
-                shutil.rmtree(path)
+        with suppress(FileNotFoundError):  # another server was faster
+            remove_folder(_move_aside(folder))
+    remove_dead_drafts(parent)
     return removed
 
 
-def _is_whole(folder: Path, snapshot: Snapshot) -> bool:
+def _find_whole(folder: Path, snapshot: Snapshot) -> Manifest | None:
     try:
-        found = verify_snapshot(folder, encoder_checksum=snapshot.encoder_checksum, dim=snapshot.index.dim)
+        return verify_snapshot(folder, encoder_checksum=snapshot.encoder_checksum, dim=snapshot.index.dim)
     except SnapshotDamagedError:
-        return False
-    index = snapshot.index
-    wanted = (snapshot.applied_seq, snapshot.known_seq, snapshot.tag, len(index), index.spec.target_recall)
-    if found.collection != _collection_of(index):
-        return False
-    return (found.applied_seq, found.known_seq, found.tag, found.count, found.spec.target_recall) == wanted
+        return None
+
+
+def _facts(manifest: Manifest) -> tuple[object, ...]:
+    target_recall = manifest.spec.target_recall
+    return manifest.applied_seq, manifest.known_seq, manifest.tag, target_recall, manifest.collection
 
 
 def _collection_of(index: FrozenIndex) -> str | None:
@@ -256,7 +279,7 @@ def _reopen(folder: Path, manifest: Manifest, ids: Ids, server: Milvus | None) -
 
 def _write_files(
     draft: Path, snapshot: Snapshot, write_companions: WriteCompanions | None, vectors: Path | None
-) -> None:
+) -> Manifest:
     index = snapshot.index
     save_array(draft / IDS, index.rows.record_ids)
     names = [IDS]
@@ -290,9 +313,11 @@ def _write_files(
     )
     (draft / MANIFEST).write_bytes(manifest.to_bytes())
     flush(draft / MANIFEST)
+    return manifest
 
 
-def _move_aside(folder: Path) -> None:
+def _move_aside(folder: Path) -> Path:
     # Renamed before it is removed: half a snapshot must never stand under a snapshot's name.
-    folder.replace(folder.parent / f"{LEFT_OVER}{folder.name}-{uuid.uuid4().hex}")
+    aside = folder.replace(folder.parent / f"{LEFT_OVER}{folder.name}-{uuid.uuid4().hex}")
     flush(folder.parent)
+    return aside

@@ -82,14 +82,24 @@ class RecordEraser:
         """Have no copy in a snapshot; one that is being built meanwhile, here or by another server, may hold some."""
         deadline = time.monotonic() + _BUILT_S
         while True:
-            await self._serving.purge(collection_id, seq)
-            if not await self._database.read_async(lambda session: _is_building(session, collection_id)):
-                return
+            if not await self._is_building(collection_id):
+                await self._serving.purge(collection_id, seq)
+                if not await self._is_building(collection_id):
+                    return
             if time.monotonic() > deadline:
                 raise ErasureError(
                     "the records are deleted, but an index is being built that may hold them: repeat the request soon"
                 )
             await asyncio.sleep(_LOOK_S)
+
+    async def _is_building(self, collection_id: int) -> bool:
+        def unit(session: Session) -> bool:
+            jobs = JobRepository(session).list_unfinished(
+                (JobType.COMPACTION, JobType.REBUILD, *TYPES_OF[Kind.RELEASES])
+            )
+            return any(job.collection_id == collection_id and job.state != JobState.QUEUED for job in jobs)
+
+        return await self._database.read_async(unit)
 
     async def _remove_files(self, collection_id: int) -> None:
         """Remove what imports and exports of the collection have left: results name records, exports hold them."""
@@ -103,8 +113,3 @@ class RecordEraser:
                 f"the records are deleted, but the files of job {busy[0]} may hold them: "
                 "repeat the request when it is over, or cancel it first"
             )
-
-
-def _is_building(session: Session, collection_id: int) -> bool:
-    jobs = JobRepository(session).list_unfinished((JobType.COMPACTION, JobType.REBUILD, *TYPES_OF[Kind.RELEASES]))
-    return any(job.collection_id == collection_id and job.state != JobState.QUEUED for job in jobs)

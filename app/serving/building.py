@@ -14,18 +14,21 @@ from app.priority import let_others_go_first
 from app.serving.building_remote import build_on_server, writing_alone
 from app.serving.merging import Merged
 from app.serving.sidecar import write_sidecar
-from app.serving.snapshots import Base, BuildError, empty_base, load_base
+from app.serving.snapshots import Base, BuildError, StaleReleaseError, empty_base, load_base
 from app.serving.spool import MERGED, BuildOrder, SpooledRows
 from index.backends.milvus import Milvus
 from index.backends.milvus_base import MilvusBase
 from index.backends.rows import FrozenIndex
-from index.errors import VectorIndexError
+from index.errors import SnapshotDamagedError, SnapshotTakenError, VectorIndexError
 from index.factory import build
 from index.snapshot import Snapshot, save_snapshot, snapshot_folder
 from index.spec import IndexKind, choose_spec
 
 TOKEN_VARIABLE: Final = "SAMESAY_INDEX_SERVER_TOKEN"
 """Where the token of the index server is handed over: no file has it."""
+
+STALE: Final = 3
+"""The exit status that stands for a StaleReleaseError."""
 
 _NICENESS: Final = 10
 """On one processor kept busy by searches it gets a tenth: with 19, an index of 100,000 took three minutes."""
@@ -48,7 +51,7 @@ def build_snapshot(spool: Path, server: Milvus | None = None) -> Path:
 
     Raises:
         OSError: The disk refused.
-        BuildError: There is a newer snapshot.
+        StaleReleaseError: The base is damaged or another now, or there is a snapshot that is as new, or newer.
         VectorIndexError: The base cannot be read, or the rows are wrong.
     """
     spooled = SpooledRows(spool)
@@ -59,19 +62,28 @@ def build_snapshot(spool: Path, server: Milvus | None = None) -> Path:
         merged = Merged(spooled, base)
         snapshot = _snapshot_of(_index_of(spooled, merged, base.index, server), order)
         folder = snapshot_folder(Path(order.snapshots), order.applied_seq)
-        save_snapshot(
-            folder,
-            snapshot,
-            lambda draft: write_sidecar(draft, merged.entries(), merged.postings()),
-            vectors=spool / MERGED,
-        )
+        try:
+            save_snapshot(
+                folder,
+                snapshot,
+                lambda draft: write_sidecar(draft, merged.entries(), merged.postings()),
+                vectors=spool / MERGED,
+            )
+        except SnapshotTakenError as error:
+            raise StaleReleaseError(str(error)) from None
     return folder
 
 
 def _base_of(order: BuildOrder, server: Milvus | None) -> Base:
     if order.base is None:
         return empty_base(order.dim)
-    return load_base(Path(order.base), encoder_checksum=order.encoder_checksum, dim=order.dim, server=server)
+    try:
+        base = load_base(Path(order.base), encoder_checksum=order.encoder_checksum, dim=order.dim, server=server)
+    except SnapshotDamagedError as error:
+        raise StaleReleaseError(str(error)) from None
+    if base.rows != order.base_rows:
+        raise StaleReleaseError(f"snapshot {order.base} has other rows than those that the changes were made to")
+    return base
 
 
 def _index_of(spooled: SpooledRows, merged: Merged, base: FrozenIndex, server: Milvus | None) -> FrozenIndex:
@@ -109,6 +121,9 @@ def main() -> None:
     spool = Path(sys.argv[1])
     try:
         print(build_snapshot(spool, _connect(SpooledRows(spool).order)))
+    except StaleReleaseError as error:
+        print(error, file=sys.stderr)
+        sys.exit(STALE)
     except (OSError, BuildError, VectorIndexError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
 

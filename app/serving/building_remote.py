@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from app.serving.merging import Merged
-from app.serving.snapshots import BuildError
+from app.serving.snapshots import StaleReleaseError
 from app.serving.spool import MERGED, BuildOrder, ServerOrder, SpooledRows
 from index.backends.milvus import Milvus
 from index.backends.milvus_base import MilvusBase
@@ -56,14 +56,14 @@ def writing_alone(order: BuildOrder) -> Iterator[None]:
     Two that wrote at the same time, or one after another that had seen more, would leave vectors of before.
 
     Raises:
-        BuildError: There is a snapshot of later changes.
+        StaleReleaseError: There is a snapshot of later changes.
     """
     snapshots = Path(order.snapshots)
     with (snapshots.parent / _LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # goes with the process
         newest = latest_snapshot(snapshots)
         if newest is not None and int(newest.name) > order.applied_seq:
-            raise BuildError(
+            raise StaleReleaseError(
                 f"there is a snapshot of change {int(newest.name)} already, this one would be of {order.applied_seq}"
             )
         yield

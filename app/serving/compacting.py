@@ -10,12 +10,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from app.serving.building import TOKEN_VARIABLE, build_snapshot
+from app.serving.building import STALE, TOKEN_VARIABLE, build_snapshot
 from app.serving.entry import Entry
 from app.serving.index_server import IndexServer
 from app.serving.release import View
 from app.serving.release_key import ReleaseKey
-from app.serving.snapshots import Base, BuildError, load_base
+from app.serving.snapshots import Base, BuildError, StaleReleaseError, load_base
 from app.serving.spool import BuildOrder, Spool, spooling
 from index.spec import Device, IndexKind, choose_spec
 from model.contract.bundle import Bundle
@@ -64,6 +64,7 @@ class Compactor:
 
         Raises:
             OSError: The disk refused.
+            StaleReleaseError: The base is damaged or another now, or there is another snapshot of the same change.
             BuildError: The building process ended without a snapshot.
             VectorIndexError: The base cannot be read.
         """
@@ -76,7 +77,7 @@ class Compactor:
     def _build(self, rows: Iterator[Rows], applied_seq: int, known_seq: int, tag: int, view: View | None) -> Base:
         with spooling(self._snapshots) as spool:
             n = _fill(spool, rows)
-            base = None if view is None else view.base_folder
+            base = None if view is None else view.base
             order = BuildOrder(
                 snapshots=str(self._snapshots),
                 encoder_checksum=self._encoder_checksum,
@@ -85,7 +86,8 @@ class Compactor:
                 known_seq=known_seq,
                 tag=tag,
                 target_recall=self._target_recall,
-                base=None if base is None else str(base),
+                base=None if base is None or base.folder is None else str(base.folder),
+                base_rows="" if base is None else base.rows,
                 server=None if self._server is None else self._server.order(self._collection_id),
             )
             if view is None:
@@ -99,7 +101,7 @@ class Compactor:
                 folder = build_snapshot(spool.folder, milvus)
             else:
                 token = "" if milvus is None else milvus.token
-                folder = _build_apart(spool.folder, self._is_stopping, {TOKEN_VARIABLE: token})
+                folder = _build_apart(spool, self._is_stopping, {TOKEN_VARIABLE: token})
         return load_base(
             folder, encoder_checksum=self._encoder_checksum, dim=self._dim, device=self._device, server=milvus
         )
@@ -154,11 +156,11 @@ def _kept_rows(view: View, changed: NDArray[np.int64]) -> NDArray[np.bool_]:
     return kept
 
 
-def _build_apart(spool: Path, is_stopping: Callable[[], bool], given: Mapping[str, str]) -> Path:
+def _build_apart(spool: Spool, is_stopping: Callable[[], bool], given: Mapping[str, str]) -> Path:
     """As `build_snapshot`, by a process of lower priority, which leaves searches alone."""
-    command = [sys.executable, "-m", "app.serving.building", str(spool)]
+    command = [sys.executable, "-m", "app.serving.building", str(spool.folder)]
     one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    complaints = spool / "complaints"
+    complaints = spool.folder / "complaints"
     with complaints.open("wb") as stderr:
         # a pipe as its standard input: it closes when we end, however we end, and the process with it
         process = subprocess.Popen(
@@ -166,6 +168,7 @@ def _build_apart(spool: Path, is_stopping: Callable[[], bool], given: Mapping[st
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,
+            pass_fds=[spool.lock],
             text=True,
             env={**os.environ, **one_thread, **given},
         )
@@ -175,6 +178,8 @@ def _build_apart(spool: Path, is_stopping: Callable[[], bool], given: Mapping[st
             told = process.stdout.read()
     if process.returncode:
         complaint = complaints.read_text(errors="replace").strip()[-_MOST_COMPLAINT:]
+        if process.returncode == STALE:
+            raise StaleReleaseError(complaint)
         raise BuildError(f"the index could not be built (exit status {process.returncode}): {complaint}")
     return Path(told.strip())
 

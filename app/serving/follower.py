@@ -52,7 +52,6 @@ class Follower:
         roster: Told which releases answer.
         visibility: Told which changes can be found.
         poll_s: How often to look for changes that nobody here announced.
-        is_shared: Whether other servers save snapshots in the same folder.
         observe_lag: Hears how long it took from the first `wake` until all was searchable, in seconds.
     """
 
@@ -65,7 +64,6 @@ class Follower:
         visibility: Visibility,
         *,
         poll_s: float,
-        is_shared: bool,
         observe_lag: Callable[[float], None],
     ) -> None:
         self._database = database
@@ -86,7 +84,6 @@ class Follower:
             housekeeper,
             roster,
             visibility,
-            is_shared=is_shared,
             is_stopping=self._stopping.is_set,
         )
 

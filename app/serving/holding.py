@@ -33,7 +33,6 @@ class Holder:
         housekeeper: Compacts, saves, and removes what is left of releases that are gone.
         roster: Told which releases answer, and which are warm.
         visibility: Told which changes can be found.
-        is_shared: Whether other servers save snapshots in the same folder.
         is_stopping: When it comes true, what takes long is given up.
     """
 
@@ -45,12 +44,11 @@ class Holder:
         roster: Roster,
         visibility: Visibility,
         *,
-        is_shared: bool,
         is_stopping: Callable[[], bool],
     ) -> None:
         self._database, self._loader, self._housekeeper = database, loader, housekeeper
         self._roster, self._visibility = roster, visibility
-        self._is_shared, self._is_stopping = is_shared, is_stopping
+        self._is_stopping = is_stopping
         self._held: dict[int, ServingRelease] = {}  # by release_id
         self._looked_at: dict[int, float] = {}  # by release_id: when newer snapshots were looked for
         self._reloads: set[int] = set()  # collections to load again; added to by any thread
@@ -82,7 +80,7 @@ class Holder:
         answering = self._roster.find_by_id(wanted.key.collection_id)
         release = self._held.get(wanted.key.release_id)
         is_full = release is not None and self._housekeeper.is_full(release)
-        if release is None or in_doubt or self._is_outdated(release):
+        if release is None or in_doubt or release.is_stale or self._is_outdated(release):
             release = self._load(wanted)
         elif release.applied_seq < wanted.last_seq and not is_full:
             self._apply(release, CHANGES_AT_ONCE if wanted.is_active else _WARM_AT_ONCE)
@@ -129,7 +127,7 @@ class Holder:
         release = self._loader.load(wanted, is_stopping=self._is_stopping)
         self._held[wanted.key.release_id] = release
         self._owed.pop(wanted.key.release_id, None)
-        self._housekeeper.changed(release)
+        self._housekeeper.loaded(release)
         return release
 
     def _apply(self, release: ServingRelease, limit: int) -> None:
@@ -141,8 +139,12 @@ class Holder:
         return release.applied_seq < self._owed.setdefault(wanted.key.release_id, wanted.last_seq)
 
     def _let_answer(self, release: ServingRelease, wanted: WantedRelease, answering: ServingRelease | None) -> None:
-        """Replace one reference, once nothing acknowledged is missing in what answers then."""
-        last_seq = 0 if answering is None else max(wanted.last_seq, answering.applied_seq)  # without one: see `_owes`
+        """Replace one reference, once nothing is missing in what answers then: another release is to have all that was
+        acknowledged, the same loaded again what was found already; the rest comes round by round.
+        """
+        last_seq = 0 if answering is None else answering.applied_seq  # without one: see `_owes`
+        if answering is not None and answering.key.release_id != release.key.release_id:
+            last_seq = max(wanted.last_seq, last_seq)
         donor = _donor(release, answering)
         while release.applied_seq < last_seq and apply_changes(self._database, release, donor=donor):
             if self._is_stopping():
@@ -171,10 +173,10 @@ class Holder:
         if release_id in self._reloads:
             self._reloads.discard(release_id)
             return True
-        if not self._is_shared or now - self._looked_at.get(release_id, 0.0) < _LOOK_S:
+        if now - self._looked_at.get(release_id, 0.0) < _LOOK_S:
             return False
         self._looked_at[release_id] = now
-        return self._loader.has_newer(release)
+        return self._housekeeper.has_newer(release)
 
 
 def _donor(release: ServingRelease, answering: ServingRelease | None) -> View | None:

@@ -18,11 +18,11 @@ from app.serving.index_server import IndexServer
 from app.serving.release import ServingRelease
 from app.serving.release_key import ReleaseKey
 from app.serving.repository import WantedRelease
-from app.serving.snapshots import Base, BuildError
+from app.serving.snapshots import Base, BuildError, StaleReleaseError
 from app.serving.trimming import LogTrimmer
 from index.errors import IndexServerError, VectorIndexError
 from index.live import is_worth_compacting
-from index.snapshot import prune_snapshots
+from index.snapshot import is_of, latest_snapshot, prune_snapshots
 from index.spec import Device, IndexKind, choose_spec
 from model.contract.errors import SamesayError
 
@@ -100,6 +100,20 @@ class Housekeeper:
             now = time.monotonic()
             self._upkeep.setdefault(release.key.release_id, _Upkeep(now, now)).changed_at = now
 
+    def loaded(self, release: ServingRelease) -> None:
+        """Hear that a release was loaded: what failed before may succeed now."""
+        self.changed(release)
+        with self._lock:
+            upkeep = self._upkeep[release.key.release_id]
+            upkeep.rests_until, upkeep.has_failed = 0.0, False
+
+    def has_newer(self, release: ServingRelease) -> bool:
+        """Whether another server has saved a newer snapshot than the one under the release."""
+        newest, index = latest_snapshot(release.key.folder(self.data)) if self._is_shared else None, release.view.index
+        if newest is None or int(newest.name) < index.base_seq:
+            return False
+        return int(newest.name) > index.base_seq or (index.base.is_remote and not is_of(newest, index.base))
+
     def consider(self, release: ServingRelease) -> None:
         """Order a compaction, if it is worth it and the time has come."""
         if not is_worth_it(release):
@@ -109,7 +123,7 @@ class Housekeeper:
             if upkeep is None or not self._is_due(release, upkeep):
                 return
             upkeep.rests_until = time.monotonic() + ORDER_REST_S
-        self._thread.submit(self._order_one, release.key.collection)
+        self._thread.submit(self._order_one, release)
 
     def is_full(self, release: ServingRelease) -> bool:
         """Whether changes had better wait for the compaction that is due; not where it would fail, but over an index
@@ -126,6 +140,7 @@ class Housekeeper:
 
         Raises:
             OSError: The disk refused.
+            StaleReleaseError: It is not the newest any more, or its base is damaged; it will be loaded again.
             BuildError: It could not be built, or `is_stopping` came true.
             VectorIndexError: The base cannot be read.
         """
@@ -194,7 +209,10 @@ class Housekeeper:
         view = release.view
         return quiet or stale or view.n_changes > LARGE_DELTA
 
-    def _order_one(self, collection: str) -> None:
+    def _order_one(self, release: ServingRelease) -> None:
+        if self.has_newer(release):
+            return  # which is about to be loaded
+        collection = release.key.collection
         try:
             self._order(collection)
         except SamesayError as error:  # it is due again in a moment
@@ -223,7 +241,11 @@ class Housekeeper:
                 device=self._device,
                 server=self._server,
             )
-            base = compactor.fold(view)
+            try:
+                base = compactor.fold(view)
+            except StaleReleaseError:
+                release.is_stale = True
+                raise
             release.rebase(base, view)
             give_back_free_memory()
             prune_snapshots(release.key.folder(self.data), keep=keep)

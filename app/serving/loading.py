@@ -3,8 +3,8 @@
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from secrets import token_hex
 from typing import Final
 
 import numpy as np
@@ -29,8 +29,9 @@ from app.serving.repository import (
     read_last,
 )
 from app.serving.snapshots import Base, BuildError, empty_base, load_base
+from index.drafts import drafting, remove_dead_drafts
 from index.errors import SnapshotDamagedError, SnapshotError, VectorIndexError
-from index.snapshot import LEFT_OVER, is_of, latest_snapshot, list_snapshots
+from index.snapshot import list_snapshots
 from index.spec import Device, IndexKind, choose_spec
 from model.contract.bundle import Bundle
 from model.contract.decision import DecisionParameters
@@ -80,6 +81,8 @@ class Loader:
         """
         key, started = active.key, time.monotonic()
         bundle = self._store.get(key.encoder_sha)
+        with suppress(OSError):  # it costs room on the disk, no more
+            remove_dead_drafts(key.folder(self._data))
         base = self._from_snapshot(key, bundle)
         source = "snapshot"
         if base is None:
@@ -112,27 +115,17 @@ class Loader:
             BundleError: The encoder cannot be used.
         """
         bundle, folder = self._store.get(active.key.encoder_sha), active.key.folder(self._data)
-        scratch = folder / f"{LEFT_OVER}rebuilt-{token_hex(4)}"
-        try:
-            base = encode_all(self._database, active, bundle, scratch, tell, is_stopping, self._server)
+        with drafting(folder, "rebuilt") as draft:
+            base = encode_all(self._database, active, bundle, draft.folder, tell, is_stopping, self._server)
             if base.folder is not None:
                 base.folder.rename(folder / base.folder.name)
                 for old in list_snapshots(folder)[1:]:
                     shutil.rmtree(old, ignore_errors=True)
             return base
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
 
     def forget(self, encoder_sha: str) -> None:
         """Keep an encoder in memory no longer."""
         self._store.forget(encoder_sha)
-
-    def has_newer(self, release: ServingRelease) -> bool:
-        """Whether another server has saved a newer snapshot than the one under the release."""
-        newest, index = latest_snapshot(release.key.folder(self._data)), release.view.index
-        if newest is None or int(newest.name) < index.base_seq:
-            return False
-        return int(newest.name) > index.base_seq or (index.base.is_remote and not is_of(newest, index.base))
 
     def _from_snapshot(self, key: ReleaseKey, bundle: Bundle) -> Base | None:
         """The newest snapshot that is sound and of this database's history."""

@@ -2,7 +2,6 @@
 
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,14 +25,14 @@ class View:
     Attributes:
         known_seq: The newest change that any of its records may show: they are read as they are, not as they were.
         tag: What the change log knows that one by.
-        base_folder: Where the snapshot under the index lies; None where there is none.
+        base: The snapshot under the index.
     """
 
     index: LiveState
     catalogue: CatalogueView
     known_seq: int
     tag: int
-    base_folder: Path | None
+    base: Base
 
     @property
     def applied_seq(self) -> int:
@@ -76,11 +75,13 @@ class ServingRelease:
         """Share of the queries that it is asked beside the one that answers."""
         self.erasures = 0
         """How often texts of its collection had been erased at the last look; see `Collection.erasures`."""
+        self.is_stale = False
+        """Set where the snapshot under it turned out damaged or replaced: it answers, and is to be loaded again."""
         self.masks = FilterMasks()
         self._changing = threading.Lock()  # guards the three below: index and catalogue change together
         self._index = LiveIndex(base.index, applied_seq=base.applied_seq)
         self._catalogue = Catalogue(base.sidecar)
-        self.view = View(self._index.state, self._catalogue.view, base.known_seq, base.tag, base.folder)
+        self.view = View(self._index.state, self._catalogue.view, base.known_seq, base.tag, base)
         """The newest moment; replaced as a whole."""
 
     @property
@@ -99,7 +100,7 @@ class ServingRelease:
         with self._changing:
             catalogue = self._catalogue.apply(changes.entries, changes.gone)
             self._index.apply(encoded, vectors, np.array(changes.gone, np.int64), changes.last_seq)
-            self.view = View(self._index.state, catalogue, changes.known_seq, changes.tag, self.view.base_folder)
+            self.view = View(self._index.state, catalogue, changes.known_seq, changes.tag, self.view.base)
 
     def rebase(self, base: Base, built_from: View) -> None:
         """Put another snapshot under the changes that came since it was built.
@@ -112,4 +113,4 @@ class ServingRelease:
             catalogue = self._catalogue.rebased(base.sidecar, built_from.catalogue)
             self._index.rebase(base.index, built_from.index)
             self._catalogue = catalogue
-            self.view = View(self._index.state, catalogue.view, self.view.known_seq, self.view.tag, base.folder)
+            self.view = View(self._index.state, catalogue.view, self.view.known_seq, self.view.tag, base)

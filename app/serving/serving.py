@@ -54,7 +54,6 @@ class Serving:
         housekeeper: Compacts and saves.
         orders: Of compactions and rebuilds.
         poll_s: How often to look for changes that nobody here announced.
-        is_shared: Whether other servers share the database and the folder.
         wait_visible_s: How long `wait_visible` waits at most.
         observe_lag: Hears how long writes took to become searchable, in seconds.
     """
@@ -68,7 +67,6 @@ class Serving:
         orders: Orders,
         poll_s: float,
         wait_visible_s: float,
-        is_shared: bool,
         observe_lag: Callable[[float], None],
     ) -> None:
         self._database = database
@@ -83,7 +81,6 @@ class Serving:
             self._roster,
             self._visibility,
             poll_s=poll_s,
-            is_shared=is_shared,
             observe_lag=observe_lag,
         )
         self._upkeep = Upkeep(database, orders, housekeeper, loader, self._roster, self._follower.reload)

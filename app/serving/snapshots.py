@@ -18,6 +18,10 @@ class BuildError(Exception):
     """The process that builds ended without a snapshot; says what it said last."""
 
 
+class StaleReleaseError(BuildError):
+    """What a release in memory rests on is damaged, gone, or not the newest: it has to be loaded again."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Base:
     """What a release starts from.
@@ -29,6 +33,7 @@ class Base:
         known_seq: The newest change that any row of them may show.
         tag: What the change log knows that one by.
         folder: Where they lie; None where there is no snapshot.
+        rows: What tells the rows from those of any other snapshot.
     """
 
     index: FrozenIndex
@@ -37,6 +42,7 @@ class Base:
     known_seq: int
     tag: int
     folder: Path | None
+    rows: str = ""
 
 
 def empty_base(dim: int) -> Base:
@@ -67,4 +73,5 @@ def load_base(
         known_seq=snapshot.known_seq,
         tag=snapshot.tag,
         folder=folder,
+        rows=snapshot.rows,
     )

@@ -1,8 +1,6 @@
 """Rows on their way from the server to the process that builds the next snapshot: a folder of plain files."""
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -15,7 +13,7 @@ from numpy.typing import NDArray
 from app.serving.entry import Entry
 from app.serving.entry_file import EntryFile, EntryWriter
 from index.backends.milvus_kinds import MilvusKind
-from index.snapshot import LEFT_OVER
+from index.drafts import drafting, remove_dead_drafts
 
 ORDER: Final = "order.json"
 MERGED: Final = "merged.npy"
@@ -54,6 +52,7 @@ class BuildOrder:
         tag: What the change log knows that one by.
         target_recall: index_recall@10 to tune for.
         base: Snapshot whose live rows are taken over; None for none.
+        base_rows: Which rows it has: see `Base.rows`. What is live says nothing of any others.
         server: Where a large index goes; None where all are kept here.
     """
 
@@ -65,6 +64,7 @@ class BuildOrder:
     tag: int
     target_recall: float
     base: str | None = None
+    base_rows: str = ""
     server: ServerOrder | None = None
 
     @classmethod
@@ -81,11 +81,12 @@ class Spool:
     """A folder of rows, written by one process and read by another. Nothing here outlives a crash, nor need it.
 
     Args:
-        folder: An empty folder.
+        folder: A folder of its own.
+        lock: What it is held by; the process that reads it holds it too.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, lock: int) -> None:
+        self.folder, self.lock = folder, lock
         self._entries = EntryWriter(folder)
 
     def append(self, record_ids: NDArray[np.int64], vectors: NDArray[np.float32], entries: list[Entry]) -> None:
@@ -140,15 +141,14 @@ class SpooledRows:
 
 @contextmanager
 def spooling(snapshots: Path) -> Iterator[Spool]:
-    """A spool beside the snapshots, under a name that counts as left over; gone at the end."""
-    snapshots.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"{LEFT_OVER}spool-", dir=snapshots))
-    spool = Spool(folder)
-    try:
-        yield spool
-    finally:
-        spool.close()
-        shutil.rmtree(folder, ignore_errors=True)
+    """A spool beside the snapshots, as a draft; what died there before goes, since the disk may be full of it."""
+    remove_dead_drafts(snapshots)
+    with drafting(snapshots, "spool") as draft:
+        spool = Spool(draft.folder, draft.lock)
+        try:
+            yield spool
+        finally:
+            spool.close()
 
 
 def _read(path: Path, dtype: Any) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from secrets import token_hex
 from typing import Any, Final
@@ -29,6 +30,11 @@ from index.errors import VectorIndexError
 
 _LOOK_S: Final = 0.5
 _AWAY_S: Final = 1.0
+
+_LOADED_S: Final = 30.0
+"""So long a snapshot of another server is waited for before one is built all the same."""
+
+_LOADED_LOOK_S: Final = 0.05
 
 _log = structlog.get_logger(__name__)
 
@@ -107,17 +113,35 @@ class Upkeep:
             self._orders.wakened.wait(_LOOK_S)
 
     def _compact(self, run: JobRun) -> dict[str, Any]:
+        """The release that answers first, then the warm ones; the trouble of one is not the others'."""
         held = self._roster.of_collection(run.collection_id)
         if not held:
             raise _not_served(run)
-        for warm in held[1:]:
-            if is_worth_it(warm):
-                self._build(run, warm)
-        return self._build(run, held[0])
+        results, failures = list[dict[str, Any]](), list[JobFailedError]()
+        for release in [held[0], *filter(is_worth_it, held[1:])]:
+            try:
+                results.append(self._build(run, release))
+            except JobFailedError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+        return results[0]
 
-    def _build(self, run: JobRun, release: ServingRelease) -> dict[str, Any]:
+    def _build(self, run: JobRun, held: ServingRelease) -> dict[str, Any]:
+        release = self._newest(run, held)
+        if release is not held and not is_worth_it(release):
+            return _to_result(release.view.base)  # another server has compacted it a moment ago
         run.report(Progress("building", 0, release.view.index.count))
         return self._guarded(run, lambda: self._housekeeper.compact(release, self._is_to_stop(run)))
+
+    def _newest(self, run: JobRun, release: ServingRelease) -> ServingRelease:
+        """The release over the newest snapshot: what another server has saved is about to be loaded."""
+        deadline, is_to_stop = time.monotonic() + _LOADED_S, self._is_to_stop(run)
+        while self._housekeeper.has_newer(release) and time.monotonic() < deadline and not is_to_stop():
+            self._stopping.wait(_LOADED_LOOK_S)
+            held = self._roster.of_collection(run.collection_id)
+            release = next((again for again in held if again.key == release.key), release)
+        return release
 
     def _rebuild(self, run: JobRun) -> dict[str, Any]:
         wanted = self._database.read(list_wanted)
@@ -142,10 +166,14 @@ class Upkeep:
                 raise JobLostError("the server is stopping") from None
             run.check()  # cancelled?
             raise JobFailedError("not_built", f"{error}; searches go on as before") from None
-        return {"records": len(base.index), "seq": base.applied_seq, "index_recall": float(base.index.index_recall)}
+        return _to_result(base)
 
     def _is_to_stop(self, run: JobRun) -> Callable[[], bool]:
         return lambda: self._stopping.is_set() or run.is_cancelled()
+
+
+def _to_result(base: Base) -> dict[str, Any]:
+    return {"records": len(base.index), "seq": base.applied_seq, "index_recall": float(base.index.index_recall)}
 
 
 def _not_served(run: JobRun) -> JobFailedError:

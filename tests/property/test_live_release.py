@@ -26,11 +26,11 @@ from app.serving.index_server import IndexServer
 from app.serving.release import ServingRelease, View
 from app.serving.release_key import ReleaseKey
 from app.serving.repository import ChangedRecords
-from app.serving.snapshots import Base, BuildError, empty_base, load_base
+from app.serving.snapshots import Base, StaleReleaseError, empty_base, load_base
 from index.backends.milvus import Milvus
 from index.backends.milvus_base import MilvusBase
 from index.backends.milvus_kinds import MilvusKind
-from index.errors import IndexServerAwayError, SnapshotDamagedError
+from index.errors import IndexServerAwayError
 from index.snapshot import list_snapshots, prune_snapshots
 from index.spec import IndexKind, IndexSpec
 from index.types import MISSING_ID
@@ -264,18 +264,15 @@ class RemoteScenario(Scenario):
 
     def fold(self, release: ServingRelease) -> Base | None:
         """A compaction, which may die in the middle, or find that another was faster."""
-        base = release.view.base_folder
+        base = release.view.base.folder
         self.server.writes_left = self.random.choice([None, None, self.random.randrange(30)])
         try:
             return self.compactor.fold(release.view)
         except IndexServerAwayError:
             return None
-        except SnapshotDamagedError:
-            assert base is not None and not base.exists(), "the other has removed it"
-            return None
-        except BuildError:
-            newest = list_snapshots(self.folder)[0]
-            assert int(newest.name) > release.applied_seq
+        except StaleReleaseError:
+            removed = base is not None and not base.exists()
+            assert removed or int(list_snapshots(self.folder)[0].name) > release.applied_seq, "the other was faster"
             return None
         finally:
             self.server.writes_left = None

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index.errors import SnapshotDamagedError, SnapshotVersionError, WrongEncoderError
+from index.errors import SnapshotDamagedError, SnapshotTakenError, SnapshotVersionError, WrongEncoderError
 from index.factory import build
 from index.files import load_array, save_matrix
 from index.manifest import load_manifest
@@ -243,6 +243,31 @@ def test_saving_again_keeps_what_is_whole_and_replaces_what_is_not(tmp_path: Pat
     assert [path.name for path in tmp_path.iterdir()] == ["7"]
     with pytest.raises(WrongEncoderError):
         save_snapshot(folder, make_snapshot(encoder="enc-b"))
+
+
+def test_other_rows_never_take_the_place_of_whole_ones(tmp_path: Path) -> None:
+    """Others may have loaded them, and say by row number which of them are live."""
+    folder, there, coming = tmp_path / "7", make_snapshot(), make_snapshot(n=61)
+    save_snapshot(folder, there)
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(SnapshotTakenError, match="is there already, with other rows"):
+        save_snapshot(folder, coming)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
+    assert list(tmp_path.iterdir()) == [folder]
+    flip(folder / "vectors.npy", 200)
+    save_snapshot(folder, coming)
+    assert len(load(folder).index) == 61
+
+
+def test_the_same_rows_may_be_tuned_for_another_target(tmp_path: Path) -> None:
+    folder = tmp_path / "7"
+    index = build(np.arange(300), make_vectors(300), IndexSpec(kind=IndexKind.IVF_PQ, target_recall=0.9))
+    save_snapshot(folder, Snapshot(index=index, encoder_checksum="enc-a", applied_seq=7))
+    before = load(folder)
+    index = build(np.arange(300), make_vectors(300), IndexSpec(kind=IndexKind.IVF_PQ, target_recall=0.95))
+    save_snapshot(folder, Snapshot(index=index, encoder_checksum="enc-a", applied_seq=7))
+    assert load(folder).index.spec.target_recall == 0.95
+    assert load(folder).rows == before.rows != ""
 
 
 def test_snapshots_are_listed_by_number_and_pruned_from_the_oldest(tmp_path: Path) -> None:

@@ -76,6 +76,42 @@ def test_others_answer_while_one_catches_up(sqlite: Settings, monkeypatch: pytes
     assert {event["source"] for event in logs if event["event"] == "release_loaded"} == {"snapshot"}
 
 
+def test_others_are_followed_while_one_is_loaded_again(sqlite: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a rebuild, or when another server has saved a snapshot: in the middle of an import."""
+    may_hurry: list[bool] = []
+    rounds: list[int] = []
+
+    def slow(*rest: Any, **options: Any) -> int:
+        if may_hurry or rest[1].key.collection != late:
+            return apply_changes(*rest, **options)
+        time.sleep(0.05)  # so that all of it takes 15 s
+        rounds.append(rest[1].applied_seq)
+        return apply_changes(*rest, **{**options, "limit": 1})
+
+    with running(sqlite) as service:
+        late, other = make_collection(service), make_collection(service)
+        fill(service, late, 0, STORED)
+    monkeypatch.setattr(holding, "apply_changes", slow)
+    with capture_logs() as logs, running(sqlite) as service:
+        upserts = [{"id": f"r{number}", "text": f"sentence {number}"} for number in range(STORED, STORED + LATER)]
+        service.client.post(f"/v1/collections/{late}/records:batch", json={"upsert": upserts}).raise_for_status()
+        wait_for(lambda: len(rounds) > 3)
+        before = service.client.get(f"/v1/collections/{late}").json()["visible_seq"]
+        assert STORED < before < STORED + LATER
+        release = service.container.serving.find(late)
+        assert release is not None
+        service.container.serving._follower.reload(release.key.release_id)
+        wait_for(lambda: [event["event"] for event in logs].count("release_loaded") == 3)
+        fill(service, other, 0, 1)
+        assert found(service, other, 0) == ["r0"]
+        seen = service.client.get(f"/v1/collections/{late}").json()["visible_seq"]
+        assert before <= seen < STORED + LATER, "what was found is found, the rest comes bit by bit"
+        assert service.container.serving.find(late) is not release
+        may_hurry.append(True)
+        wait_for(lambda: service.client.get(f"/v1/collections/{late}").json()["visible_seq"] == STORED + LATER)
+        assert found(service, late, STORED + LATER - 1) == [f"r{STORED + LATER - 1}"]
+
+
 def test_what_waits_in_memory_is_compacted_on_the_way(sqlite: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     late, _ = leave_behind(sqlite, monkeypatch)
     for place, name, value in (

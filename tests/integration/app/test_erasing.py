@@ -3,14 +3,18 @@
 import json
 import os
 import random
+import threading
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from app import container as wiring
+from app.encoding.bulk import encode_many
+from app.record import erasing
 from app.serving.housekeeper import Housekeeper
 from app.settings import Settings
 from tests.conftest import add_encoder, make_collection, postgres_settings
@@ -118,6 +122,33 @@ def test_what_cannot_be_erased_yet_says_so(sqlite: Settings, monkeypatch: pytest
             assert "repeat the request" in problem["detail"]
         assert service.client.get(f"/v1/collections/{name}/records/a").status_code == 404
         assert erase(service, name, "a")["missing"] == ["a"]
+        assert files_with(sqlite.data, SECRET.encode()) == []
+
+
+def test_erasing_lets_a_rebuild_come_to_its_end(sqlite: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it writes may hold the records, so that erasing is not done before; and is not removed under it."""
+    entered, may_end = threading.Event(), threading.Event()
+
+    def slow(*rest: Any, **options: Any) -> Any:
+        entered.set()
+        assert may_end.wait(20)
+        return encode_many(*rest, **options)
+
+    with running(sqlite) as service:
+        name = make_collection(service)
+        upsert(service, name, [{"id": f"r{n}", "text": f"{SECRET} {n}"} for n in range(30)])
+        monkeypatch.setattr("app.serving.loading.encode_many", slow)
+        monkeypatch.setattr(erasing, "_BUILT_S", 0.3)
+        job = service.client.post(f"/v1/collections/{name}:rebuild").json()["id"]
+        assert entered.wait(10)
+        (spool,) = sqlite.data.glob("collections/*/releases/*/snapshots/.tmp-*/.tmp-*")
+        refused = service.client.post(f"/v1/collections/{name}/records:erase", json={"ids": ["r7"]})
+        assert "an index is being built" in assert_problem(refused, 503, "not_erased_yet")["detail"]
+        assert spool.exists()
+        may_end.set()
+        wait_until_over(service, job)
+        assert service.client.get(f"/v1/jobs/{job}").json()["state"] == "succeeded"
+        assert erase(service, name, *(f"r{n}" for n in range(30)))["erased"] == [f"r{n}" for n in range(30) if n != 7]
         assert files_with(sqlite.data, SECRET.encode()) == []
 
 

@@ -123,6 +123,28 @@ def test_a_doubtful_snapshot_is_thrown_away_and_rebuilt(sqlite: Settings, damage
     assert [event["event"] for event in logs].count("snapshot_thrown_away") == 1
 
 
+def test_a_release_whose_snapshot_is_damaged_while_it_answers_is_rebuilt(sqlite: Settings) -> None:
+    with running(sqlite) as service:
+        fill(service)
+    (manifest,) = snapshots(sqlite)
+    with capture_logs() as logs, running(sqlite) as service:
+        name = service.client.get("/v1/collections").json()["items"][0]["name"]
+        raw = bytearray((manifest.parent / "vectors.npy").read_bytes())
+        raw[-5] ^= 1
+        (manifest.parent / "vectors.npy").unlink()  # what is mapped stays as it was
+        (manifest.parent / "vectors.npy").write_bytes(raw)
+        place = f"/v1/collections/{name}"
+        service.client.put(f"{place}/records/new?wait=visible", json={"text": "something else"})
+        states = []
+        for _ in range(2):
+            job = service.client.post(f"{place}:compact").json()["id"]
+            wait_for(lambda job=job: service.client.get(f"/v1/jobs/{job}").json()["finished_at"])
+            states.append(service.client.get(f"/v1/jobs/{job}").json()["state"])
+            assert len(ids(service, name)) == 31
+            wait_for(lambda: sources(logs) == ["snapshot", "database"])
+    assert states == ["failed", "succeeded"]
+
+
 def test_a_missing_encoder_fails_its_collections_only_and_says_so(
     sqlite: Settings, other_bundle: Path, impatient: None
 ) -> None:

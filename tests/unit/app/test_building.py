@@ -1,18 +1,24 @@
 """Building a snapshot in another process: the same files, its complaints heard, and never without its server."""
 
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from app.serving.compacting import Compactor, Rows
 from app.serving.entry import Entry
-from app.serving.snapshots import BuildError, load_base
+from app.serving.release import ServingRelease
+from app.serving.release_key import ReleaseKey
+from app.serving.repository import ChangedRecords
+from app.serving.snapshots import BuildError, StaleReleaseError, empty_base, load_base
 from app.serving.spool import BuildOrder, spooling
 from index.spec import IndexKind, IndexSpec
+from model.contract.decision import DecisionParameters
 
 DIM = 8
 
@@ -94,3 +100,63 @@ def test_an_empty_snapshot_can_be_loaded(tmp_path: Path) -> None:
     again = load_base(base.folder, encoder_checksum="enc", dim=DIM)
     assert again.sidecar is not None
     assert (len(again.index), again.sidecar.find(np.array([1])), again.sidecar.n_groups) == (0, [None], 0)
+
+
+def new_release() -> ServingRelease:
+    key = ReleaseKey(collection_id=1, collection="faq", release_id=1, number=1, encoder_sha="enc")
+    return ServingRelease(key, cast(Any, None), DecisionParameters(), empty_base(DIM), 0.9)
+
+
+def follow(release: ServingRelease, last_seq: int, known_seq: int, there: Sequence[int], gone: Sequence[int]) -> None:
+    """Read the log up to a change, where it ends at another."""
+    ids = np.array(there, np.int64)
+    vectors = np.eye(DIM, dtype=np.float32)[ids % DIM]
+    entries = {number: Entry(f"r{number}", f"text {number}", None) for number in there}
+    release.apply(ChangedRecords(last_seq, known_seq, 7 * known_seq, entries, list(gone)), ids, vectors)
+
+
+def compact(release: ServingRelease, folder: Path) -> None:
+    view = release.view
+    release.rebase(compactor(folder).fold(view), view)
+
+
+def test_two_servers_that_stand_at_one_change_do_not_mix_up_their_rows(tmp_path: Path) -> None:
+    """Change 11 stores record 20, change 12 deletes record 2: one server reads the ten before when 12 is known."""
+    first, second = new_release(), new_release()
+    follow(first, 10, 11, range(1, 11), [])
+    follow(second, 10, 12, [1, *range(3, 11)], [2])
+    compact(second, tmp_path)
+    with pytest.raises(StaleReleaseError, match="is there already, with other rows"):
+        compact(first, tmp_path)
+    for release in (first, second):
+        follow(release, 13, 13, [20], [2, 9])
+        compact(release, tmp_path)  # the first over what it had before, which is nothing
+        found = load_base(tmp_path / f"{13:020d}", encoder_checksum="enc", dim=DIM)
+        assert found.index.rows.record_ids.tolist() == [1, 3, 4, 5, 6, 7, 8, 10, 20]
+
+
+@pytest.mark.parametrize("is_apart", [False, True])
+@pytest.mark.parametrize("harm", ["replaced", "damaged", "gone"])
+def test_changes_are_never_laid_over_other_rows(
+    harm: str, is_apart: bool, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    release, other = new_release(), new_release()
+    follow(release, 10, 11, range(1, 11), [])
+    compact(release, tmp_path)
+    folder = release.view.base.folder
+    assert folder is not None
+    shutil.copytree(folder, tmp_path / "kept")
+    shutil.rmtree(folder)
+    if harm == "replaced":
+        follow(other, 10, 12, [1, *range(3, 11)], [2])
+        compact(other, tmp_path)
+    elif harm == "damaged":
+        shutil.copytree(tmp_path / "kept", folder)
+        (folder / "vectors.npy").write_bytes((folder / "vectors.npy").read_bytes()[:-1])
+    follow(release, 13, 13, [20], [2, 9])
+    if is_apart:
+        request.getfixturevalue("apart")
+    said = "has other rows" if harm == "replaced" else "is damaged"
+    with pytest.raises(StaleReleaseError, match=said):
+        compactor(tmp_path).fold(release.view)
+    assert not (tmp_path / f"{13:020d}").exists()

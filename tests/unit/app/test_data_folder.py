@@ -1,0 +1,48 @@
+"""The data folder: snapshots of another database go only where nobody uses them."""
+
+from pathlib import Path
+
+import pytest
+
+from app.data_folder import DataFolder
+from app.errors import DataFolderBusyError
+
+
+def add_snapshot(data: Path) -> Path:
+    snapshot = data / "collections/1/releases/1/snapshots/00000000000000000010"
+    snapshot.mkdir(parents=True)
+    return snapshot
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_snapshots_of_another_database_are_thrown_away_where_its_servers_are_gone(
+    is_shared: bool, tmp_path: Path
+) -> None:
+    with DataFolder(tmp_path, is_shared=is_shared) as folder:
+        folder.belong_to("aa")
+        snapshot = add_snapshot(tmp_path)
+        folder.belong_to("aa")
+        assert snapshot.exists()
+    with DataFolder(tmp_path, is_shared=is_shared) as folder:
+        folder.belong_to("bb")
+        assert not snapshot.exists()
+        if is_shared:  # its replicas may come
+            with DataFolder(tmp_path, is_shared=True) as other:
+                other.belong_to("bb")
+
+
+def test_snapshots_that_servers_of_another_database_use_stay(tmp_path: Path) -> None:
+    with DataFolder(tmp_path, is_shared=True) as theirs:
+        theirs.belong_to("aa")
+        snapshot = add_snapshot(tmp_path)
+        (tmp_path / "lock").write_text("pid 7 on theirs\n")
+        for _ in range(2):  # the second is not told of the first, which is gone
+            with (
+                pytest.raises(DataFolderBusyError, match=r"held by another server \(pid 7 on theirs\)"),
+                DataFolder(tmp_path, is_shared=True) as ours,
+            ):
+                ours.belong_to("bb")
+        assert snapshot.exists()
+        assert (tmp_path / "database").read_text() == "aa\n"
+        with DataFolder(tmp_path, is_shared=True) as replica:
+            replica.belong_to("aa")
