@@ -1,5 +1,6 @@
 """The routes over a real socket, on both databases: what they answer, and how they refuse."""
 
+import json
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -292,6 +293,36 @@ def test_a_payload_is_any_json(service: Running) -> None:
             found = answer.json()["payload"]
             assert (found, type(found)) == (payload, type(payload)), answer.text
     assert [item["payload"] for item in service.client.get(place).json()["items"]] == payloads
+
+
+def test_a_payload_becomes_what_was_put_even_where_python_calls_both_equal(service: Running) -> None:
+    path = f"/v1/collections/{make_collection(service)}/groups/g"
+    payloads = [{"open": 1, "n": [0, 1]}, {"open": True, "n": [False, 1]}, {"open": True, "n": [False, 1.0]}]
+    tags = set()
+    for version, payload in enumerate(payloads, 1):
+        put = service.client.put(path, json={"payload": payload})
+        assert put.json()["version"] == version
+        tags.add(put.headers["etag"])
+        for answer in (put, service.client.get(path), service.client.put(path, json={"payload": payload})):
+            assert json.dumps(answer.json()["payload"]) == json.dumps(payload)
+            assert answer.json()["version"] == version
+    assert len(tags) == len(payloads)
+    patched = service.client.patch(path, json={"payload": payloads[0]}).json()
+    assert (json.dumps(patched["payload"]), patched["version"]) == (json.dumps(payloads[0]), 4)
+
+
+def test_no_encoder_has_a_nul_in_its_name(service: Running) -> None:
+    client, place = service.client, f"/v1/collections/{make_collection(service)}"
+    name = "no\0encoder"
+    for path in ("/v1/encoders/no%00encoder", "/v1/models/no%00encoder"):
+        assert client.get(path).status_code == 404
+    for path, body in (
+        ("/v1/similarity", {"encoder": name, "source": "a", "targets": ["b"]}),
+        ("/v1/embeddings", {"model": name, "input": "a"}),
+        ("/v1/collections", {"name": "nul", "encoder": name}),
+        (f"{place}/releases", {"encoder": name}),
+    ):
+        assert client.post(path, json=body).status_code in (404, 422), path
 
 
 def test_without_an_encoder_the_error_says_how_to_get_one(settings, tmp_path) -> None:  # type: ignore[no-untyped-def]
