@@ -84,6 +84,12 @@ class WriteAnswer(Answer):
     visible: bool | None = None
 
 
+class DeleteAnswer(Answer):
+    """A deletion that is done but that searches do not show yet: wait=visible took too long."""
+
+    visible: bool
+
+
 class EraseRequest(Strict):
     """Records to erase for good."""
 
