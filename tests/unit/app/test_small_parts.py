@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from app import container
 from app.cursors import Cursors
@@ -92,6 +93,22 @@ def test_an_open_host_needs_a_key(host: str) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
 def test_loopback_needs_none(host: str, tmp_path: Path) -> None:
     Settings(host=host, data=tmp_path).refuse_open_bind(has_admin_key=False)
+
+
+@pytest.mark.parametrize("around", ["{}\n", " {}", "\t{} \r\n"])
+def test_white_space_around_the_key_is_not_of_it(around: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAMESAY_API_KEY", around.format("long enough"))
+    key = Settings().api_key
+    assert key is not None and key.get_secret_value() == "long enough"
+    monkeypatch.setenv("SAMESAY_API_KEY", around.format("       "))
+    with pytest.raises(ValidationError, match="shorter than 8"):
+        Settings()
+
+
+def test_the_largest_body_has_room_among_all() -> None:
+    assert Settings(max_body_bytes=5000, max_bodies_bytes=5000).max_bodies_bytes == 5000
+    with pytest.raises(ValidationError, match="SAMESAY_MAX_BODIES_BYTES is 4999"):
+        Settings(max_body_bytes=5000, max_bodies_bytes=4999)
 
 
 def test_answers_leave_out_what_is_gone_or_too_far() -> None:
