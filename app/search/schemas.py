@@ -116,7 +116,8 @@ class SearchAnswer(Answer):
 
     Attributes:
         truncated: Whether the encoder saw the start only of any query; `truncated_queries` says of which.
-        incomplete_queries: Of a search by groups: 50,000 records were looked at for it, and no farther ones.
+        incomplete_queries: Of a search by groups: 50,000 records were looked at for it, or those that an index server
+            finds at most, and no farther ones.
     """
 
     release: int
