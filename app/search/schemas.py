@@ -5,11 +5,11 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from app.schemas import Answer, Sentence, Strict
+from app.schemas import Answer, AtMost, Sentence, Strict
 from app.search.filters import SearchFilter
 from app.serving.terms import Filter
 from model.contract.decision import Outcome
-from model.contract.prior import Prior
+from model.contract.prior import check_weights
 
 MOST_QUERIES = 256
 MOST_NEIGHBOURS = 1000
@@ -62,11 +62,15 @@ class SearchRequest(Strict):
 
 
 def _is_prior(weights: dict[str, float]) -> dict[str, float]:
-    Prior.of(weights)
+    check_weights(weights)
     return weights
 
 
+GroupName = Annotated[str, StringConstraints(max_length=256)]
+"""Of what is looked for among the groups, so that no more of a `Key` need be checked."""
+
 Weight = Annotated[float, Field(ge=0)]
+Weights = Annotated[dict[GroupName, Weight], AtMost(MOST_WEIGHTS), AfterValidator(_is_prior)]
 
 
 class ClassifyRequest(Strict):
@@ -76,7 +80,7 @@ class ClassifyRequest(Strict):
     texts: Annotated[list[Sentence], Field(min_length=1, max_length=MOST_QUERIES)] | None = None
     top_n: Annotated[int, Field(ge=1, le=100, description="groups of each answer")] = 3
     release: Annotated[int, Field(ge=1)] | None = Field(default=None, description="refuse any other release")
-    prior: Annotated[dict[str, Weight], Field(max_length=MOST_WEIGHTS), AfterValidator(_is_prior)] | None = Field(
+    prior: Weights | None = Field(
         default=None,
         description="how often each group is asked for here: counts or shares, 0 for never; a group that is not named "
         "counts as much as the rarest named one that does occur",

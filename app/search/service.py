@@ -1,5 +1,6 @@
 """Neighbours, decisions and similarity. No SQL on this path; the micro-batcher does the work."""
 
+import asyncio
 import difflib
 from collections.abc import Sequence
 from itertools import islice
@@ -42,7 +43,10 @@ says of which queries. Those that have their groups leave their share to the oth
 
 
 _MOST_COMPARED: Final = 1000
-"""Groups that a misspelt one is compared with: that takes time on the event loop."""
+"""Groups that a misspelt one is compared with: that takes a tenth of a second."""
+
+_LONGEST_COMPARED: Final = 64
+"""Characters of a group that is compared: the time grows with the product of the lengths."""
 
 _MOST_NAMED: Final = 3
 """Misspelt groups that a problem names."""
@@ -111,7 +115,7 @@ class SearchService:
         """The decision on each text, as JSON."""
         release = await self._release(collection, request.release)
         erasures = release.erasures
-        prior = _prior(release, request.prior)
+        prior = await _prior(release, request.prior)
         found = await self._look_up(release, request.sentences, NEIGHBOURS_USED, receive)
         decisions = self._decider.decide(release, request.sentences, found, prior)
         results = []
@@ -216,23 +220,26 @@ def _of_reach(reach: Reach, positions: list[int], found: Found) -> list[int]:
     return [position for position, reached in zip(positions, found.reaches, strict=True) if reached is reach]
 
 
-def _prior(release: ServingRelease, weights: dict[str, float] | None) -> Prior | None:
+async def _prior(release: ServingRelease, weights: dict[str, float] | None) -> Prior | None:
     """The prior of a request, whose groups must all be there."""
     if weights is None:
         return None
     groups = release.view.catalogue.groups
     unknown = [group for group in weights if not groups.has(group)]
     if unknown:
-        named = unknown[:_MOST_NAMED]
-        problems = [FieldProblem(pointer(("prior", group)), _no_group(groups, group)) for group in named]
-        raise InvalidValueError(f"{problems[0].pointer}: {problems[0].detail}", errors=problems)
+        raise await asyncio.to_thread(_no_groups, groups, unknown[:_MOST_NAMED])
     return Prior.of(weights)
 
 
-def _no_group(groups: GroupSizes, group: str) -> str:
-    known = list(islice(groups, _MOST_COMPARED))
-    near = difflib.get_close_matches(group, known, n=1, cutoff=0.5)
-    return f"no record is in the group {group!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+def _no_groups(groups: GroupSizes, unknown: list[str]) -> InvalidValueError:
+    known = [group for group in islice(groups, _MOST_COMPARED) if len(group) <= _LONGEST_COMPARED]
+    problems = [FieldProblem(pointer(("prior", group)), _no_group(known, group)) for group in unknown]
+    return InvalidValueError(f"{problems[0].pointer}: {problems[0].detail}", errors=problems)
+
+
+def _no_group(known: list[str], group: str) -> str:
+    near = difflib.get_close_matches(group, known, n=1, cutoff=0.5) if len(group) <= _LONGEST_COMPARED else []
+    return f"no record is in the group {group[:64]!r}" + (f"; did you mean {near[0]!r}?" if near else "")
 
 
 def _result(found: Found, at: int, min_score: float | None) -> list[dict[str, Any]]:
