@@ -112,7 +112,8 @@ class Database(ABC):
         """Run a unit in a transaction of its own and commit it.
 
         Returns:
-            Resolves with the unit's result once it is durable, or with what it raised, and then nothing was stored.
+            Resolves with the unit's result once it is durable, or with what it raised, and then nothing was stored;
+            but for a StorageError that says that it may be.
 
         Raises:
             OverloadedError: Too many units wait already.
@@ -143,15 +144,15 @@ class Database(ABC):
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Raise our errors in place of the driver's."""
+def translated(*, commits: bool = False) -> Iterator[None]:
+    """Raise our errors in place of the driver's; `commits` says that what is done is a commit."""
     try:
         yield
     except DBAPIError as error:
-        raise translate(error) from error
+        raise translate(error, commits=commits) from error
 
 
-def translate(error: DBAPIError) -> Exception:
+def translate(error: DBAPIError, *, commits: bool = False) -> Exception:
     """The error to answer in place of the driver's; the driver's own where it means a defect of ours."""
     sqlite = getattr(error.orig, "sqlite_errorcode", None)
     state = getattr(error.orig, "sqlstate", None)
@@ -162,11 +163,15 @@ def translate(error: DBAPIError) -> Exception:
     if found is not None:
         return found[0](found[1])
     if isinstance(error, OperationalError):
-        name = type(error.orig).__name__
-        return StorageError(f"the database cannot be reached or used ({name}): nothing was stored; try again later")
+        return StorageError((_UNHEARD if commits else _AWAY).format(type(error.orig).__name__))
     return error
 
 
+_AWAY: Final = "the database cannot be reached or used ({}): nothing was stored; try again later"
+_UNHEARD: Final = (
+    "the database did not say whether it stored the write ({}): it may be stored or not; "
+    "see what is there, then repeat the request"
+)
 _FULL: Final = "the disk of the database is full: nothing was stored; free some space, then repeat the request"
 _BUSY: Final = "the database is busy: nothing was stored; repeat the request"
 _UNUSABLE: Final = (

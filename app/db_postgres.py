@@ -95,9 +95,12 @@ class PostgresDatabase(Database):
         return Session(self._reading)
 
     def _run(self, unit: Callable[[Session], T]) -> T:
-        with translated(), Session(self.engine) as session, session.begin():
+        with translated(), Session(self.engine) as session:
             done = unit(session)
+            session.flush()
             has_changes = session.info.pop(CHANGED, False)
+            with translated(commits=True):
+                session.commit()
         if has_changes:
             self._announcer.announce()
         return done

@@ -1,14 +1,15 @@
 """Bodies in and out: one parse of the raw bytes, one serialisation, the same errors on every route."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from fastapi import Request, Response
 from pydantic import BaseModel, ValidationError
 
-from app.errors import InvalidValueError, MalformedBodyError
-from app.http_errors import invalid
+from app.errors import FieldProblem, InvalidValueError, MalformedBodyError
+from app.http_errors import MOST_TOLD, invalid, lean_errors
+from app.many_faults import first_of_each, without
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -33,22 +34,55 @@ def parse_body(body: bytes, schema: type[M]) -> M:
     try:
         return schema.model_validate_json(body)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False, include_input=False)
-        if found[0]["type"] != "json_invalid":
-            raise _invalid(error, body, schema) from None
+        if error.error_count() > MOST_TOLD:
+            raise _invalid_often(error, load_json(body), schema) from None
+        if lean_errors(error)[0]["type"] != "json_invalid":
+            raise _invalid(error, lambda: load_json(body), schema) from None
     return _parse_slowly(body, schema)
 
 
-def _invalid(error: ValidationError, body: bytes, schema: type[M]) -> InvalidValueError:
-    """What is wrong with a body; where fields are only too many, also what is wrong without them."""
-    told = invalid(error, schema)
-    found = error.errors(include_url=False, include_context=False, include_input=False)
+def invalid_value(
+    error: ValidationError, value: Any, schema: type[BaseModel], *, prefix: str = ""
+) -> InvalidValueError:
+    """`invalid` for a complaint of a value, which may have any number of faults.
+
+    Args:
+        error: The complaint.
+        value: What was checked, as JSON gives it.
+        schema: Its own.
+        prefix: Pointer to it, in the body.
+    """
+    if error.error_count() > MOST_TOLD:
+        return _invalid_often(error, value, schema, prefix=prefix)
+    return invalid(error, schema, prefix=prefix)
+
+
+def _invalid_often(
+    error: ValidationError, value: Any, schema: type[BaseModel], *, prefix: str = ""
+) -> InvalidValueError:
+    """What is wrong with a part of a value that has too many faults to make objects of all."""
+    part, cut = first_of_each(value, schema)
+    try:
+        schema.model_validate(part)
+    except ValidationError as of_part:
+        found = without(_invalid(of_part, lambda: part, schema).errors, cut)
+        if found:
+            problems = [FieldProblem(prefix + problem.pointer, problem.detail) for problem in found]
+            return InvalidValueError(f"{problems[0].pointer or 'the body'}: {problems[0].detail}", errors=problems)
+    where = prefix or "the body"
+    return InvalidValueError(
+        f"{where}: {error.error_count()} values are wrong, but none of the first {MOST_TOLD} of each list and object"
+    )
+
+
+def _invalid(error: ValidationError, value: Callable[[], Any], schema: type[BaseModel]) -> InvalidValueError:
+    """What is wrong with a value; where fields are only too many, also what is wrong without them."""
+    told, found = invalid(error, schema), lean_errors(error)
     strange = {entry["loc"][0] for entry in found if entry["type"] == "extra_forbidden" and len(entry["loc"]) == 1}
     if len(strange) < len(found):
         return told
-    known = {name: value for name, value in json.loads(body).items() if name not in strange}
     try:
-        schema.model_validate_json(json.dumps(known))
+        schema.model_validate({name: item for name, item in value().items() if name not in strange})
     except ValidationError as other:
         return InvalidValueError(told.detail, errors=[*told.errors, *invalid(other, schema).errors])
     return told
@@ -60,7 +94,7 @@ def _parse_slowly(body: bytes, schema: type[M]) -> M:
     try:
         return schema.model_validate(value)
     except ValidationError as error:
-        raise invalid(error, schema) from None
+        raise invalid_value(error, value, schema) from None
 
 
 def load_json(body: bytes) -> Any:

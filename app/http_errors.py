@@ -13,6 +13,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.types import Scope
@@ -28,6 +29,11 @@ REQUEST_ID: Final = "samesay.request_id"
 
 ERROR_FORM: Final = "samesay.error_form"
 """Key in the ASGI scope of the ErrorForm of a route that speaks another API's language; most have none."""
+
+MOST_TOLD: Final = 100
+"""Wrong values that one answer names."""
+
+_LONGEST_NAME: Final = 256
 
 _log = structlog.get_logger(__name__)
 
@@ -115,9 +121,15 @@ def invalid(
         prefix: Pointer to what was checked, in the body.
     """
     place = _parameter if isinstance(error, RequestValidationError) else pointer
-    problems = [FieldProblem(prefix + place(entry["loc"]), _reason(entry, schema)) for entry in error.errors()[:100]]
+    entries = lean_errors(error) if isinstance(error, ValidationError) else error.errors()
+    problems = [FieldProblem(prefix + place(entry["loc"]), _reason(entry, schema)) for entry in entries[:MOST_TOLD]]
     first = problems[0]
     return InvalidValueError(f"{first.pointer or 'the body'}: {first.detail}", errors=problems)
+
+
+def lean_errors(error: ValidationError) -> list[ErrorDetails]:
+    """Every complaint of pydantic's, as far as we tell of it: each is a Python object, so not of a great many."""
+    return error.errors(include_url=False, include_context=False, include_input=False)
 
 
 def install(app: FastAPI) -> None:
@@ -172,7 +184,8 @@ def _parameter(location: Sequence[int | str]) -> str:
 
 
 def pointer(location: Sequence[int | str]) -> str:
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
+    """A JSON pointer; of a name that is longer than any of ours, the beginning."""
+    return "".join("/" + str(part)[:_LONGEST_NAME].replace("~", "~0").replace("/", "~1") for part in location)
 
 
 def _reason(entry: Mapping[str, Any], schema: type[BaseModel] | None) -> str:

@@ -5,8 +5,17 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Generic, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, StringConstraints
-from pydantic_core import CoreSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    StringConstraints,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 MOST_TEXT_BYTES: Final = 100_000
 """UTF-8 bytes of a sentence that can be stored; the encoder looks at its start only (`limits` of /v1/info)."""
@@ -39,6 +48,24 @@ class OneRemedy:
         schema = handler(source)
         assert schema["type"] == "union"
         return {**schema, "custom_error_type": "none_of_several", "custom_error_message": self.remedy}
+
+
+@dataclass(frozen=True, slots=True)
+class AtMost:
+    """Mark of a dictionary: its fields are counted before any is looked at, as each may bring a complaint."""
+
+    most: int
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._count, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {**handler(schema), "maxProperties": self.most}
+
+    def _count(self, value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > self.most:
+            raise ValueError(f"has {len(value)} fields, the most is {self.most}: give fewer")
+        return value
 
 
 class Answer(BaseModel):

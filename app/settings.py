@@ -1,6 +1,7 @@
 """What can be set from outside: environment variables SAMESAY_*, and the options of `samesay serve` over them."""
 
 import re
+import string
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
@@ -86,6 +87,12 @@ class Settings(BaseSettings):
         """Folder of the jobs' files."""
         return self.data / "jobs"
 
+    @field_validator("api_key", mode="before")
+    @classmethod
+    def _as_sent(cls, value: Any) -> Any:
+        # a file ends with a newline, and the header that the key is compared with has no white space around it
+        return value.strip(string.whitespace) if isinstance(value, str) else value
+
     @field_validator("cors_origins", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
@@ -127,6 +134,15 @@ class Settings(BaseSettings):
     def _key_is_strong_enough(self) -> Self:
         if self.api_key is not None and len(self.api_key.get_secret_value()) < 8:
             raise ValueError("SAMESAY_API_KEY is shorter than 8 characters: set a longer one")
+        return self
+
+    @model_validator(mode="after")
+    def _largest_body_has_room(self) -> Self:
+        if self.max_body_bytes > self.max_bodies_bytes:
+            raise ValueError(
+                f"SAMESAY_MAX_BODY_BYTES is {self.max_body_bytes} and SAMESAY_MAX_BODIES_BYTES is "
+                f"{self.max_bodies_bytes}, for all bodies together: make the second at least as large as the first"
+            )
         return self
 
     @property

@@ -1,7 +1,10 @@
 """The records of a collection."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal, NotRequired, TypedDict
+
+import httpx
 
 from samesay.answers import BatchResult, Erased, MetadataValue, Page, Record, Role, Written
 from samesay.calls import Call, Repeat, asking, changing, given, path
@@ -74,10 +77,16 @@ class Records(Resource[X]):
         return changing("PUT", where, Written, query={"wait": wait}, body=body, if_match=if_match, only_new=only_new)
 
     @operation
-    def delete(self, record: str, *, wait: Wait = "committed", if_match: str | None = None) -> Call[None]:
-        """Delete a record; durable when answered."""
+    def delete(self, record: str, *, wait: Wait = "committed", if_match: str | None = None) -> Call[bool | None]:
+        """Delete a record; durable when answered.
+
+        Returns:
+            With wait="visible": whether searches find it no more; False where that took too long. Else None, and where
+            it was deleted by an attempt whose answer got lost.
+        """
         where = self._path("records", record)
-        return changing("DELETE", where, None, query={"wait": wait}, if_match=if_match)
+        call = changing("DELETE", where, None, query={"wait": wait}, if_match=if_match)
+        return replace(call, read=_is_visible) if wait == "visible" else call
 
     @operation
     def change(
@@ -100,3 +109,8 @@ class Records(Resource[X]):
 
     def _path(self, *steps: str) -> str:
         return path("v1", "collections", self._collection, *steps)
+
+
+def _is_visible(response: httpx.Response) -> bool | None:
+    """What a deletion's answer says: 202, not yet."""
+    return response.status_code == 204 if response.is_success else None

@@ -103,6 +103,17 @@ def requires(*scopes: KeyScope, reach: Reach | None = None, is_audited: bool = T
     return declare
 
 
+def require_for(request: Request, scope: KeyScope, field: str) -> None:
+    """Refuse a request whose body has a field that takes another scope than the route; called by the endpoint.
+
+    Raises:
+        ForbiddenError: The key lacks it.
+    """
+    caller: Caller = request.scope[CALLER]
+    if scope not in caller.scopes:
+        raise _lacks_scope(request, caller, (scope,), f"{field}: ")
+
+
 def open_to_all(endpoint: Endpoint) -> Endpoint:
     """Declare that the endpoint is answered without a key; its path has no parameters."""
 
@@ -172,10 +183,10 @@ def _reach_of(endpoint: Callable[..., Any]) -> Reach:
     return named[0] if named else Reach.ALL
 
 
-def _lacks_scope(request: Request, caller: Caller, scopes: tuple[KeyScope, ...]) -> ForbiddenError:
+def _lacks_scope(request: Request, caller: Caller, scopes: tuple[KeyScope, ...], place: str = "") -> ForbiddenError:
     request.scope[REFUSAL] = Refusal.SCOPE
     wanted = scopes[0] if len(scopes) == 1 else "any of " + ", ".join(scopes)
-    return ForbiddenError(f"the {caller.name} lacks the scope {wanted}: use a key that has it")
+    return ForbiddenError(f"{place}the {caller.name} lacks the scope {wanted}: use a key that has it")
 
 
 async def _check_reach(request: Request, caller: Caller, reach: Reach, given: dict[str, Any]) -> None:

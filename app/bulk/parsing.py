@@ -11,6 +11,7 @@ from app.bulk.content_ids import content_id
 from app.bulk.forms import Form
 from app.bulk.rows import Fault, FaultCode, RawRow, SheetValue
 from app.group.schemas import GroupPut
+from app.http_body import invalid_value
 from app.http_errors import invalid
 from app.record.schemas import RecordDraft
 from app.record.tables import Source
@@ -107,7 +108,7 @@ class RowParser:
             record["role"] = role
         if (plan.metadata is not None or plan.parts) and (metadata := self._metadata(cells, plan)):
             record["metadata"] = metadata
-        return RecordRow(line, _RECORD.validate_python(record), about)
+        return RecordRow(line, _check_record(record), about)
 
     def _names_a_group(self, plan: Plan) -> bool:
         """Whether a row that says nothing but a group's name is meant to: in a table it may be one with a gap."""
@@ -186,6 +187,13 @@ def _parse_labels(cell: Any) -> Labels:
         return parse_labels(cell)
     except ValueError as error:
         raise ValueError(f"labels: {error}") from None
+
+
+def _check_record(record: dict[str, Any]) -> RecordDraft:
+    try:
+        return _RECORD.validate_python(record)
+    except ValidationError as error:
+        raise ValueError(invalid_value(error, record, RecordDraft).detail.removeprefix("/")) from None
 
 
 def _check_group_id(group: str) -> str:

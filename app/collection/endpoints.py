@@ -3,9 +3,10 @@
 from fastapi import APIRouter, Request, Response
 
 from app.access.caller import collections_of
-from app.access.declaring import Reach, name_target, requires
+from app.access.declaring import Reach, name_target, require_for, requires
 from app.access.scopes import KeyScope
 from app.collection.schemas import CollectionAnswer, CollectionCreate, CollectionPatch
+from app.feedback.keeping import FeedbackSettings
 from app.http_body import answer, etag, read_body
 from app.idempotency.attempts import IdempotencyKey, attempt_of
 from app.job.endpoints import accepted
@@ -41,6 +42,7 @@ async def list_collections(request: Request, limit: Limit = 100, cursor: Cursor 
 async def create_collection(request: Request, idempotency_key: IdempotencyKey = None) -> Response:
     """Create a collection; it starts with release 1 of the encoder."""
     wanted = await read_body(request, CollectionCreate)
+    _check_may_train(request, wanted)
     attempt = attempt_of(request, idempotency_key, await request.body(), collection=wanted.name)
     created = await services(request).collections.create(wanted, attempt)
     name_target(request, created.name)
@@ -66,6 +68,7 @@ async def get_collection(request: Request, collection: CollectionName) -> Respon
 async def change_collection(request: Request, collection: CollectionName) -> Response:
     """Change what is given, keep the rest. If-Match guards against a change unseen."""
     patch = await read_body(request, CollectionPatch)
+    _check_may_train(request, patch)
     changed = await services(request).collections.change(collection, patch, read_precondition(request))
     return answer(changed, headers=etag(changed.etag))
 
@@ -108,3 +111,9 @@ async def delete_collection(request: Request, collection: CollectionName) -> Res
     """Delete a collection with everything in it: its jobs end, and encoders go that were trained for it alone."""
     await services(request).collections.delete(collection, read_precondition(request))
     return Response(status_code=204)
+
+
+def _check_may_train(request: Request, wanted: FeedbackSettings) -> None:
+    """Whoever accepts feedback afterwards orders trainings, and so may need no such scope."""
+    if wanted.auto_retrain_after is not None:
+        require_for(request, KeyScope.TRAIN, "auto_retrain_after")

@@ -19,9 +19,8 @@ class EncoderRepository:
 
     def find(self, name_or_sha: str) -> Encoder | None:
         """The encoder of this name or sha256, even where its bundle was removed."""
-        return self._session.scalars(
-            select(Encoder).where(or_(Encoder.name == name_or_sha, Encoder.sha == name_or_sha))
-        ).first()
+        wanted = name_or_sha.replace("\0", "")  # PostgreSQL takes no NUL, not even to look for
+        return self._session.scalars(select(Encoder).where(or_(Encoder.name == wanted, Encoder.sha == wanted))).first()
 
     def get(self, name_or_sha: str) -> Encoder:
         """`find`, or raise NotFoundError."""

@@ -37,7 +37,8 @@ class FeedbackSettings(Strict):
         default=10_000, description="different texts that are kept at most; those not asked for longest go first"
     )
     auto_retrain_after: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
-        default=None, description="order a training after so many accepted items that brought something new"
+        default=None,
+        description="order a training after so many accepted items that brought something new; takes the scope `train`",
     )
 
     @classmethod

@@ -5,10 +5,12 @@ from typing import Any, Final
 
 from sqlalchemy import bindparam, func, insert, select
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import flag_modified
 
 from app.db import table_of
 from app.errors import NotFoundError
 from app.group.tables import Group
+from app.preconditions import hash_of
 from app.record.tables import Record
 
 _GROUPS = table_of(Group)
@@ -61,12 +63,11 @@ class GroupRepository:
         self._session.flush()
         self._session.refresh(group)
 
-    def bump(self, group: Group) -> None:
-        """Count up the version after a change."""
-        group.version += 1
-        group.updated_at = func.current_timestamp()
-        self._session.flush()
-        self._session.refresh(group)
+    def change(self, group: Group, wanted: Mapping[str, Any]) -> None:
+        """Set the title, the payload or both; what is the same is left alone."""
+        if _set(group, wanted):
+            self._session.flush()
+            self._session.refresh(group)
 
     def describe(self, wanted: Mapping[str, Mapping[str, Any]]) -> None:
         """Set titles and payloads by key; groups that are missing are made, and what is the same is left alone."""
@@ -75,11 +76,7 @@ class GroupRepository:
         self.ensure(wanted)
         statement = select(Group).where(Group.collection_id == self._collection_id, Group.key.in_(wanted))
         for group in self._session.scalars(statement).all():
-            if any(getattr(group, name) != value for name, value in wanted[group.key].items()):
-                for name, value in wanted[group.key].items():
-                    setattr(group, name, value)
-                group.version += 1
-                group.updated_at = func.current_timestamp()
+            _set(group, wanted[group.key])
         self._session.flush()
 
     def delete(self, group: Group) -> None:
@@ -102,3 +99,24 @@ class GroupRepository:
             return {}
         found = self._session.execute(_IDS, {"collection_id": self._collection_id, "keys": keys})
         return dict(found.all())
+
+
+def _set(group: Group, wanted: Mapping[str, Any]) -> bool:
+    """Set what is wanted and count up the version, unless the same JSON is there."""
+    if _hash({name: getattr(group, name) for name in wanted}) == _hash(wanted):
+        return False
+    for name, value in wanted.items():
+        setattr(group, name, value)
+        flag_modified(group, name)  # like Python, SQLAlchemy takes 1 for true
+    group.version += 1
+    group.updated_at = func.current_timestamp()
+    return True
+
+
+def _hash(said: Mapping[str, Any]) -> str:
+    return hash_of({name: _without_point(value) for name, value in said.items()})
+
+
+def _without_point(value: Any) -> Any:
+    """SQLite keeps a bare 1.0 as 1, which must not look like a change each time."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**63 else value

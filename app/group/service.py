@@ -105,10 +105,7 @@ def _locked_repository(session: Session, collection: str) -> GroupRepository:
 
 
 def _change(repository: GroupRepository, group: Group, wanted: Mapping[str, Any]) -> GroupAnswer:
-    if any(getattr(group, name) != value for name, value in wanted.items()):
-        for name, value in wanted.items():
-            setattr(group, name, value)
-        repository.bump(group)
+    repository.change(group, wanted)
     return _to_answer(repository, group)
 
 

@@ -7,7 +7,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from app.errors import InvalidValueError
-from app.http_body import parse_body
+from app.http_body import invalid_value, parse_body
 from app.http_errors import invalid
 from app.record.schemas import BatchItem, BatchRequest, LooseBatch, RecordDraft
 from app.schemas import MOST_ITEMS, Key
@@ -54,7 +54,9 @@ def _check_items(upserts: list[Any], deletes: list[Any]) -> Batch:
         try:
             draft = item if isinstance(item, RecordDraft) else _DRAFT.validate_python(item)
         except ValidationError as error:
-            batch.refused[position] = _refused(item, invalid(error, RecordDraft, prefix=f"/upsert/{position}"))
+            batch.refused[position] = _refused(
+                item, invalid_value(error, item, RecordDraft, prefix=f"/upsert/{position}")
+            )
         else:
             _accept(batch, seen, position, draft.id, draft)
     for position, item in enumerate(deletes, start=len(upserts)):

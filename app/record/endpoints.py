@@ -15,6 +15,7 @@ from app.preconditions import CHANGES, CREATES_OR_CHANGES, read_precondition
 from app.record.schemas import (
     BatchAnswer,
     BatchRequest,
+    DeleteAnswer,
     EraseAnswer,
     EraseRequest,
     RecordAnswer,
@@ -72,16 +73,16 @@ async def put_record(
     "/records/{record}",
     operation_id="delete_record",
     status_code=204,
-    responses=problems(404, 409, 412, 507),
+    responses={202: {"model": DeleteAnswer, "description": "Deleted, not visible yet"}, **problems(404, 409, 412, 507)},
     openapi_extra=CHANGES,
 )
 @requires(KeyScope.DATA_WRITE, is_audited=False)
 async def delete_record(
     request: Request, collection: CollectionName, record: ItemKey, wait: WaitFor = Wait.COMMITTED
 ) -> Response:
-    """Delete a record; durable when answered."""
-    await services(request).records.delete(collection, record, wait, read_precondition(request))
-    return Response(status_code=204)
+    """Delete a record; durable when answered. With wait=visible, 202 says that searches may find it for a while."""
+    visible = await services(request).records.delete(collection, record, wait, read_precondition(request))
+    return answer(DeleteAnswer(visible=False), status=202) if visible is False else Response(status_code=204)
 
 
 @router.post(

@@ -7,13 +7,16 @@ import orjson
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from app.record.tables import Role, Source
-from app.schemas import MOST_ITEMS, Answer, ETag, Key, OneRemedy, Sentence, Strict, check_json
+from app.schemas import MOST_ITEMS, Answer, AtMost, ETag, Key, OneRemedy, Sentence, Strict, check_json
 
 MetadataValue = Annotated[
     str | bool | int | float | list[str], OneRemedy("give a string, a number, true or false, or a list of strings")
 ]
 
 _MOST_METADATA_BYTES: Final = 16_384
+
+_MOST_FIELDS: Final = 4096
+"""Of metadata: no more have room in that."""
 
 
 def _fits(value: dict[str, MetadataValue]) -> dict[str, MetadataValue]:
@@ -28,8 +31,10 @@ def _sorted_once(labels: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(set(labels)))
 
 
-Metadata = Annotated[dict[str, MetadataValue], AfterValidator(_fits)]
-Labels = Annotated[tuple[Key, ...], Field(max_length=64, strict=False), AfterValidator(_sorted_once)]
+Metadata = Annotated[dict[str, MetadataValue], AtMost(_MOST_FIELDS), AfterValidator(_fits)]
+# fail_fast: else there is a complaint about every wrong one, however many
+_Sent = Annotated[tuple[Key, ...], Field(max_length=64, strict=False, fail_fast=True)]
+Labels = Annotated[_Sent, AfterValidator(_sorted_once)]
 LaxRole = Annotated[Role, Field(strict=False)]
 LaxSource = Annotated[Source, Field(strict=False)]
 
@@ -91,6 +96,12 @@ class WriteAnswer(Answer):
     etag: ETag
     truncated: bool
     visible: bool | None = None
+
+
+class DeleteAnswer(Answer):
+    """A deletion that is done but that searches do not show yet: wait=visible took too long."""
+
+    visible: bool
 
 
 class EraseRequest(Strict):

@@ -88,8 +88,12 @@ class RecordService:
         )
         return answer, written.created
 
-    async def delete(self, collection: str, key: str, wait: Wait, precondition: Precondition) -> None:
-        """Delete one record, or NotFoundError."""
+    async def delete(self, collection: str, key: str, wait: Wait, precondition: Precondition) -> bool | None:
+        """Delete one record, or NotFoundError.
+
+        Returns:
+            With Wait.VISIBLE: whether searches find it no more; False where that took too long.
+        """
 
         def unit(session: Session) -> tuple[int, int]:
             collection_id, _ = CollectionRepository(session).lock(collection)
@@ -100,7 +104,7 @@ class RecordService:
             return collection_id, RecordWriter(session, collection_id).delete([key])[key]
 
         collection_id, seq = await self._database.write_async(unit)
-        await self._settle(collection_id, seq, wait)
+        return await self._settle(collection_id, seq, wait)
 
     async def change_batch(
         self, collection: str, body: bytes, wait: Wait, attempt: Attempt | None, count: Callable[[int], None]

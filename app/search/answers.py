@@ -18,12 +18,3 @@ def neighbours(
             continue
         found.append({"id": entry.id, "text": entry.text, "group": entry.group, "score": shown})
     return found
-
-
-def best_of_each_group(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The first neighbour of each group; those without a group are left out."""
-    best: dict[str, dict[str, Any]] = {}
-    for neighbour in found:
-        if neighbour["group"] is not None:
-            best.setdefault(neighbour["group"], neighbour)
-    return list(best.values())

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from app.schemas import Strict, check_json
+from app.schemas import AtMost, Strict, check_json
 from app.serving.terms import AnyOf, Between, Condition, Filter, Value, after, field_range, group_term, value_term
 
 MOST_FIELDS: Final = 32
@@ -71,7 +71,7 @@ def _read_wish(wish: Any, keys: set[str], remedy: str) -> OneOf | Range:
         raise ValueError(f"is empty: {remedy}")
     for key in wish:
         if key not in keys:
-            raise ValueError(f"has the unknown key {key!r}: {remedy}")
+            raise ValueError(f"has the unknown key {key[:64]!r}: {remedy}")
     if "in" not in wish:
         return _read_range(wish)
     if len(wish) > 1:
@@ -122,8 +122,6 @@ def _kind_of(value: Any) -> str:
 def _check_fields(fields: dict[str, OneOf | Range]) -> dict[str, OneOf | Range]:
     if not fields:
         raise ValueError("is empty: name a field, or leave it out")
-    if len(fields) > MOST_FIELDS:
-        raise ValueError(f"has {len(fields)} fields, the most is {MOST_FIELDS}: give fewer")
     for field in fields:
         check_json(field)
     return fields
@@ -168,8 +166,8 @@ class SearchFilter(Strict):
     model_config = ConfigDict(json_schema_extra=_describe)
 
     group: GroupWish = None
-    metadata: Annotated[dict[str, FieldWish], AfterValidator(_check_fields)] = Field(
-        default={}, json_schema_extra={"minProperties": 1, "maxProperties": MOST_FIELDS}
+    metadata: Annotated[dict[str, FieldWish], AtMost(MOST_FIELDS), AfterValidator(_check_fields)] = Field(
+        default={}, json_schema_extra={"minProperties": 1}
     )
 
     @model_validator(mode="after")

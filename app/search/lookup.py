@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import IndexAwayError
+from app.search.grouping import Grouping, Reach
 from app.serving.catalogue import CatalogueView
 from app.serving.release import ServingRelease, View
 from app.serving.terms import Filter
@@ -25,13 +26,18 @@ _NO_SCORES: Final[list[list[float]]] = []
 
 @dataclass(slots=True)
 class Lookup:
-    """What one request wants: its sentences encoded and, of a release, the k nearest records of each."""
+    """What one request wants: its sentences encoded and, of a release, the k nearest records of each.
+
+    Attributes:
+        grouping: Of those k, the best of each group only; None for all.
+    """
 
     bundle: Bundle
     sentences: Sequence[str]
     release: ServingRelease | None = None
     k: int = 0
     wanted: Filter | None = None
+    grouping: Grouping | None = None
 
     @property
     def n_sentences(self) -> int:
@@ -67,6 +73,7 @@ class Found:
         record_ids: For each sentence the ids of its neighbours, best first, MISSING_ID where there is none.
         scores: Their cosines.
         view: The moment of the release that they were searched in.
+        reaches: Of a search by groups: for each sentence whether there may be more of them.
     """
 
     embeddings: NDArray[np.float32]
@@ -75,12 +82,21 @@ class Found:
     record_ids: list[list[int]]
     scores: list[list[float]]
     view: View | None = None
+    reaches: Sequence[Reach] = ()
 
     @property
     def catalogue(self) -> CatalogueView:
         """The records of that moment."""
         assert self.view is not None
         return self.view.catalogue
+
+    def fold(self, grouping: Grouping, n_counting: int) -> None:
+        """Keep the best record of each group; `n_counting` as for `Grouping.fold`."""
+        found = zip(self.record_ids, self.scores, strict=True)
+        folded = [grouping.fold(self.catalogue, record_ids, scores, n_counting) for record_ids, scores in found]
+        self.record_ids = [record_ids for record_ids, _, _ in folded]
+        self.scores = [scores for _, scores, _ in folded]
+        self.reaches = [reach for _, _, reach in folded]
 
 
 class LookupRunner:
@@ -106,7 +122,7 @@ class LookupRunner:
             found.update(zip(map(id, same), self._encode(same), strict=True))
         for same in _grouped(lookups, lambda lookup: (id(lookup.release), lookup.k, lookup.wanted)):
             if same[0].release is not None:
-                self._search(same[0].release, same[0], [found[id(lookup)] for lookup in same])
+                self._search(same[0].release, same, [found[id(lookup)] for lookup in same])
         return [found[id(lookup)] for lookup in lookups]
 
     def _encode(self, lookups: list[Lookup]) -> list[Found]:
@@ -125,8 +141,8 @@ class LookupRunner:
             start = end
         return found
 
-    def _search(self, release: ServingRelease, lookup: Lookup, found: list[Found]) -> None:
-        started, view = time.perf_counter(), release.view
+    def _search(self, release: ServingRelease, lookups: list[Lookup], found: list[Found]) -> None:
+        started, view, lookup = time.perf_counter(), release.view, lookups[0]
         queries = found[0].embeddings if len(found) == 1 else np.concatenate([one.embeddings for one in found])
         allowed = None if lookup.wanted is None else release.masks.of(view.catalogue, lookup.wanted)
         try:
@@ -136,10 +152,12 @@ class LookupRunner:
         self._observe_search(time.perf_counter() - started)
         record_ids, scores = neighbours.record_ids.tolist(), neighbours.scores.tolist()
         start = 0
-        for one in found:
+        for same, one in zip(lookups, found, strict=True):
             end = start + len(one.truncated)
             one.record_ids, one.scores, one.view = record_ids[start:end], scores[start:end], view
             start = end
+            if same.grouping is not None:
+                one.fold(same.grouping, view.index.count if allowed is None else int(np.count_nonzero(allowed)))
 
 
 def _grouped(lookups: list[Lookup], key: Callable[[Lookup], Hashable]) -> list[list[Lookup]]:

@@ -5,11 +5,11 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from app.schemas import Answer, Sentence, Strict
+from app.schemas import Answer, AtMost, Sentence, Strict
 from app.search.filters import SearchFilter
 from app.serving.terms import Filter
 from model.contract.decision import Outcome
-from model.contract.prior import Prior
+from model.contract.prior import check_weights
 
 MOST_QUERIES = 256
 MOST_NEIGHBOURS = 1000
@@ -65,11 +65,15 @@ class SearchRequest(Strict):
 
 
 def _is_prior(weights: dict[str, float]) -> dict[str, float]:
-    Prior.of(weights)
+    check_weights(weights)
     return weights
 
 
+GroupName = Annotated[str, StringConstraints(max_length=256)]
+"""Of what is looked for among the groups, so that no more of a `Key` need be checked."""
+
 Weight = Annotated[float, Field(ge=0)]
+Weights = Annotated[dict[GroupName, Weight], AtMost(MOST_WEIGHTS), AfterValidator(_is_prior)]
 
 
 class ClassifyRequest(Strict):
@@ -82,7 +86,7 @@ class ClassifyRequest(Strict):
         default=None,
         description="ask this release; by default the one that answers. 404 unless it is active or kept warm",
     )
-    prior: Annotated[dict[str, Weight], Field(max_length=MOST_WEIGHTS), AfterValidator(_is_prior)] | None = Field(
+    prior: Weights | None = Field(
         default=None,
         description="how often each group is asked for here: counts or shares, 0 for never; a group that is not named "
         "counts as much as the rarest named one that does occur",
@@ -122,7 +126,8 @@ class SearchAnswer(Answer):
 
     Attributes:
         truncated: Whether the encoder saw the start only of any query; `truncated_queries` says of which.
-        incomplete_queries: Of a search by groups: 50,000 records were looked at for it, and no farther ones.
+        incomplete_queries: Of a search by groups: 50,000 records were looked at for it, or those that an index server
+            finds at most, and no farther ones.
     """
 
     release: int

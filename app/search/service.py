@@ -1,7 +1,7 @@
 """Neighbours, decisions and similarity. No SQL on this path; the micro-batcher does the work."""
 
+import asyncio
 import difflib
-import math
 from collections.abc import Sequence
 from itertools import islice
 from typing import Any, Final
@@ -18,9 +18,10 @@ from app.feedback.query_keeper import QueryKeeper
 from app.http_errors import pointer
 from app.ids import IdSource
 from app.observability import Metrics
-from app.search.answers import SCORE_DIGITS, best_of_each_group, neighbours
+from app.search.answers import neighbours
 from app.search.deciding import Decider
 from app.search.embedding import Embedder
+from app.search.grouping import Grouping, Reach
 from app.search.lookup import Found, Lookup
 from app.search.schemas import ClassifyRequest, GroupBy, SearchRequest, SimilarityRequest
 from app.search.shadowing import Shadows
@@ -42,7 +43,10 @@ says of which queries. Those that have their groups leave their share to the oth
 
 
 _MOST_COMPARED: Final = 1000
-"""Groups that a misspelt one is compared with: that takes time on the event loop."""
+"""Groups that a misspelt one is compared with: that takes a tenth of a second."""
+
+_LONGEST_COMPARED: Final = 64
+"""Characters of a group that is compared: the time grows with the product of the lengths."""
 
 _MOST_NAMED: Final = 3
 """Misspelt groups that a problem names."""
@@ -92,7 +96,8 @@ class SearchService:
             truncated, results, incomplete = await self._search_groups(release, request, receive)
         else:
             found = await self._look_up(release, request.sentences, request.k, receive, request.wanted)
-            truncated, results = found.truncated, _results(found, request.min_score)
+            truncated = found.truncated
+            results = [_result(found, at, request.min_score) for at in range(len(truncated))]
         self._shadows.offer(release, request.sentences, erasures)
         body = {
             "release": release.key.number,
@@ -110,7 +115,7 @@ class SearchService:
         """The decision on each text, as JSON."""
         release = await self._release(collection, request.release)
         erasures = release.erasures
-        prior = _prior(release, request.prior)
+        prior = await _prior(release, request.prior)
         found = await self._look_up(release, request.sentences, NEIGHBOURS_USED, receive)
         decisions = self._decider.decide(release, request.sentences, found, prior)
         results = []
@@ -171,9 +176,15 @@ class SearchService:
         return warm
 
     async def _look_up(
-        self, release: ServingRelease, sentences: list[str], k: int, receive: Receive, wanted: Filter | None = None
+        self,
+        release: ServingRelease,
+        sentences: list[str],
+        k: int,
+        receive: Receive,
+        wanted: Filter | None = None,
+        grouping: Grouping | None = None,
     ) -> Found:
-        lookup = Lookup(release.bundle, sentences, release, k, wanted)
+        lookup = Lookup(release.bundle, sentences, release, k, wanted, grouping)
         batcher = self._waiting_batcher if lookup.is_remote else self._batcher
         return await while_wanted(batcher.submit(lookup), receive)
 
@@ -184,60 +195,55 @@ class SearchService:
 
         Returns:
             For each query whether the encoder saw its start only, its groups, and the positions of those that may lack
-            some, since too much would have to be looked at.
+            some, since too much would have to be looked at, or more than the index finds.
         """
-        n, count = len(request.sentences), release.view.index.count
-        wanted = min(request.k, release.view.catalogue.groups.n_groups)
-        truncated, results, lacking = [False] * n, [list[dict[str, Any]]()] * n, list(range(n))
-        fetched = max(1, wanted * _OVERFETCH)
+        grouping = Grouping(min(request.k, release.view.catalogue.groups.n_groups), request.min_score)
+        newest: dict[int, tuple[Found, int]] = {}
+        left, cut_off = list(range(len(request.sentences))), list[int]()
+        fetched = max(1, grouping.n_groups * _OVERFETCH)
         while True:
-            fetched = min(fetched, count, max(request.k, _MOST_LOOKED_AT // len(lacking)))
-            sentences = [request.sentences[position] for position in lacking]
-            found = await self._look_up(release, sentences, max(1, fetched), receive, request.wanted)
-            asked, lacking = lacking, []
-            for position, cut, scores, near in zip(
-                asked, found.truncated, found.scores, _results(found, request.min_score), strict=True
-            ):
-                groups = best_of_each_group(near)
-                truncated[position], results[position] = cut, groups[: request.k]
-                if len(groups) < wanted and not _is_last(scores[-1], request.min_score):
-                    lacking.append(position)
-            if not lacking or fetched >= count:
-                return truncated, results, []
-            if fetched >= max(request.k, _MOST_LOOKED_AT // len(lacking)):
-                return truncated, results, lacking
+            count = max(1, release.view.index.count)
+            fetched = min(fetched, count, max(request.k, _MOST_LOOKED_AT // len(left)))
+            sentences = [request.sentences[position] for position in left]
+            found = await self._look_up(release, sentences, fetched, receive, request.wanted, grouping)
+            newest.update((position, (found, at)) for at, position in enumerate(left))
+            cut_off += _of_reach(Reach.CUT_OFF, left, found)
+            left = _of_reach(Reach.FARTHER, left, found)
+            if not left or fetched >= min(count, max(request.k, _MOST_LOOKED_AT // len(left))):
+                answered = [newest[position] for position in range(len(newest))]
+                results = [_result(found, at, request.min_score) for found, at in answered]
+                return [found.truncated[at] for found, at in answered], results, sorted([*cut_off, *left])
             fetched *= _OVERFETCH
 
 
-def _prior(release: ServingRelease, weights: dict[str, float] | None) -> Prior | None:
+def _of_reach(reach: Reach, positions: list[int], found: Found) -> list[int]:
+    return [position for position, reached in zip(positions, found.reaches, strict=True) if reached is reach]
+
+
+async def _prior(release: ServingRelease, weights: dict[str, float] | None) -> Prior | None:
     """The prior of a request, whose groups must all be there."""
     if weights is None:
         return None
     groups = release.view.catalogue.groups
     unknown = [group for group in weights if not groups.has(group)]
     if unknown:
-        named = unknown[:_MOST_NAMED]
-        problems = [FieldProblem(pointer(("prior", group)), _no_group(groups, group)) for group in named]
-        raise InvalidValueError(f"{problems[0].pointer}: {problems[0].detail}", errors=problems)
+        raise await asyncio.to_thread(_no_groups, groups, unknown[:_MOST_NAMED])
     return Prior.of(weights)
 
 
-def _no_group(groups: GroupSizes, group: str) -> str:
-    known = list(islice(groups, _MOST_COMPARED))
-    near = difflib.get_close_matches(group, known, n=1, cutoff=0.5)
-    return f"no record is in the group {group!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+def _no_groups(groups: GroupSizes, unknown: list[str]) -> InvalidValueError:
+    known = [group for group in islice(groups, _MOST_COMPARED) if len(group) <= _LONGEST_COMPARED]
+    problems = [FieldProblem(pointer(("prior", group)), _no_group(known, group)) for group in unknown]
+    return InvalidValueError(f"{problems[0].pointer}: {problems[0].detail}", errors=problems)
 
 
-def _is_last(score: float, min_score: float | None) -> bool:
-    """Whether looking further than a neighbour of this score is in vain: it is too far already, or there is none."""
-    return score == -math.inf or (min_score is not None and round(score, SCORE_DIGITS) < min_score)
+def _no_group(known: list[str], group: str) -> str:
+    near = difflib.get_close_matches(group, known, n=1, cutoff=0.5) if len(group) <= _LONGEST_COMPARED else []
+    return f"no record is in the group {group[:64]!r}" + (f"; did you mean {near[0]!r}?" if near else "")
 
 
-def _results(found: Found, min_score: float | None) -> list[list[dict[str, Any]]]:
-    return [
-        neighbours(found.catalogue, record_ids, scores, min_score)
-        for record_ids, scores in zip(found.record_ids, found.scores, strict=True)
-    ]
+def _result(found: Found, at: int, min_score: float | None) -> list[dict[str, Any]]:
+    return neighbours(found.catalogue, found.record_ids[at], found.scores[at], min_score)
 
 
 def _classified(decision: Decision, top_n: int) -> dict[str, Any]:

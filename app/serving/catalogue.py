@@ -1,9 +1,9 @@
 """The searchable records of a release: those of its snapshot, and the changes since. Readers see one moment of it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from app.serving.change_list import ChangeList
 from app.serving.entry import Entry
 from app.serving.sidecar import Sidecar
+
+T = TypeVar("T")
 
 _AT_ONCE: Final = 1000
 
@@ -76,19 +78,11 @@ class CatalogueView:
 
     def find(self, record_ids: Sequence[int]) -> list[Entry | None]:
         """The entries of some records, None where there is none."""
-        found: list[Entry | None] = [None] * len(record_ids)
-        elsewhere = []
-        for position, record_id in enumerate(record_ids):
-            number = self._changes.find(record_id, self.n_changes)
-            if number is None:
-                elsewhere.append(position)
-            else:
-                found[position] = self._changes.get(number)
-        if elsewhere and self.sidecar is not None:
-            wanted = np.array([record_ids[position] for position in elsewhere], np.int64)
-            for position, entry in zip(elsewhere, self.sidecar.find(wanted), strict=True):
-                found[position] = entry
-        return found
+        return self._read(record_ids, self._changes.get, Sidecar.find)
+
+    def groups_of(self, record_ids: Sequence[int]) -> list[str | None]:
+        """The groups of some records, None where there is none; nothing else of the entries is read."""
+        return self._read(record_ids, lambda number: _group_of(self._changes.get(number)), Sidecar.groups_of)
 
     def changes(self, start: int = 0) -> Iterator[tuple[int, Entry | None]]:
         """What became of each record that changed since the snapshot, from change number `start` on."""
@@ -101,6 +95,27 @@ class CatalogueView:
         ids = np.fromiter(last, np.int64, len(last))
         gone = np.fromiter(map(self._changes.is_removal, last.values()), np.bool_, len(last))
         return ids[~gone], ids[gone]
+
+    def _read(
+        self,
+        record_ids: Sequence[int],
+        of_change: Callable[[int], T | None],
+        of_rows: Callable[[Sidecar, NDArray[np.int64]], list[T | None]],
+    ) -> list[T | None]:
+        """What each record has in the change that made it, or in the snapshot."""
+        found: list[T | None] = [None] * len(record_ids)
+        elsewhere = []
+        for position, record_id in enumerate(record_ids):
+            number = self._changes.find(record_id, self.n_changes)
+            if number is None:
+                elsewhere.append(position)
+            else:
+                found[position] = of_change(number)
+        if elsewhere and self.sidecar is not None:
+            wanted = np.array([record_ids[position] for position in elsewhere], np.int64)
+            for position, value in zip(elsewhere, of_rows(self.sidecar, wanted), strict=True):
+                found[position] = value
+        return found
 
 
 class Catalogue:

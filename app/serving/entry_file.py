@@ -91,6 +91,12 @@ class EntryFile:
         """The entries of some rows, each of which there is."""
         return [self._read(row) for row in rows]
 
+    def groups(self, rows: NDArray[np.int64]) -> list[str | None]:
+        """The groups of (n,) rows, each of which there is."""
+        source, first = self._bytes, _FIELDS * rows
+        places = zip(self._starts[first + 2].tolist(), self._starts[first + 3].tolist(), strict=True)
+        return [source[start:end].decode() if end > start else None for start, end in places]
+
     def packed(self, rows: NDArray[np.int64]) -> Packed:
         """The entries of (n,) rows, which are not empty, as they stand here: some ten times faster than `get`."""
         places = self._starts[_FIELDS * rows[:, None] + np.arange(_FIELDS + 1)]

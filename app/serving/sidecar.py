@@ -1,8 +1,9 @@
 """What a snapshot holds beside the vectors: the entry of each row, and the rows of each group and metadata value."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import orjson
@@ -14,6 +15,8 @@ from app.serving.posting_table import PostingTable
 from app.serving.postings import Postings
 from app.serving.terms import GROUPS, Filter, group_term, metadata_terms
 from index.types import Ids
+
+T = TypeVar("T")
 
 
 class Sidecar:
@@ -49,14 +52,11 @@ class Sidecar:
 
     def find(self, record_ids: NDArray[np.int64]) -> list[Entry | None]:
         """The entries of some records, None where there is none."""
-        if not len(self):
-            return [None] * len(record_ids)
-        rows = np.searchsorted(self._record_ids, record_ids)
-        rows[rows == len(self)] = 0
-        found: list[Entry | None] = list(self.get(rows.tolist()))
-        for missing in np.flatnonzero(self._record_ids[rows] != record_ids).tolist():
-            found[missing] = None
-        return found
+        return self._read(record_ids, lambda rows: self.get(rows.tolist()))
+
+    def groups_of(self, record_ids: NDArray[np.int64]) -> list[str | None]:
+        """The groups of some records, None where there is none."""
+        return self._read(record_ids, self._entries.groups)
 
     @property
     def postings(self) -> PostingTable:
@@ -80,6 +80,19 @@ class Sidecar:
     def groups(self) -> Iterator[str]:
         """Every group, in order."""
         return self._postings.groups()
+
+    def _read(
+        self, record_ids: NDArray[np.int64], of_rows: Callable[[NDArray[np.int64]], Sequence[T | None]]
+    ) -> list[T | None]:
+        """What the row of each record has, None where there is none."""
+        if not len(self):
+            return [None] * len(record_ids)
+        rows = np.searchsorted(self._record_ids, record_ids)
+        rows[rows == len(self)] = 0
+        found = list(of_rows(rows))
+        for missing in np.flatnonzero(self._record_ids[rows] != record_ids).tolist():
+            found[missing] = None
+        return found
 
 
 def write_sidecar(folder: Path, chunks: Iterable[Packed], postings: PostingTable) -> list[str]:

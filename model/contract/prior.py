@@ -25,20 +25,11 @@ class Prior:
         """From weights in any unit: counts, shares or percentages.
 
         Raises:
-            ValueError: A weight is negative or no number, all are 0, or only one group is named.
+            ValueError: See `check_weights`.
         """
-        if not weights:
-            raise ValueError("no group is named: leave the prior out")
-        for group, weight in weights.items():
-            if not (math.isfinite(weight) and weight >= 0):
-                raise ValueError(f"the weight {weight} of group {group!r} must be a number from 0 up")
-        occurring = [weight for weight in weights.values() if weight > 0]
-        if not occurring:
-            raise ValueError("all weights are 0: give at least one group a weight above 0")
-        if len(weights) == 1:
-            raise ValueError(f"only {next(iter(weights))!r} is named: weights compare groups, name another one too")
+        check_weights(weights)
         logs = {group: math.log(weight) if weight else -math.inf for group, weight in weights.items()}
-        return cls(logs, math.log(min(occurring)))
+        return cls(logs, math.log(min(weight for weight in weights.values() if weight > 0)))
 
     def log_weight(self, group: str) -> float:
         """Of one group."""
@@ -47,3 +38,20 @@ class Prior:
     def allows(self, group: str) -> bool:
         """Whether the group occurs at all."""
         return self.log_weight(group) > -math.inf
+
+
+def check_weights(weights: Mapping[str, float]) -> None:
+    """Refuse what makes no prior.
+
+    Raises:
+        ValueError: A weight is negative or no number, all are 0, or only one group is named.
+    """
+    if not weights:
+        raise ValueError("no group is named: leave the prior out")
+    for group, weight in weights.items():
+        if not 0 <= weight < math.inf:
+            raise ValueError(f"the weight {weight} of group {group!r} must be a number from 0 up")
+    if not any(weights.values()):
+        raise ValueError("all weights are 0: give at least one group a weight above 0")
+    if len(weights) == 1:
+        raise ValueError(f"only {next(iter(weights))!r} is named: weights compare groups, name another one too")

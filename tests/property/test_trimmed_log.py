@@ -57,7 +57,6 @@ class Server:
             self.roster,
             Visibility(),
             poll_s=1.0,
-            is_shared=True,
             observe_lag=lambda _: None,
         )
 

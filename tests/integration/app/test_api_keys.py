@@ -150,6 +150,32 @@ def test_a_key_of_one_collection_sees_no_other(guarded: Running) -> None:
     assert there.replace(f"'{other}'", "'nowhere'") == missing, "nobody learns whether it is there"
 
 
+def test_trainings_that_order_themselves_take_the_scope_that_orders_them(guarded: Running) -> None:
+    writer = make_key(guarded, "writer", KeyScope.DATA_WRITE)
+    trainer = make_key(guarded, "trainer", KeyScope.DATA_WRITE, KeyScope.TRAIN)
+    place = "/v1/collections/trained-by-itself"
+    body = {"name": "trained-by-itself", "encoder": "tiny"}
+
+    def post(key: Made, **fields: Any) -> Any:
+        return guarded.client.post("/v1/collections", json={**body, **fields}, headers=key.headers)
+
+    def patch(key: Made, **fields: Any) -> Any:
+        return guarded.client.patch(place, json=fields, headers=key.headers)
+
+    refused = [post(writer, auto_retrain_after=1)]
+    assert post(trainer).status_code == 201
+    refused.append(patch(writer, auto_retrain_after=1))
+    for answer in refused:
+        detail = assert_problem(answer, 403, "forbidden")["detail"]
+        assert detail.startswith("auto_retrain_after: ") and "lacks the scope train" in detail
+    assert patch(writer, description="questions").json()["auto_retrain_after"] is None
+    assert patch(trainer, auto_retrain_after=5).json()["auto_retrain_after"] == 5
+    assert patch(writer, description="others").json()["auto_retrain_after"] == 5
+    assert patch(writer, auto_retrain_after=None).json()["auto_retrain_after"] is None
+    guarded.client.delete(place, headers=writer.headers)
+    assert post(trainer, auto_retrain_after=2).json()["auto_retrain_after"] == 2
+
+
 def test_when_a_key_was_used_is_written_now_and_then(guarded: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     key = make_key(guarded, "used", KeyScope.SEARCH)
 

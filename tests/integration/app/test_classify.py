@@ -204,6 +204,8 @@ def test_a_group_of_weight_0_is_never_answered(service: Running) -> None:
         ({}, "/prior", "no group is named"),
         ({"refunds": 3, "login": 1}, "/prior/refunds", "no record is in the group 'refunds'; did you mean 'refund'?"),
         ({"a/b~": 3, "login": 1}, "/prior/a~1b~0", "no record is in the group 'a/b~'"),
+        ({"x" * 200: 3, "login": 1}, "/prior/" + "x" * 200, f"no record is in the group '{'x' * 64}'"),
+        ({"x" * 300: 3, "login": 1}, f"/prior/{'x' * 256}/[key]", "at most 256 characters"),
         ([1, 2], "/prior", "should be an object"),
     ],
 )

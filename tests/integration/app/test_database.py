@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event, func, insert, select, text
+from sqlalchemy import Connection, event, func, insert, select, text
 from sqlalchemy.orm import Session
 
 from app import db_postgres
@@ -54,6 +54,33 @@ def test_a_database_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: 
         with pytest.raises(StorageError, match="cannot be reached"):
             database.read(lambda session: session.execute(text("SELECT 1")))
         database.close()
+
+
+@pytest.mark.parametrize("settings", ["postgresql"], indirect=True)
+@pytest.mark.parametrize(
+    ("moment", "told"), [("commit", "may be stored or not"), ("before_cursor_execute", "nothing was stored")]
+)
+def test_a_connection_that_is_lost_says_what_is_known_of_the_write(database: Database, moment: str, told: str) -> None:
+    def lose(connection: Connection, *_: object) -> None:
+        pid = connection.connection.driver_connection.info.backend_pid  # type: ignore[union-attr]
+        if pid in doomed:
+            doomed.remove(pid)
+            with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as other:
+                other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+
+    def unit(session: Session) -> None:
+        add("a")(session)
+        doomed.add(session.connection().connection.driver_connection.info.backend_pid)  # type: ignore[union-attr]
+        session.add(Collection(name="b", settings={}))  # sent by the flush at the end
+
+    doomed: set[int] = set()
+    event.listen(database.engine, moment, lose)
+    with pytest.raises(StorageError, match=told):
+        database.write(unit).result()
+    event.remove(database.engine, moment, lose)
+    assert not doomed
+    database.write(add("c")).result()
+    assert names(database) == ["c"]
 
 
 def test_a_dead_writer_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

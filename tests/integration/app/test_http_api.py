@@ -1,11 +1,14 @@
 """The routes over a real socket, on both databases: what they answer, and how they refuse."""
 
+import json
+import threading
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from app.serving.catalogue import CatalogueView
 from tests.conftest import add_encoder, make_collection
 from tests.fakes.problems import assert_problem
 from tests.fakes.running import Running, make_settings, running
@@ -91,6 +94,34 @@ def test_a_group_by_search_of_many_queries_finds_what_each_alone_finds_or_says_s
     assert cut["incomplete_queries"] == [0, 1, 2, 3]
     assert [len(result) for result in cut["results"][4:]] == [3] * 40
     assert [result[0] for result in cut["results"]] == [result[0] for result in together["results"]]
+
+
+def test_a_group_by_search_builds_what_it_answers_and_groups_the_rest_elsewhere(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, place = service.client, f"/v1/collections/{make_collection(service)}"
+    upserts = [{"id": f"a{n}", "text": f"money back please {n}", "group": "a"} for n in range(300)]
+    upserts += [{"id": "b", "text": "weather", "group": "b"}, {"id": "c", "text": "log in", "group": "c"}]
+    client.post(f"{place}/records:batch?wait=visible", json={"upsert": upserts})
+    built, grouped = list[int](), list[tuple[int, str]]()
+    find, groups_of = CatalogueView.find, CatalogueView.groups_of
+
+    def counted(view: CatalogueView, record_ids: Any) -> Any:
+        built.append(len(record_ids))
+        return find(view, record_ids)
+
+    def watched(view: CatalogueView, record_ids: Any) -> Any:
+        grouped.append((len(record_ids), threading.current_thread().name))
+        return groups_of(view, record_ids)
+
+    monkeypatch.setattr(CatalogueView, "find", counted)
+    monkeypatch.setattr(CatalogueView, "groups_of", watched)
+    body = {"queries": ["money back please 3", "weather"], "k": 3, "group_by": "group"}
+    answer = client.post(f"{place}:search", json=body).json()
+    assert [len(result) for result in answer["results"]] == [3, 3]
+    assert built == [3, 3]
+    assert max(grouped)[0] == 302, "it had to look at all of them"
+    assert {name for _, name in grouped} == {"batcher"}
 
 
 def test_a_score_that_was_shown_is_enough_as_min_score(service: Running) -> None:
@@ -302,6 +333,36 @@ def test_a_payload_is_any_json(service: Running) -> None:
             found = answer.json()["payload"]
             assert (found, type(found)) == (payload, type(payload)), answer.text
     assert [item["payload"] for item in service.client.get(place).json()["items"]] == payloads
+
+
+def test_a_payload_becomes_what_was_put_even_where_python_calls_both_equal(service: Running) -> None:
+    path = f"/v1/collections/{make_collection(service)}/groups/g"
+    payloads = [{"open": 1, "n": [0, 1]}, {"open": True, "n": [False, 1]}, {"open": True, "n": [False, 1.0]}]
+    tags = set()
+    for version, payload in enumerate(payloads, 1):
+        put = service.client.put(path, json={"payload": payload})
+        assert put.json()["version"] == version
+        tags.add(put.headers["etag"])
+        for answer in (put, service.client.get(path), service.client.put(path, json={"payload": payload})):
+            assert json.dumps(answer.json()["payload"]) == json.dumps(payload)
+            assert answer.json()["version"] == version
+    assert len(tags) == len(payloads)
+    patched = service.client.patch(path, json={"payload": payloads[0]}).json()
+    assert (json.dumps(patched["payload"]), patched["version"]) == (json.dumps(payloads[0]), 4)
+
+
+def test_no_encoder_has_a_nul_in_its_name(service: Running) -> None:
+    client, place = service.client, f"/v1/collections/{make_collection(service)}"
+    name = "no\0encoder"
+    for path in ("/v1/encoders/no%00encoder", "/v1/models/no%00encoder"):
+        assert client.get(path).status_code == 404
+    for path, body in (
+        ("/v1/similarity", {"encoder": name, "source": "a", "targets": ["b"]}),
+        ("/v1/embeddings", {"model": name, "input": "a"}),
+        ("/v1/collections", {"name": "nul", "encoder": name}),
+        (f"{place}/releases", {"encoder": name}),
+    ):
+        assert client.post(path, json=body).status_code in (404, 422), path
 
 
 def test_without_an_encoder_the_error_says_how_to_get_one(settings, tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -148,7 +148,7 @@ def held_room(service: Running, path: str, body: str) -> Iterator[None]:
 
 
 def test_many_large_bodies_are_not_taken_at_the_same_time(tmp_path: Path, tiny_bundle: Path) -> None:
-    settings = make_settings(tmp_path / "data", max_bodies_bytes=100_000)
+    settings = make_settings(tmp_path / "data", max_body_bytes=100_000, max_bodies_bytes=100_000)
     add_encoder(settings, tiny_bundle)
     with running(settings) as service:
         path = f"/v1/collections/{make_collection(service)}/records:batch"

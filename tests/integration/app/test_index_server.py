@@ -15,6 +15,7 @@ from app.databases import open_database
 from app.record.tables import ChangeLogEntry
 from app.serving import follower
 from app.settings import Settings
+from index.backends import milvus_base, milvus_searching
 from index.spec import IndexKind, IndexSpec
 from model.contract.bundle import load_bundle
 from tests.conftest import add_encoder, make_collection, postgres_settings
@@ -369,3 +370,32 @@ def test_a_replica_takes_over_what_the_other_has_put_on_the_server(
         wait_for(lambda: len(plain.collections) == 1)
         for service in (first, second):
             assert_right(service, name, texts, tiny_bundle)
+
+
+def test_a_search_by_groups_says_where_the_server_finds_too_few(
+    plain: PlainMilvus, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upserts = [{"id": f"a{n}", "text": f"money back please {n}", "group": "a"} for n in range(50)]
+    upserts.append({"id": "b", "text": "weather", "group": "b"})
+    body: dict[str, Any] = {"query": "money back please", "k": 2, "group_by": "group"}
+    with running(settings) as service:
+        place = f"/v1/collections/{make_collection(service)}"
+        service.client.post(f"{place}/records:batch?wait=visible", json={"upsert": upserts})
+        assert compact(service, place.rpartition("/")[2])["state"] == "succeeded"
+
+        def search(**fields: Any) -> tuple[list[str], list[int]]:
+            answer = service.client.post(f"{place}:search", json={**body, **fields}).json()
+            return [one["group"] for one in answer["results"][0]], answer.get("incomplete_queries", [])
+
+        assert search() == (["a", "b"], [])
+        for module in (milvus_searching, milvus_base):
+            monkeypatch.setattr(module, "MOST_FOUND", 24)
+        assert search() == (["a"], [0])
+        assert search(k=1) == (["a"], [])
+        assert search(filter={"group": "b"}) == (["b"], [])
+        assert search(min_score=0.999999) == ([], [])
+        both = service.client.post(
+            f"{place}:search", json={"queries": ["money back please", "weather"], "k": 2, "group_by": "group"}
+        ).json()
+        assert both["incomplete_queries"] == [0]
+        assert [one["group"] for one in both["results"][1]] == ["b", "a"]

@@ -1,6 +1,7 @@
 """Records, their groups and their change log, on both databases."""
 
 import asyncio
+import json
 import random
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -138,6 +139,25 @@ def test_a_group_is_detached_or_deleted_with_its_records(database: Database, faq
     ]
     assert upsert(database, draft("r1"))[0].changed  # what it is now must be written, whatever it was before
     assert [entry[0] for entry in log(database)] == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_an_imported_payload_is_stored_even_where_python_calls_both_equal(database: Database, faq: int) -> None:
+    found = [_described(database, faq, payload) for payload in (1, True, True, [1], [1.0], [1.0], [True])]
+    assert found == [("1", 2), ("true", 3), ("true", 3), ("[1]", 4), ("[1.0]", 5), ("[1.0]", 5), ("[true]", 6)]
+
+
+@pytest.mark.parametrize("payload", [1.0, -0.0, 1e300, -(2.0**51), 2.0**60, 0.5])
+def test_a_bare_number_that_is_put_again_is_no_change(database: Database, faq: int, payload: float) -> None:
+    first, again = _described(database, faq, payload), _described(database, faq, payload)
+    assert first == again
+    assert json.loads(first[0]) == payload
+
+
+def _described(database: Database, faq: int, payload: Any) -> tuple[str, int]:
+    """The payload, as JSON, and the version of a group after an import has told its payload."""
+    database.write(lambda session: GroupRepository(session, faq).describe({"g": {"payload": payload}})).result()
+    group = database.read(lambda session: GroupRepository(session, faq).get("g"))
+    return json.dumps(group.payload), group.version
 
 
 def test_changes_carry_the_tag_of_the_unit_that_made_them(database: Database, faq: int) -> None:

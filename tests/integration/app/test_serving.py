@@ -336,6 +336,18 @@ def test_a_delete_sets_those_free_who_wait_for_visibility(sqlite: Settings, monk
         assert time.monotonic() - started < 5  # not wait_visible_s
 
 
+def test_a_deletion_says_that_searches_do_not_show_it_yet(sqlite: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running(sqlite.model_copy(update={"wait_visible_s": 0.2})) as service:
+        name = fill(service, 2)
+        monkeypatch.setattr(holding, "apply_changes", lambda *_, **__: 0)  # never
+        path = f"/v1/collections/{name}/records"
+        late = service.client.delete(f"{path}/r0?wait=visible")
+        assert (late.status_code, late.json()) == (202, {"visible": False})
+        assert service.client.get(f"{path}/r0").status_code == 404
+        assert "r0" in ids(service, name)
+        assert service.client.delete(f"{path}/r1").status_code == 204
+
+
 def test_a_large_import_is_compacted_once_it_is_over(sqlite: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wiring, "Housekeeper", partial(Housekeeper, quiet_s=0.3))
     with running(sqlite) as service:

@@ -331,6 +331,7 @@ def test_a_server_that_slept_loads_what_another_has_saved(
         store(first, name, 30, "first")
         wait_for(lambda: second.container.serving.find(name) is not None and len(answers(second, name)[0]) == 30)
         before = answers(second, name)
+        second.container.serving._upkeep.stop()  # who sleeps takes no job
         holder = second.container.serving._follower._holder
         with monkeypatch.context() as asleep:
             asleep.setattr(holder, "bring_up", lambda wanted, in_doubt: False)

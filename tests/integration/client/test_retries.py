@@ -159,6 +159,12 @@ def test_a_delete_that_was_refused_after_it_was_done_is_done(driver: Driver, ser
         driver.do(faq.delete())
 
 
+def test_a_delete_says_whether_searches_show_it(driver: Driver, server: Scripted) -> None:
+    records = driver.client.collection("faq").records
+    server.script += [Reply(202, b'{"visible": false}'), Reply(204), HANG_UP, refusal(404, "not_found")]
+    assert [driver.do(records.delete("r1", wait="visible")) for _ in range(3)] == [False, True, None]
+
+
 def test_nobody_listens(kind: str, server: Scripted) -> None:
     with scripted() as gone:
         url = gone.url

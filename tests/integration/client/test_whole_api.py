@@ -174,7 +174,7 @@ def _records(driver: Driver, _: Path) -> None:
     listed = driver.items(records.list(page_size=2))
     assert [record.id for record in listed] == ["a b", *(f"r{n}" for n in range(5))]
     assert listed[1].labels == ["x"]
-    driver.do(records.delete("r0", wait="visible"))
+    assert driver.do(records.delete("r0", wait="visible")) is True
     erased = driver.do(records.erase(["r1", "r0"]))
     assert (erased.erased, erased.missing) == (["r1"], ["r0"])
 

@@ -1,18 +1,22 @@
 """What is refused in a body, and that the answer says where."""
 
+import gc
 import json
 import time
+import tracemalloc
+from typing import Any
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 from app.errors import InvalidValueError, MalformedBodyError
 from app.group.schemas import GroupPut
 from app.http_body import parse_body
+from app.http_errors import lean_errors
 from app.record.batch import parse_batch
 from app.record.schemas import RecordPut
 from app.schemas import Strict
-from app.search.schemas import SearchRequest
+from app.search.schemas import ClassifyRequest, SearchRequest
 from app.unknown_names import fields_at
 
 
@@ -181,6 +185,109 @@ def test_long_names_and_many_of_them_are_told_in_a_moment() -> None:
         parse_body(body, SearchRequest)
     assert time.perf_counter() - started < 2
     assert len(caught.value.errors) == 101
+
+
+N = 20_000
+MANY: dict[str, tuple[type[BaseModel], dict[str, object], str]] = {
+    "unknown fields": (
+        SearchRequest,
+        {"query": "a"} | {f"x{n}": 1 for n in range(N)},
+        "/x0: unknown field; known: query",
+    ),
+    "labels": (RecordPut, {"text": "a", "labels": [1] * N}, "/labels/0: input should be a valid string"),
+    "labels that are right": (RecordPut, {"text": "a", "labels": ["a"] * N}, "/labels: tuple should have at most 64"),
+    "metadata": (RecordPut, {"text": "a", "metadata": {f"x{n}": {} for n in range(N)}}, f"/metadata: has {N} fields"),
+    "metadata that may fit": (
+        RecordPut,
+        {"text": "a", "metadata": {str(n): None for n in range(3000)}},
+        f"/metadata/0: {META_REMEDY}",
+    ),
+    "weights": (ClassifyRequest, {"text": "a", "prior": {f"g{n}": "x" for n in range(N)}}, f"/prior: has {N} fields"),
+    "as many weights as may be": (
+        ClassifyRequest,
+        {"text": "a", "prior": {f"g{n}": "x" for n in range(9000)}},
+        "/prior/g0: input should be a valid number",
+    ),
+    "names of weights": (
+        ClassifyRequest,
+        {"text": "a", "prior": {f"{n}".zfill(300): 1 for n in range(5000)}},
+        f"/prior/{'0' * 256}/[key]: string should have at most 256 characters",
+    ),
+    "filter": (SearchRequest, {"query": "a", "filter": {f"x{n}": 1 for n in range(N)}}, "/filter/x0: unknown field"),
+    "filter's metadata": (
+        SearchRequest,
+        {"query": "a", "filter": {"metadata": {f"x{n}": None for n in range(N)}}},
+        f"/filter/metadata: has {N} fields, the most is 32",
+    ),
+    "queries": (SearchRequest, {"queries": [1] * 256}, "/queries/0: input should be a valid string"),
+    "a lone surrogate beside": (
+        SearchRequest,
+        {"query": "\ud800"} | {f"x{n}": 1 for n in range(N)},
+        "/query: holds half a surrogate",
+    ),
+}
+"""Bodies with very many faults, and how what is told of them begins."""
+
+
+@pytest.mark.parametrize("kind", MANY)
+def test_of_very_many_faults_a_few_are_told_and_no_object_is_made_of_the_others(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schema, content, told = MANY[kind]
+    body, made = json.dumps(content).encode(), list[int]()
+
+    def counted(error: ValidationError) -> Any:
+        made.append(error.error_count())
+        return lean_errors(error)
+
+    monkeypatch.setattr("app.http_errors.lean_errors", counted)
+    monkeypatch.setattr("app.http_body.lean_errors", counted)
+    gc.collect()
+    tracemalloc.start()
+    with pytest.raises(InvalidValueError) as caught:
+        parse_body(body, schema)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert caught.value.detail.startswith(told)
+    assert len(caught.value.errors) <= 101
+    assert max(made) <= 201
+    assert peak < 8_000_000
+
+
+def test_very_many_faults_of_an_item_are_told_as_few_too() -> None:
+    unknown = {"id": "a", "text": "A"} | {f"x{n}": 1 for n in range(N)}
+    wrong = {"id": "b", "text": "B", "metadata": {str(n): None for n in range(3000)}}
+    refused = parse_batch(json.dumps({"upsert": [unknown, wrong, {"id": "c", "text": "C"}]}).encode()).refused
+    assert refused.keys() == {0, 1}
+    assert str(refused[0].detail).startswith("/upsert/0/x0: unknown field; known: text")
+    assert refused[1].detail == f"/upsert/1/metadata/0: {META_REMEDY}"
+
+
+def test_nothing_is_told_that_is_so_of_the_looked_at_part_only() -> None:
+    known_last = {f"x{n}": 1 for n in range(500)} | {"text": "a"}
+    with pytest.raises(InvalidValueError) as caught:
+        parse_body(json.dumps(known_last).encode(), RecordPut)
+    assert {error.pointer for error in caught.value.errors} == {f"/x{n}" for n in range(100)}
+    late = {"text": "a", "prior": {f"g{n}": 0 for n in range(100)} | {f"h{n}": "x" for n in range(300)}}
+    with pytest.raises(InvalidValueError, match="300 values are wrong, but none of the first 100") as caught:
+        parse_body(json.dumps(late).encode(), ClassifyRequest)
+    assert not caught.value.errors, "that all weights are 0 is not so"
+    with pytest.raises(InvalidValueError) as caught:
+        parse_body(json.dumps({**late, "top_n": 0}).encode(), ClassifyRequest)
+    assert [error.pointer for error in caught.value.errors] == ["/top_n"]
+
+
+def test_a_name_of_a_megabyte_does_not_come_back() -> None:
+    name = "x" * 1_000_000
+    for schema, content in (
+        (SearchRequest, {"query": "a", name: 1}),
+        (SearchRequest, {"query": "a", "filter": {"metadata": {"a": {name: 1}}}}),
+        (ClassifyRequest, {"text": "a", "prior": {name: 1, "b": 1}}),
+        (RecordPut, {"text": "a", "metadata": {name: None}}),
+    ):
+        with pytest.raises(InvalidValueError) as caught:
+            parse_body(json.dumps(content).encode(), schema)
+        assert len(caught.value.detail) + len(str(caught.value.errors)) < 2000
 
 
 class _Part(Strict):

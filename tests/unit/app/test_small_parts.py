@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from app import container
 from app.cursors import Cursors
@@ -14,7 +15,7 @@ from app.job.kinds import Kind
 from app.job.tables import TYPES_OF
 from app.preconditions import Precondition
 from app.schemas import check_key
-from app.search.answers import best_of_each_group, neighbours
+from app.search.answers import neighbours
 from app.serving.catalogue import Catalogue
 from app.serving.entry import Entry
 from app.settings import Settings
@@ -95,11 +96,26 @@ def test_loopback_needs_none(host: str, tmp_path: Path) -> None:
     Settings(host=host, data=tmp_path).refuse_open_bind(has_admin_key=False)
 
 
+@pytest.mark.parametrize("around", ["{}\n", " {}", "\t{} \r\n"])
+def test_white_space_around_the_key_is_not_of_it(around: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAMESAY_API_KEY", around.format("long enough"))
+    key = Settings().api_key
+    assert key is not None and key.get_secret_value() == "long enough"
+    monkeypatch.setenv("SAMESAY_API_KEY", around.format("       "))
+    with pytest.raises(ValidationError, match="shorter than 8"):
+        Settings()
+
+
+def test_the_largest_body_has_room_among_all() -> None:
+    assert Settings(max_body_bytes=5000, max_bodies_bytes=5000).max_bodies_bytes == 5000
+    with pytest.raises(ValidationError, match="SAMESAY_MAX_BODIES_BYTES is 4999"):
+        Settings(max_body_bytes=5000, max_bodies_bytes=4999)
+
+
 def test_answers_leave_out_what_is_gone_or_too_far() -> None:
     catalogue = Catalogue(None).apply({1: Entry("a", "A", "x"), 2: Entry("b", "B", "x"), 3: Entry("c", "C", None)}, [])
     found = neighbours(catalogue, [1, 77, 3, 2, MISSING_ID], [0.9, 0.8, 0.7, 0.61234567, -np.inf], 0.1)
     assert [(one["id"], one["score"]) for one in found] == [("a", 0.9), ("c", 0.7), ("b", 0.612346)]
-    assert [one["id"] for one in best_of_each_group(found)] == ["a"]
     assert [one["id"] for one in neighbours(catalogue, [1, 2], [0.9, 0.5], 0.6)] == ["a"]
 
 

@@ -107,6 +107,8 @@ def test_a_row_of_a_group_alone() -> None:
         ({"text": "a", "metadata": "{"}, "metadata is not JSON"),
         ({"text": "a", "metadata": [1]}, "metadata must be an object"),
         ({"text": "a", "metadata": {"deep": {}}}, "metadata/deep"),
+        ({"text": "a", "metadata": {str(n): None for n in range(3000)}}, "metadata/0: give a string"),
+        ({"text": "a", "metadata": {str(n): n for n in range(5000)}}, "metadata: has 5000 fields, the most is 4096"),
         ({"text": "a", "metadata": {"x": 1}, "metadata.x": 2}, "'x' stands in it and in column 'metadata.x'"),
         ({"text": "a", "group": "g", "title": "x" * 1001}, "title: "),
         ({"text": "a", "group": "g", "payload": ["x" * 70_000]}, "payload: is 70004 bytes long"),
