@@ -32,11 +32,12 @@ from app.serving.loading import Loader
 from app.serving.release import ServingRelease
 from app.serving.repository import list_wanted
 from app.serving.roster import Roster
+from app.serving.snapshots import StaleReleaseError
 from app.serving.trimming import LogTrimmer
 from app.serving.visibility import Visibility
 from app.settings import Settings
 from app.tables import ChangeLogEntry, Collection, Release
-from index.errors import SnapshotDamagedError
+from index.snapshot import latest_snapshot
 from tests.conftest import add_encoder
 from tests.fakes.running import make_settings
 
@@ -117,11 +118,14 @@ class Scenario:
 
     def compact(self) -> None:
         server = self.random.choice([self.awake, self.awake, self.sleeper])
-        base = server.release.view.base_folder
+        view = server.release.view
         try:
             server.housekeeper.compact(server.release, lambda: False)
-        except SnapshotDamagedError:
-            assert base is not None and not base.exists(), "another has removed it"
+        except StaleReleaseError:
+            newest = latest_snapshot(server.release.key.folder(self.data))
+            assert newest is not None
+            is_gone = view.base.folder is not None and not view.base.folder.exists()
+            assert is_gone or int(newest.name) >= view.applied_seq, "another has removed it, or was first"
 
     def restart(self) -> None:
         self.awake = self.start()

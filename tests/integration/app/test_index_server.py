@@ -362,6 +362,9 @@ def test_a_replica_takes_over_what_the_other_has_put_on_the_server(
         for change in range(3):
             texts |= {f"r{change}": f"changed {change} of 5", f"new{change}": f"new {change} of 3"}
             store(second, name, {key: texts[key] for key in (f"r{change}", f"new{change}")})
+            seq = shown(second, name)["last_seq"]
+            for service in (first, second):  # whoever compacts has seen it
+                wait_for(lambda service=service, seq=seq: shown(service, name)["visible_seq"] == seq)
             assert compact(second if change == 1 else first, name, "rebuild" if change == 2 else "compact")["result"]
             seen = {"kind": "milvus_flat", "uncompacted": 0, "vectors": len(texts)}
             for service in (first, second):
