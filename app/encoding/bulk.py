@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from typing import Final
 
 import numpy as np
@@ -14,6 +14,9 @@ from model.contract.onnx_encoder import OnnxEncoder
 
 _MOST_THREADS: Final = 4
 """With more, what Python does between two calls of the encoder is what takes the time."""
+
+_NICENESS: Final = 10
+"""Below that of a worker that stores what is to be encoded: what is stored cannot be lost, and may wait."""
 
 
 def encode_many(encoder: OnnxEncoder, sentences: Sequence[str]) -> NDArray[np.float32]:
@@ -30,7 +33,7 @@ def _pool(threads: int) -> ThreadPoolExecutor | None:
     """The threads, kept to the end of the process; None where the caller's own would be as fast."""
     if threads == 1:
         return None
-    return ThreadPoolExecutor(threads, "bulk-encoder", initializer=let_others_go_first)
+    return ThreadPoolExecutor(threads, "bulk-encoder", initializer=partial(let_others_go_first, _NICENESS))
 
 
 def _processors() -> int:

@@ -21,7 +21,7 @@ from app.serving.repository import WantedRelease
 from app.serving.snapshots import Base, BuildError, StaleReleaseError
 from app.serving.trimming import LogTrimmer
 from index.errors import IndexServerError, VectorIndexError
-from index.live import is_worth_compacting
+from index.live import COMPACT_REMOTE_ROWS, is_worth_compacting
 from index.snapshot import is_of, latest_snapshot, prune_snapshots
 from index.spec import Device, IndexKind, choose_spec
 from model.contract.errors import SamesayError
@@ -39,10 +39,10 @@ ORDER_REST_S: Final = 1.0
 RETRY_S: Final = 60.0
 """What failed is tried again after so long."""
 
-LARGE_DELTA: Final = 40_000
+LARGE_DELTA: Final = 80_000
 """Changes from which a compaction waits for nothing."""
 
-MOST_CHANGES: Final = 80_000
+MOST_CHANGES: Final = 160_000
 """Changes that are taken into memory before the compaction that is due is done: they take two kilobytes each."""
 
 _log = structlog.get_logger(__name__)
@@ -206,8 +206,8 @@ class Housekeeper:
             return False
         quiet = now - upkeep.changed_at >= self._quiet_s
         stale = now - upkeep.compacted_at >= max(REST_S, REST_SHARE * upkeep.took_s)
-        view = release.view
-        return quiet or stale or view.n_changes > LARGE_DELTA
+        large = COMPACT_REMOTE_ROWS if release.view.index.base.is_remote else LARGE_DELTA
+        return quiet or stale or release.view.n_changes > large
 
     def _order_one(self, release: ServingRelease) -> None:
         if self.has_newer(release):

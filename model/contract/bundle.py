@@ -110,8 +110,8 @@ def load_bundle(folder: Path, *, threads: int = 1) -> Bundle:
     if missing:
         raise BundleDamagedError(f"{folder}: {missing[0]} is not in the manifest")
     contract = TextContract.from_files(contents[names.TEXT_FILE].decode(), contents[names.VOCABULARY_FILE].decode())
-    many = _load_many(contents, threads)
-    encoder = OnnxEncoder(contract, contents[names.ENCODER_FILE], many=many, threads=threads)
+    many = _load_many(folder, contents, threads)
+    encoder = OnnxEncoder(contract, folder / names.ENCODER_FILE, many=many, threads=threads)
     if encoder.dim != manifest.dim:
         raise BundleDamagedError(f"{folder}: encoder.onnx has dim {encoder.dim}, the manifest says {manifest.dim}")
     _self_test(folder, encoder, contents[names.PROBE_FILE])
@@ -167,12 +167,11 @@ def _read_verified(folder: Path, name: str, entry: FileEntry) -> bytes:
     return content
 
 
-def _load_many(contents: Mapping[str, bytes], threads: int) -> ManyEncoder | None:
+def _load_many(folder: Path, contents: Mapping[str, bytes], threads: int) -> ManyEncoder | None:
     """What encodes many sentences; None of an encoder that has no graphs for it, or was exported before there were."""
-    tokens, sentences = (contents.get(name) for name in (names.TOKENS_FILE, names.SENTENCES_FILE))
-    if tokens is None or sentences is None:
+    if names.TOKENS_FILE not in contents or names.SENTENCES_FILE not in contents:
         return None
-    return ManyEncoder(ManyGraphs(tokens, sentences), threads=threads)
+    return ManyEncoder(ManyGraphs(folder / names.TOKENS_FILE, folder / names.SENTENCES_FILE), threads=threads)
 
 
 def _self_test(folder: Path, encoder: OnnxEncoder, probe: bytes) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -27,15 +28,15 @@ _TABLE_ROWS: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class ManyGraphs:
-    """The two graphs of an encoder, serialised.
+    """The two graphs of an encoder, serialised, or where they are.
 
     Attributes:
         tokens: ids (U,) and grams (U, K) to the columns of the table, each (U, width).
         sentences: Those columns, places (B, T) and lengths (B,) to embeddings.
     """
 
-    tokens: bytes
-    sentences: bytes
+    tokens: Path | bytes
+    sentences: Path | bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,21 +17,19 @@ class Graphs:
     """Serialised graphs of one encoder."""
 
     few: bytes
-    many: ManyGraphs | None
+    many: tuple[bytes, bytes] | None
+    """Of the tokens, and of the sentences."""
 
     def files(self) -> dict[str, bytes]:
         """By the names that they have in a bundle."""
         if self.many is None:
             return {names.ENCODER_FILE: self.few}
-        return {
-            names.ENCODER_FILE: self.few,
-            names.TOKENS_FILE: self.many.tokens,
-            names.SENTENCES_FILE: self.many.sentences,
-        }
+        tokens, sentences = self.many
+        return {names.ENCODER_FILE: self.few, names.TOKENS_FILE: tokens, names.SENTENCES_FILE: sentences}
 
     def open(self, contract: TextContract) -> OnnxEncoder:
         """An encoder that runs them."""
-        return OnnxEncoder(contract, self.few, many=ManyEncoder(self.many) if self.many else None)
+        return OnnxEncoder(contract, self.few, many=ManyEncoder(ManyGraphs(*self.many)) if self.many else None)
 
 
 def to_onnx(encoder: SentenceEncoder, contract: TextContract, storage: Storage) -> tuple[Graphs, OnnxEncoder]:

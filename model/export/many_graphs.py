@@ -9,20 +9,20 @@ from onnx import GraphProto, TensorProto
 from torch import nn
 
 from model.config import Pooling
-from model.contract.many_encoder import ManyGraphs
 from model.encoder import SentenceEncoder
 from model.export.graph import add_bag, gru_weights, token_vectors
 from model.export.graph_builder import GraphBuilder, Inputs, Outputs, Storage
 
 
-def build_many_graphs(encoder: SentenceEncoder, storage: Storage) -> ManyGraphs | None:
-    """Serialise an encoder for many sentences; None where it has more than one layer.
+def build_many_graphs(encoder: SentenceEncoder, storage: Storage) -> tuple[bytes, bytes] | None:
+    """Serialise an encoder for many sentences: the graph of the tokens and that of the sentences.
 
-    A second layer's inputs are the states of the first, which are no token's own.
+    Returns:
+        None where it has more than one layer: a second one reads states of the first, which are no token's own.
     """
     if encoder.gru.num_layers > 1:
         return None
-    return ManyGraphs(tokens=_tokens_graph(encoder, storage), sentences=_sentences_graph(encoder, storage))
+    return _tokens_graph(encoder, storage), _sentences_graph(encoder, storage)
 
 
 def _tokens_graph(encoder: SentenceEncoder, storage: Storage) -> bytes:
