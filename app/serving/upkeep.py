@@ -128,9 +128,11 @@ class Upkeep:
         return results[0]
 
     def _build(self, run: JobRun, held: ServingRelease) -> dict[str, Any]:
+        seq = held.applied_seq
         release = self._newest(run, held)
-        if release is not held and not is_worth_it(release):
-            return _to_result(release.view.base)  # another server has compacted it a moment ago
+        is_done = release is not held and release.view.base.applied_seq >= seq  # by another server, a moment ago
+        if is_done and not is_worth_it(release):
+            return _to_result(release.view.base)
         run.report(Progress("building", 0, release.view.index.count))
         return self._guarded(run, lambda: self._housekeeper.compact(release, self._is_to_stop(run)))
 

@@ -259,10 +259,10 @@ def test_stopping_does_not_wait_for_a_long_load(
     monkeypatch.setattr("app.serving.repository.FETCHED", 1)
     encode, entered = OnnxEncoder.encode, threading.Event()
 
-    def slow(*rest: Any) -> Any:
+    def slow(*rest: Any, **more: Any) -> Any:
         entered.set()
         time.sleep(0.1)
-        return encode(*rest)
+        return encode(*rest, **more)
 
     container = wiring.build(sqlite)
     monkeypatch.setattr(OnnxEncoder, "encode", slow)

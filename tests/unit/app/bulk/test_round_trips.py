@@ -33,6 +33,8 @@ def rows_of(form: Form) -> st.SearchStrategy[list[dict[str, str]]]:
     if form is Form.XLSX:
         cell = cell.filter(lambda text: text == text.strip() and not text.startswith(("=", "#")))
     row = st.fixed_dictionaries({"id": cell.filter(bool), "group": cell, "text": cell})
+    if form in (Form.CSV, Form.TSV):  # a line of blank cells is no row
+        row = row.filter(lambda cells: any(map(str.strip, cells.values())))
     return st.lists(row, min_size=1, max_size=8)
 
 
