@@ -110,7 +110,7 @@ def load_bundle(folder: Path, *, threads: int = 1) -> Bundle:
     if missing:
         raise BundleDamagedError(f"{folder}: {missing[0]} is not in the manifest")
     contract = TextContract.from_files(contents[names.TEXT_FILE].decode(), contents[names.VOCABULARY_FILE].decode())
-    many = _load_many(folder, contents, threads)
+    many = _load_many(folder, contents, threads)  # by path, as the encoder: a session keeps the bytes it is given
     encoder = OnnxEncoder(contract, folder / names.ENCODER_FILE, many=many, threads=threads)
     if encoder.dim != manifest.dim:
         raise BundleDamagedError(f"{folder}: encoder.onnx has dim {encoder.dim}, the manifest says {manifest.dim}")

@@ -1,74 +1,26 @@
 """Jobs on both databases: each is run once, by one worker at a time, from where the one before left off."""
 
 import asyncio
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.collection.tables import Collection
 from app.cursors import Cursors
 from app.db import Database
 from app.errors import ConflictError, StorageError
-from app.job.dispatcher import tidy_files
 from app.job.errors import JobCancelledError, JobFailedError, JobLostError
 from app.job.repository import INDEXING, MOST_EVENTS, MOST_STALLS, JobRepository, Progress, new_job
-from app.job.run import Handover, JobRun, Step
+from app.job.run import Handover, JobRun
 from app.job.service import JobService
-from app.job.tables import Job, JobEvent, JobState, JobType
+from app.job.tables import JobEvent, JobState, JobType
 from app.job.worker import Duty, Worker
-from app.settings import Settings
-from app.worker_duties import duties_of
-
-
-def add_job(database: Database, key: str, kind: JobType = JobType.EXPORT, collection_id: int = 1) -> None:
-    job = new_job(key, kind, collection_id, f"c{collection_id}", {"wanted": key})
-    database.write(lambda session: JobRepository(session).add(job)).result()
-
-
-def get_job(database: Database, key: str) -> Job:
-    def unit(session: Session) -> Job:
-        found = JobRepository(session).get(key)
-        session.expunge(found)
-        return found
-
-    return database.read(unit)
-
-
-def make_worker(database: Database, folder: Path, run: Any, name: str = "w1", **options: Any) -> Worker:
-    ended: list[tuple[str, JobState]] = options.pop("ended", [])
-    duty = Duty(run, lambda place, state: ended.append((place.name, state)))
-    return Worker(database, {JobType.EXPORT: duty, JobType.IMPORT: duty}, name, folder, **options)
-
-
-def let_lease_run_out(database: Database) -> None:
-    before = datetime.now(UTC) - timedelta(seconds=1)
-    database.write(lambda session: session.execute(update(Job).values(lease_until=before))).result()
-
-
-def count_up(run: JobRun, to: int, die_at: int | None = None) -> dict[str, Any]:
-    """Makes collections named n0, n1, ...: one a step, as real jobs store rows."""
-    for n in range(run.checkpoint.get("n", 0), to):
-        if n == die_at:
-            raise SystemExit("killed")
-
-        def step(session: Session, n: int = n) -> Step:
-            session.add(Collection(name=f"n{n}", settings={}))
-            session.flush()
-            return Step({"n": n + 1, "counts": {"made": n + 1}}, Progress("making", n + 1, to, "collections"))
-
-        run.commit(step)
-    return {"made": to}
-
-
-def names(database: Database) -> list[str]:
-    return database.read(lambda session: list(session.scalars(select(Collection.name).order_by(Collection.id))))
+from tests.fakes.job_rows import add_job, count_up, get_job, let_lease_run_out, make_worker, names
 
 
 def test_a_job_runs_to_its_end_and_tells_of_it(database: Database, tmp_path: Path) -> None:
@@ -373,43 +325,6 @@ def test_a_worker_takes_only_what_it_serves(database: Database, tmp_path: Path) 
     while worker.run_next():
         pass
     assert ran == ["b"]
-
-
-IMPORTED = {"upload", "seen.db", "seen.db-journal", "results.ndjson"}
-EXPORTED = {"export.ndjson", "export.ndjson.1.part"}
-TRAINED = {"rows.ndjson", "check.json", "run/bundle/encoder.onnx", "snapshots/1/vectors"}
-
-
-@pytest.mark.parametrize(
-    ("kind", "state", "files", "left"),
-    [
-        (JobType.IMPORT, JobState.SUCCEEDED, IMPORTED, {"results.ndjson"}),
-        (JobType.IMPORT, JobState.RUNNING, IMPORTED, IMPORTED),
-        (JobType.EXPORT, JobState.SUCCEEDED, EXPORTED, {"export.ndjson"}),
-        (JobType.EXPORT, JobState.FAILED, EXPORTED, set()),
-        (JobType.TRAINING, JobState.SUCCEEDED, TRAINED, set()),
-        (JobType.TRAINING, JobState.CANCELLING, TRAINED, TRAINED),
-    ],
-)
-def test_what_jobs_leave_whose_workers_died_at_the_end_is_tidied_away(
-    tmp_path: Path, kind: JobType, state: JobState, files: set[str], left: set[str]
-) -> None:
-    for path in (tmp_path / "a" / name for name in files):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("a sentence")
-    duties = duties_of(Settings(data=tmp_path), None)
-    tidy_files(tmp_path, {"a": (kind, state)}, {each: duty.clean_up for each, duty in duties.items()})
-    assert {str(path.relative_to(tmp_path / "a")) for path in tmp_path.rglob("*") if path.is_file()} == left
-
-
-def test_folders_of_jobs_that_there_are_not_are_tidied_away_once_they_are_old(tmp_path: Path) -> None:
-    for key in ("unknown", "old"):
-        (tmp_path / key).mkdir()
-        (tmp_path / key / "upload").write_text(key)
-    for path in (tmp_path / "old", tmp_path / "old" / "upload"):
-        os.utime(path, (0, 0))
-    tidy_files(tmp_path, {}, {})
-    assert [path.name for path in tmp_path.iterdir()] == ["unknown"]
 
 
 def test_deleting_a_collection_ends_its_jobs_and_cleans_up_after_the_one_that_runs(

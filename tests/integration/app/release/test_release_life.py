@@ -15,6 +15,17 @@ from tests.fakes.running import Running, wait_for
 from tests.fakes.trainer import FakeTrainer, ended, made, worker_of
 
 
+def shadowed(service: Running) -> tuple[str, ServingRelease]:
+    """A collection whose second release is asked all live queries too: its path, and the release that answers."""
+    place = fill(service)
+    made(service, place, promote="manual")
+    wait_for(lambda: releases(service, place)[2]["behind"] == 0)
+    switch(service, place, 2, "shadow", share=1.0).raise_for_status()
+    (serving,) = (release for release in service.container.serving.releases if release.key.collection in place)
+    wait_for(lambda: service.container.serving.find_shadow(serving.key.collection_id))
+    return place, serving
+
+
 def test_a_shadow_is_asked_live_queries_and_answers_none(
     service: Running, trainer: FakeTrainer, bundles: list[Path], tiny_bundle: Path
 ) -> None:
@@ -66,12 +77,7 @@ def test_a_shadow_is_asked_only_what_the_active_release_was_asked(
     service: Running, trainer: FakeTrainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shadowing, "_STORE_S", 0.2)
-    place = fill(service)
-    made(service, place, promote="manual")
-    wait_for(lambda: releases(service, place)[2]["behind"] == 0)
-    switch(service, place, 2, "shadow", share=1.0).raise_for_status()
-    (serving,) = (release for release in service.container.serving.releases if release.key.collection in place)
-    wait_for(lambda: service.container.serving.find_shadow(serving.key.collection_id))
+    place, _ = shadowed(service)
 
     def n_asked() -> int:
         n: int = service.client.get(f"{place}/releases/2/shadow").json()["queries"]
@@ -112,12 +118,7 @@ def test_what_a_shadow_was_asked_before_is_not_stored_after_erasing(
     service: Running, trainer: FakeTrainer, monkeypatch: pytest.MonkeyPatch, route: str, body: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(shadowing, "_STORE_S", 3600.0)
-    place = fill(service)
-    made(service, place, promote="manual")
-    wait_for(lambda: releases(service, place)[2]["behind"] == 0)
-    switch(service, place, 2, "shadow", share=1.0).raise_for_status()
-    (serving,) = (release for release in service.container.serving.releases if release.key.collection in place)
-    wait_for(lambda: service.container.serving.find_shadow(serving.key.collection_id))
+    place, serving = shadowed(service)
     before, after = ([f"sentence {n} {word}" for n in range(20)] for word in ("again", "anew"))
     shadow = f"{place}/releases/2/shadow"
 
