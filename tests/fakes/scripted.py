@@ -1,6 +1,7 @@
 """An HTTP server on a real socket that does what a script says, request by request."""
 
 import json
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -61,6 +62,13 @@ class Scripted:
     seen: list[Seen] = field(default_factory=list)
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say what went wrong, unless a client hung up: what that prints lands in a command's own output."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @contextmanager
 def scripted(*script: Reply) -> Iterator[Scripted]:
     """Serve the script; what comes after its end gets 500."""
@@ -105,7 +113,7 @@ def scripted(*script: Reply) -> Iterator[Scripted]:
         def log_message(self, *_: object) -> None:
             pass
 
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    http = _Server(("127.0.0.1", 0), Handler)
     server.url = f"http://127.0.0.1:{http.server_address[1]}"
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
