@@ -1,6 +1,5 @@
 """From vectors, or from the files of a snapshot, to an index."""
 
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -13,7 +12,8 @@ from index.backends.faiss_cpu import FlatIndex
 from index.backends.faiss_gpu import clone_to_gpu
 from index.backends.faiss_ivf import IvfPqIndex, load_codes, train_codes
 from index.backends.rows import FrozenIndex, Rows
-from index.backends.tuning import MARGIN, Trial, make_trials, measure_recall, tune
+from index.backends.trial import Trials, grow_trials, load_trials, make_trials
+from index.backends.tuning import MARGIN, measure_recall, tune
 from index.checks import check_vectors
 from index.spec import MIN_IVF_ROWS, Device, IndexKind, IndexSpec, choose_nlist
 from index.types import Vectors
@@ -59,15 +59,29 @@ def build(
     if queries is not None:
         queries = check_vectors(queries, rows.dim)
     spec = replace(spec, nlist=max(1, min(spec.nlist or choose_nlist(len(rows)), len(rows) // ROWS_PER_LIST)))
-    trials = make_trials(rows, queries)
-    index = _take_over(trained_from, rows, spec, trials, build_threads)
+    trained = trained_from if isinstance(trained_from, IvfPqIndex) and trained_from.dim == rows.dim else None
+    are_added = trained is not None and rows.begin_with(trained.rows)
+    kept = trained.trials if trained is not None and are_added and queries is None else None
+    trials = make_trials(rows, queries) if kept is None else grow_trials(kept, rows)
+    index = None
+    if trained is not None and spec == replace(trained.spec, nprobe=0, rerank=0):
+        index = _take_over(trained, rows, trials, are_added=are_added, threads=build_threads)
     if index is None:
         index = _train(rows, spec, trials, build_threads)
     index.threads = search_threads
+    index.trials = trials if queries is None else None
     return index
 
 
-def restore(rows: Rows, spec: IndexSpec, index_recall: float, codes: Path, *, search_threads: int = 1) -> FrozenIndex:
+def restore(
+    rows: Rows,
+    spec: IndexSpec,
+    index_recall: float,
+    codes: Path,
+    *,
+    trials: Path | None = None,
+    search_threads: int = 1,
+) -> FrozenIndex:
     """Put a saved index together again.
 
     Args:
@@ -75,10 +89,11 @@ def restore(rows: Rows, spec: IndexSpec, index_recall: float, codes: Path, *, se
         spec: Its own spec, all parameters chosen.
         index_recall: As measured when it was built.
         codes: Where its FAISS index is, if it has one.
+        trials: Where the trials are that it was measured with, if they were kept.
         search_threads: OpenMP threads of each search.
 
     Raises:
-        ValueError: The codes are not of these rows.
+        ValueError: The codes or the trials are not of these rows.
         RuntimeError: FAISS cannot read the codes.
         BackendMissingError: The kind needs FAISS, which is not installed.
     """
@@ -92,7 +107,8 @@ def restore(rows: Rows, spec: IndexSpec, index_recall: float, codes: Path, *, se
             f"{loaded.ntotal} codes of dim {loaded.d} in {loaded.nlist} lists, "
             f"not {len(rows)} of dim {rows.dim} in {spec.nlist}"
         )
-    return IvfPqIndex(rows, loaded, spec=spec, index_recall=index_recall, threads=search_threads)
+    kept = None if trials is None else load_trials(trials, rows)
+    return IvfPqIndex(rows, loaded, spec=spec, index_recall=index_recall, threads=search_threads, trials=kept)
 
 
 def place(index: FrozenIndex, device: Device) -> FrozenIndex:
@@ -104,36 +120,22 @@ def place(index: FrozenIndex, device: Device) -> FrozenIndex:
     return index if device is Device.CPU else clone_to_gpu(index, device)
 
 
-def _take_over(
-    trained: FrozenIndex | None, rows: Rows, spec: IndexSpec, trials: tuple[Trial, Trial], threads: int
-) -> IvfPqIndex | None:
-    """What the other index learned, applied to these rows; None where the spec asks for something else, or it fails."""
-    if not isinstance(trained, IvfPqIndex) or trained.dim != rows.dim:
-        return None
-    if spec != replace(trained.spec, nprobe=0, rerank=0):
-        return None
-    are_added = rows.begin_with(trained.rows)
+def _take_over(trained: IvfPqIndex, rows: Rows, trials: Trials, *, are_added: bool, threads: int) -> IvfPqIndex | None:
+    """What the other index learned, applied to these rows; None where it does not fit them."""
     codes = trained.refill(rows, are_added=are_added, threads=threads)
     if codes is None:
         return None
-    index = IvfPqIndex(rows, codes, spec=trained.spec, index_recall=trained.index_recall, threads=threads)
-    if are_added and _size_class(len(rows)) == _size_class(len(trained)):
-        return index
-    tuning, measuring = trials
+    index = IvfPqIndex(rows, codes, spec=trained.spec, index_recall=np.nan, threads=threads)
+    target_recall, (tuning, measuring) = trained.spec.target_recall, trials
     index.index_recall = measure_recall(index, measuring)
-    if index.index_recall < spec.target_recall:
-        index.spec = tune(index, tuning, spec.target_recall)
+    if index.index_recall < target_recall:
+        index.spec = tune(index, tuning, target_recall)
         index.index_recall = measure_recall(index, measuring)
-    reached = index.index_recall >= spec.target_recall - MARGIN
+    reached = index.index_recall >= target_recall - MARGIN
     return index if reached and index.spec.nprobe <= MOST_LISTS * trained.spec.nprobe else None
 
 
-def _size_class(n_rows: int) -> int:
-    """Equal for two sizes that are less than a fifth apart, most of the time: between them recall is not told anew."""
-    return int(4 * math.log2(n_rows))
-
-
-def _train(rows: Rows, spec: IndexSpec, trials: tuple[Trial, Trial], threads: int) -> IvfPqIndex:
+def _train(rows: Rows, spec: IndexSpec, trials: Trials, threads: int) -> IvfPqIndex:
     codes = train_codes(rows.vectors, spec.nlist, threads=threads)
     spec = replace(spec, nprobe=min(spec.nprobe, spec.nlist))
     tuning, measuring = trials

@@ -18,6 +18,7 @@ from index.backends.faiss_ivf import IvfPqIndex
 from index.backends.milvus import Milvus
 from index.backends.milvus_base import MilvusBase, open_base
 from index.backends.rows import FrozenIndex, RowIndex, Rows
+from index.backends.trial import save_trials
 from index.drafts import LEFT_OVER, drafting, remove_dead_drafts, remove_folder
 from index.errors import (
     CollectionLostError,
@@ -33,7 +34,7 @@ from index.manifest import MANIFEST, Manifest, describe_file, load_manifest
 from index.spec import Device, IndexSpec
 from index.types import Ids
 
-VECTORS, IDS, CODES = "vectors.npy", "ids.npy", "codes.faiss"
+VECTORS, IDS, CODES, TRIALS = "vectors.npy", "ids.npy", "codes.faiss", "trials.npz"
 
 WriteCompanions = Callable[[Path], Sequence[str]]
 """Writes files into the folder of a snapshot that is being made; returns their names."""
@@ -186,7 +187,7 @@ def rows_checksum(manifest: Manifest) -> str:
 
     The vectors follow from them, and the same rows may be tuned otherwise, or lie elsewhere.
     """
-    files = [f"{name} {file.xxh3_128}" for name, file in manifest.files.items() if name not in (VECTORS, CODES)]
+    files = [f"{name} {file.xxh3_128}" for name, file in manifest.files.items() if name not in (VECTORS, CODES, TRIALS)]
     return xxhash.xxh3_128_hexdigest("\n".join(sorted(files)).encode())
 
 
@@ -260,8 +261,9 @@ def _restore(folder: Path, manifest: Manifest, spec: IndexSpec, ids: Ids, search
     rows = Rows(ids, load_array(folder / VECTORS))
     if rows.vectors.shape != (manifest.count, manifest.dim) or rows.vectors.dtype != np.float32:
         raise SnapshotDamagedError(str(folder / VECTORS), f"not {manifest.count} vectors of dim {manifest.dim}")
+    trials = folder / TRIALS if TRIALS in manifest.files else None
     try:
-        return restore(rows, spec, manifest.index_recall, folder / CODES, search_threads=search_threads)
+        return restore(rows, spec, manifest.index_recall, folder / CODES, trials=trials, search_threads=search_threads)
     except (ValueError, RuntimeError) as error:
         raise SnapshotDamagedError(str(folder / CODES), str(error)) from error
 
@@ -294,6 +296,10 @@ def _write_files(
         index.save_codes(draft / CODES)
         flush(draft / CODES)
         names.append(CODES)
+        if index.trials is not None:
+            save_trials(draft / TRIALS, index.trials)
+            flush(draft / TRIALS)
+            names.append(TRIALS)
     if write_companions is not None:
         companions = write_companions(draft)
         for name in companions:

@@ -10,7 +10,7 @@ from app.serving.entry import Entry
 from app.serving.release import ServingRelease, View
 from app.serving.repository import read_changes
 
-CHANGES_AT_ONCE: Final = 1000
+CHANGES_AT_ONCE: Final = 2000
 
 
 def apply_changes(

@@ -20,7 +20,8 @@ from index.backends.faiss_cpu import FaissIndex, load_faiss
 from index.backends.faiss_ivf import EXACT_ROWS, IvfPqIndex, lists_for, more_uneven_lists
 from index.backends.filters import RowFilter
 from index.backends.rows import FrozenIndex, Rows
-from index.backends.tuning import make_trials, measure_by_search
+from index.backends.trial import make_trials
+from index.backends.tuning import measure_by_search
 from index.errors import DeviceError
 from index.spec import Device, IndexSpec
 from index.types import Neighbours, Vectors

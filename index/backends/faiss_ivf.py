@@ -10,15 +10,13 @@ from numpy.typing import NDArray
 from index.backends.faiss_cpu import FaissIndex, load_faiss
 from index.backends.filters import Lists, RowFilter, RowMask
 from index.backends.rows import FrozenIndex, Rows
+from index.backends.trial import TUNED_K, Trials
 from index.ranking import missing
 from index.spec import IndexSpec, choose_pq_m
 from index.types import Neighbours, Vectors
 
-TUNED_K: Final = 10
-"""`nprobe` and `rerank` are tuned for this many neighbours; more neighbours get more of both."""
-
 MOST_AS_TUNED: Final = 40
-"""So many neighbours are found with the lists that were tuned for; more need more, as the root of their number."""
+"""So many neighbours are found with the lists tuned for TUNED_K; more need more, as the root of their number."""
 
 ROWS_A_NEIGHBOUR: Final = 28
 """Rows that are looked at for each neighbour, at least, of more than MOST_AS_TUNED. Measured with 12,000 to 100,000
@@ -73,12 +71,23 @@ class IvfPqIndex(FaissIndex):
         spec: nlist, nprobe and rerank, all chosen.
         index_recall: As measured.
         threads: OpenMP threads of one search.
+        trials: What it was tuned and measured with, for the next that is built from it; None keeps nothing.
     """
 
-    def __init__(self, rows: Rows, codes: Any, *, spec: IndexSpec, index_recall: float, threads: int = 1) -> None:
+    def __init__(
+        self,
+        rows: Rows,
+        codes: Any,
+        *,
+        spec: IndexSpec,
+        index_recall: float,
+        threads: int = 1,
+        trials: Trials | None = None,
+    ) -> None:
         super().__init__(rows, threads)
         self.spec = spec
         self.index_recall = index_recall
+        self.trials = trials
         self._codes = codes
         self._lists = Lists(self._read_lists(), spec.nlist)
         self._has_selector = self._try_selector()

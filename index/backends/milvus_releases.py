@@ -21,7 +21,8 @@ from index.backends.milvus_index import Facts, MilvusIndex
 from index.backends.milvus_kinds import MilvusKind, MilvusSpec, build_parameters, choose_lists, efforts_of
 from index.backends.milvus_told import Note
 from index.backends.rows import Rows
-from index.backends.tuning import MARGIN, make_trials, measure_by_search
+from index.backends.trial import make_trials
+from index.backends.tuning import MARGIN, measure_by_search
 from index.errors import CollectionLostError, IndexServerAwayError, IndexServerRefusedError, WrongEncoderError
 from index.types import Vectors
 

@@ -2,19 +2,18 @@
 
 import math
 from bisect import bisect_left
-from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from dataclasses import replace
+from functools import cache
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from index.backends.exact import TIE
-from index.backends.faiss_ivf import TUNED_K, IvfPqIndex
+from index.backends.faiss_ivf import IvfPqIndex
 from index.backends.rows import FrozenIndex, Rows
+from index.backends.trial import TUNED_K, Trial, moved
 from index.interface import IndexReader
 from index.spec import IndexSpec, choose_pq_m
-from index.types import MISSING_ID, Vectors
+from index.types import MISSING_ID
 
 RERANKS: Final = (3, 4, 6, 8, 12, 16, 24, 40)
 """Candidates for each neighbour wanted that are tried, in this order."""
@@ -27,17 +26,8 @@ CODING_EFFORTS: Final = ((2, 1), (2, 4), (4, 8), (64, 8))
 that hold the neighbours are more, where a query lies elsewhere than the rows.
 """
 
-SAMPLE: Final = 400
-"""Queries that tune, and as many others that measure what was reached."""
-
-NOISE: Final = 0.3
-"""How far a stored vector is moved to make a query of it, as a share of its length: a cosine of 0.96."""
-
 MARGIN: Final = 0.003
 """Reached above the target in tuning, since what is best on one sample is a little worse on another."""
-
-TRUTH_FLOATS: Final = 2_000_000
-"""Scores of the exact search held at once (8 MB): it goes through the rows once, for all queries together."""
 
 CHANCE: Final = 0.001
 """Four of the sample's neighbours: what more lists find by chance alone."""
@@ -47,37 +37,6 @@ BYTE_NS: Final = 0.02
 CANDIDATE_NS: Final = 0.5
 """Cost of a list, of a byte of codes in it, of a number of a candidate: measured at 100,000 x 256 real embeddings, in
 batches of 64, one thread."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trial:
-    """Queries with the truth about them.
-
-    Attributes:
-        rows: What is searched.
-        queries: (n, dim) float32.
-        own_rows: (n,) the row each query was made from, which is no answer to it; -1 for a query from outside.
-    """
-
-    rows: Rows
-    queries: Vectors
-    own_rows: NDArray[np.int64]
-
-    @cached_property
-    def floors(self) -> NDArray[np.float32]:
-        """(n,) score from which a row counts as one of the exact 10 neighbours; reads all rows."""
-        best = np.full((len(self.queries), TUNED_K), -np.inf, dtype=np.float32)
-        step = max(TUNED_K, TRUTH_FLOATS // max(1, len(self.queries)))
-        for start in range(0, len(self.rows), step):
-            scores = self.queries @ self.rows.vectors[start : start + step].T
-            own = self.own_rows - start
-            is_here = (own >= 0) & (own < scores.shape[1])
-            scores[is_here, own[is_here]] = -np.inf
-            better = np.flatnonzero(scores.max(axis=1) > best.min(axis=1))
-            both = np.concatenate([best[better], scores[better]], axis=1)
-            best[better] = np.partition(both, -TUNED_K, axis=1)[:, -TUNED_K:]
-        floors: NDArray[np.float32] = best.min(axis=1) - np.float32(TIE)
-        return floors
 
 
 def tune(index: IvfPqIndex, trial: Trial, target: float) -> IndexSpec:
@@ -128,7 +87,7 @@ def code_rows(base: FrozenIndex, rows: Rows, before: FrozenIndex | None) -> Froz
         coded.spec, coded.index_recall = before.spec, before.index_recall
         return coded
     own_rows = np.random.default_rng(len(rows)).permutation(len(rows))[:CODING_SAMPLE]
-    trial = Trial(rows=rows, queries=_moved(rows.vectors, own_rows, np.random.default_rng(0)), own_rows=own_rows)
+    trial = Trial(rows, moved(rows.vectors, own_rows, np.random.default_rng(0)), own_rows)
     for lists, candidates in CODING_EFFORTS:
         nprobe = min(base.spec.nlist, lists * base.spec.nprobe)
         coded.spec = replace(base.spec, nprobe=nprobe, rerank=candidates * base.spec.rerank)
@@ -151,43 +110,14 @@ def measure_by_search(index: IndexReader, trial: Trial) -> float:
     return float(np.minimum(good.sum(axis=1), TUNED_K).mean() / TUNED_K)
 
 
-def make_trials(rows: Rows, queries: Vectors | None) -> tuple[Trial, Trial]:
-    """Two trials of different queries: the caller's, else stored vectors moved towards where others lie.
-
-    Args:
-        rows: The rows, more than TUNED_K + 1.
-        queries: (n, dim) float32 typical queries; fewer than 2 are none.
-    """
-    random = np.random.default_rng(0)
-    if queries is not None and len(queries) > 1:
-        chosen = queries[random.permutation(len(queries))[: 2 * SAMPLE]]
-        own_rows = np.full(len(chosen), -1, dtype=np.int64)
-    else:
-        own_rows = random.permutation(len(rows))[: 2 * SAMPLE]
-        chosen = _moved(rows.vectors, own_rows, random)
-    half = len(chosen) // 2
-    first = Trial(rows=rows, queries=chosen[:half], own_rows=own_rows[:half])
-    return first, Trial(rows=rows, queries=chosen[half:], own_rows=own_rows[half:])
-
-
-def _moved(vectors: Vectors, own_rows: NDArray[np.int64], random: np.random.Generator) -> Vectors:
-    # The difference of two stored vectors is noise that looks like the data; round noise would change no neighbour.
-    pairs = random.integers(0, len(vectors), (2, len(own_rows)))
-    noise = vectors[pairs[0]] - vectors[pairs[1]]
-    noise /= np.maximum(np.linalg.norm(noise, axis=1, keepdims=True), 1e-6)
-    moved = vectors[own_rows] + NOISE * noise
-    moved /= np.linalg.norm(moved, axis=1, keepdims=True)
-    return np.ascontiguousarray(moved, dtype=np.float32)
-
-
 def _recalls(index: IvfPqIndex, trial: Trial, nprobe: int, reranks: tuple[int, ...] = RERANKS) -> list[float]:
     """index_recall@10 with each of the reranks: the first candidates of a long list are those of a short one."""
     widths = [min(len(index), rerank * TUNED_K + 1) for rerank in reranks]
-    hits = np.zeros((len(trial.queries), widths[-1]), dtype=np.int64)
+    floors, hits = trial.floors, np.zeros((len(trial.queries), widths[-1]), dtype=np.int64)
     for start in range(0, len(hits), 64):
         part = slice(start, start + 64)
         found = index.candidates(trial.queries[part], widths[-1], nprobe)
-        good = index.score_in_place(trial.queries[part], found) >= trial.floors[part, None]
+        good = index.score_in_place(trial.queries[part], found) >= floors[part, None]
         hits[part] = good & (found != trial.own_rows[part, None])
     reached = np.minimum(np.cumsum(hits, axis=1), TUNED_K)
     return [float(reached[:, width - 1].mean() / TUNED_K) for width in widths]

@@ -8,12 +8,9 @@ import faiss
 import numpy as np
 import pytest
 
-from index import factory
-from index.backends import tuning
 from index.backends.exact import ExactIndex
 from index.backends.faiss_ivf import IvfPqIndex
 from index.backends.rows import Rows
-from index.backends.tuning import make_trials
 from index.errors import BackendMissingError, InvalidSpecError, InvalidVectorError
 from index.factory import build
 from index.spec import MIN_IVF_ROWS, IndexKind, IndexSpec, choose_nlist, choose_pq_m, choose_spec
@@ -204,20 +201,6 @@ def test_codes_are_those_of_the_rows_however_they_came_about(change: str) -> Non
     assert faiss.serialize_index(refilled).tobytes() == faiss.serialize_index(expected).tobytes()
 
 
-def test_recall_is_told_anew_once_a_fifth_has_been_added(monkeypatch: pytest.MonkeyPatch) -> None:
-    vectors, measured = make_vectors(9_000, 32), []
-    monkeypatch.setattr(factory, "measure_recall", lambda index, trial: measured.append(len(index)) or 0.992)
-    index = build(np.arange(6_000), vectors[:6_000], IVF)
-    spec = replace(IVF, nlist=index.spec.nlist)
-    for n in range(6_100, 9_001, 100):
-        index = build(np.arange(n), vectors[:n], spec, trained_from=index)
-        assert (len(index), index.index_recall) == (n, 0.992)
-        assert n / measured[-1] < 1.2
-    assert len(measured) <= 5
-    build(np.arange(100, 9_000), vectors[100:9_000], spec, trained_from=index)
-    assert measured[-1] == 8_900  # what is not only added to is measured at once
-
-
 def test_rows_begin_with_others_only_where_ids_and_vectors_are_the_same() -> None:
     vectors = make_vectors(25_000, 4)
     rows = Rows(np.arange(25_000), vectors)
@@ -227,19 +210,6 @@ def test_rows_begin_with_others_only_where_ids_and_vectors_are_the_same() -> Non
     changed = vectors[:24_000].copy()
     changed[-1, -1] += 0.5
     assert not rows.begin_with(Rows(np.arange(24_000), changed))
-
-
-def test_the_truth_that_recall_is_held_against_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuning, "TRUTH_FLOATS", 20_000)  # several rounds over the rows
-    rows = Rows(np.arange(3_000), make_vectors(3_000, 16))
-    own = make_trials(rows, None)[1]
-    outside = make_trials(rows, make_vectors(50, 16, seed=5))[0]
-    for trial in (own, outside):
-        scores = trial.queries.astype(np.float64) @ rows.vectors.T.astype(np.float64)
-        asked = trial.own_rows >= 0
-        scores[asked, trial.own_rows[asked]] = -np.inf
-        np.testing.assert_allclose(trial.floors, np.sort(scores, axis=1)[:, -10], atol=2e-6, rtol=0)
-    assert (own.own_rows >= 0).all() and (outside.own_rows < 0).all()
 
 
 def test_lists_that_nearly_reach_the_target_are_tuned_again() -> None:

@@ -29,7 +29,7 @@ DIM = 24
 FILES = {
     IndexKind.EXACT: ["ids.npy", "manifest.json", "vectors.npy"],
     IndexKind.FLAT: ["ids.npy", "manifest.json", "vectors.npy"],
-    IndexKind.IVF_PQ: ["codes.faiss", "ids.npy", "manifest.json", "vectors.npy"],
+    IndexKind.IVF_PQ: ["codes.faiss", "ids.npy", "manifest.json", "trials.npz", "vectors.npy"],
 }
 every_kind = pytest.mark.parametrize("kind", list(IndexKind))
 
@@ -196,7 +196,7 @@ def crash_at(step: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 # Four files and the folder are flushed, the folder is renamed, its parent is flushed.
-@pytest.mark.parametrize("step", range(1, 8))
+@pytest.mark.parametrize("step", range(1, 9))
 def test_a_crash_leaves_the_snapshot_before_it(step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     older, newer = snapshot_folder(tmp_path, 7), snapshot_folder(tmp_path, 12)
     save_snapshot(older, make_snapshot(IndexKind.IVF_PQ, n=300))
@@ -205,8 +205,8 @@ def test_a_crash_leaves_the_snapshot_before_it(step: int, tmp_path: Path, monkey
         reached = crash_at(step, patch)
         with pytest.raises(CrashError):
             save_snapshot(newer, coming)
-        assert reached[-1] == ("replace" if step == 6 else "fsync")
-    renamed = step == 7
+        assert reached[-1] == ("replace" if step == 7 else "fsync")
+    renamed = step == 8
     assert latest_snapshot(tmp_path) == (newer if renamed else older)
     assert (load(older).applied_seq, len(load(older).index)) == (7, 300)
     if renamed:
