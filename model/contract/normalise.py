@@ -67,8 +67,13 @@ def normalise(text: str) -> str:
     """
     if text.isascii():
         return text.lower()
-    folded = unicodedata.normalize("NFKC", text.translate(_CLEAN)).casefold()
-    return unicodedata.normalize("NFKC", folded).translate(_CLEAN)
+    folded = unicodedata.normalize("NFKC", _clean(text)).casefold()
+    return _clean(unicodedata.normalize("NFKC", folded))
+
+
+def _clean(text: str) -> str:
+    # what is printable has none of either kind, and is most text: to see that takes a tenth of looking each up
+    return text if text.isprintable() else text.translate(_CLEAN)
 
 
 def script_runs(normalised: str) -> list[tuple[str, str]]:

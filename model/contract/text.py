@@ -150,7 +150,7 @@ class TextContract:
             if kind == CJK:
                 room = config.max_tokens - len(ids)
                 truncated = truncated or len(run) > room
-                ids.extend(self._ids.get(character, UNKNOWN_ID) for character in run[:room])
+                ids.extend([self._ids.get(character, UNKNOWN_ID) for character in run[:room]])
                 grams.extend(self._cjk_grams(run, room))
             else:
                 word = self._words.get(run) or self._look_up(kind, run)
@@ -192,18 +192,16 @@ class TextContract:
             return [_NO_GRAMS] * min(len(run), room)
         smallest, largest = config.cjk_grams
         marked = f"<{run[: room + largest]}>"
-        rows = self._gram_rows
-        by_length = [
-            (length, [rows[marked[start : start + length]] for start in range(len(marked) - length + 1)])
-            for length in range(smallest, largest + 1)
-        ]
-        packed = []
-        for position in range(1, min(len(run), room) + 1):  # position 0 is the run's edge mark
-            touching: list[bytes] = []
-            for length, grams in by_length:
-                touching += grams[max(0, position - length + 1) : position + 1]
-            packed.append(b"".join(touching[: config.most_grams]))
-        return packed
+        rows, most = self._gram_rows, config.most_grams * GRAM_BYTES
+        packed = [_NO_GRAMS] * min(len(run), room)
+        for length in range(smallest, largest + 1):
+            grams = b"".join([rows[marked[start : start + length]] for start in range(len(marked) - length + 1)])
+            # those that touch a character lie beside each other; the first character is behind the run's edge mark
+            packed = [
+                shorter + grams[GRAM_BYTES * max(0, end - length) : GRAM_BYTES * end]
+                for end, shorter in enumerate(packed, start=2)
+            ]
+        return [touching[:most] for touching in packed]
 
     def _pack(self, hashes: list[int]) -> bytes:
         buckets = self.config.buckets
