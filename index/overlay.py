@@ -13,7 +13,10 @@ from index.state import LiveState
 from index.types import Ids, Vectors
 
 FIRST_CAPACITY: Final = 256
-"""Rows the delta's buffer starts with; it doubles when full."""
+GROWTH: Final = 4
+"""Rows the delta's buffer starts with; a full one is replaced by one for so many times as many. What is not written to
+yet takes no memory.
+"""
 
 MOST_EXACT: Final = 2_048
 """Rows of the delta that are searched exactly, at most, where the base's codes fit them: of 256 numbers, 0.1 ms."""
@@ -61,7 +64,8 @@ class Overlay:
             The state after it.
         """
         changed = ~self._holds(record_ids, vectors)
-        record_ids, vectors = record_ids[changed], vectors[changed]
+        if not changed.all():
+            record_ids, vectors = record_ids[changed], vectors[changed]
         self._kill(np.concatenate([record_ids, deleted_ids]))
         self._append(record_ids, vectors)
         self.state = replace(
@@ -151,7 +155,7 @@ class Overlay:
 
     def _grow(self, needed: int) -> None:
         # New buffers, not resized ones: states handed out still show the old ones.
-        capacity = max(FIRST_CAPACITY, 2 * len(self._ids), needed)
+        capacity = max(FIRST_CAPACITY, GROWTH * needed)
         used = len(self.state.delta_ids)
         ids, vectors = self._ids, self._vectors
         self._ids = np.empty(capacity, dtype=np.int64)

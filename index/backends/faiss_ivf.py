@@ -55,6 +55,9 @@ ENOUGH_LEFT: Final = 0.75
 MOST_UNEVEN: Final = 1.5
 """Lists are learned anew when their sizes became so many times as uneven: the time of a search grows likewise."""
 
+ADDED_AT_ONCE: Final = 8_192
+"""Rows that are coded together: FAISS holds them once more meanwhile, up to 65,536 of them."""
+
 BLOCK_FLOATS: Final = 16_000_000
 """Candidate numbers gathered at once (64 MB)."""
 
@@ -170,7 +173,7 @@ class IvfPqIndex(FaissIndex):
         codes = self.faiss.clone_index(self._codes)
         if not are_added:
             codes.reset()
-        codes.add(rows.vectors[codes.ntotal :])
+        add_rows(codes, rows.vectors)
         is_uneven = codes.invlists.imbalance_factor() > MOST_UNEVEN * self._codes.invlists.imbalance_factor()
         return None if is_uneven else codes
 
@@ -183,7 +186,7 @@ class IvfPqIndex(FaissIndex):
             codes = self.faiss.clone_index(self._codes)
             codes.reset()
             codes = self.faiss.clone_index(codes)  # what was reset keeps the room of its ids
-        codes.add(rows.vectors[codes.ntotal :])
+        add_rows(codes, rows.vectors)
         return IvfPqIndex(rows, codes, spec=self.spec, index_recall=math.nan, threads=self.threads)
 
     def fill_lists(self) -> Any:
@@ -328,5 +331,11 @@ def train_codes(vectors: Vectors, nlist: int, *, threads: int) -> Any:
     codes.cp.min_points_per_centroid = 1
     codes.pq.cp.min_points_per_centroid = 1
     codes.train(vectors)
-    codes.add(vectors)
+    add_rows(codes, vectors)
     return codes
+
+
+def add_rows(codes: Any, vectors: Vectors) -> None:
+    """Code the rows that a FAISS index has not yet; those that it has are the first."""
+    for start in range(codes.ntotal, len(vectors), ADDED_AT_ONCE):
+        codes.add(vectors[start : start + ADDED_AT_ONCE])

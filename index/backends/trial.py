@@ -23,6 +23,9 @@ NOISE: Final = 0.3
 TRUTH_FLOATS: Final = 2_000_000
 """Scores of the exact search held at once (8 MB): it goes through the rows once, for all queries together."""
 
+FEW_BETTER: Final = 8
+"""One score in so many is better than those known, at most: they are gathered before the best are sought."""
+
 
 class Trial:
     """Queries with the truth about them.
@@ -159,11 +162,17 @@ def load_trials(path: Path, rows: Rows) -> Trials:
 
 
 def _best_of(best: NDArray[np.float32], scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n, TUNED_K) best of those known and (n, m) others, of which few are any good after the first ones."""
-    asked, at = np.nonzero(scores > best.min(axis=1)[:, None])
-    if not len(asked):
-        return best
-    counts = np.bincount(asked, minlength=len(best))
-    better = np.full((len(best), counts.max()), -np.inf, np.float32)
-    better[asked, np.arange(len(asked)) - (np.cumsum(counts) - counts)[asked]] = scores[asked, at]
-    return np.partition(np.concatenate([best, better], axis=1), -TUNED_K, axis=1)[:, -TUNED_K:]
+    """(n, TUNED_K) best of those known and (n, m) others."""
+    is_better = scores > best.min(axis=1)[:, None]
+    if np.count_nonzero(is_better) < scores.size // FEW_BETTER:
+        scores = _gathered(scores, is_better)
+    return np.partition(np.concatenate([best, scores], axis=1), -TUNED_K, axis=1)[:, -TUNED_K:]
+
+
+def _gathered(scores: NDArray[np.float32], wanted: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """The wanted scores of each row, moved to its front; -inf behind them."""
+    rows, columns = np.nonzero(wanted)
+    counts = np.bincount(rows, minlength=len(scores))
+    gathered = np.full((len(scores), counts.max()), -np.inf, np.float32)
+    gathered[rows, np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]] = scores[rows, columns]
+    return gathered
