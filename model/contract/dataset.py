@@ -102,10 +102,11 @@ def read_rows(path: Path, *, bad_rows_allowed: float = 0.01, need: Iterable[str]
     Raises:
         DatasetError: Unreadable, an unknown form, a missing column, no good row, or too many bad rows (named by line).
     """
-    content, encoding = _decode(path)
+    raw = _read(path)
     parse = _PARSERS.get(path.suffix.lower())
     if parse is None:
-        raise DatasetError(f"{path}: unknown form {path.suffix!r}; name it .tsv, .csv, .ndjson or .jsonl")
+        raise DatasetError(f"{path}: unknown form {path.suffix!r}; give a .tsv, .csv, .ndjson or .jsonl, not packed")
+    content, encoding = _decode(path, raw)
     rows: list[Row] = []
     bad_rows: list[BadRow] = []
     names: set[str] = set()
@@ -149,11 +150,14 @@ def cross_group_duplicates(rows: Iterable[Row]) -> dict[str, list[Row]]:
     return {key: same for key, same in by_key.items() if len({row.group for row in same}) > 1}
 
 
-def _decode(path: Path) -> tuple[str, str]:
+def _read(path: Path) -> bytes:
     try:
-        raw = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _decode(path: Path, raw: bytes) -> tuple[str, str]:
     marked = raw[:2] in (b"\xff\xfe", b"\xfe\xff")
     encoding = "utf-16" if marked else believed(raw.splitlines())
     try:

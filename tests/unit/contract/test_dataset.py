@@ -134,6 +134,14 @@ def test_a_missing_file_and_a_compressed_one(tmp_path: Path) -> None:
         read_rows(write(tmp_path, "a.tsv", gzip.compress(b"group\ttext\ng\tx\n")))
 
 
+@pytest.mark.parametrize("name", ["a.xlsx", "a.parquet", "a.tsv.gz", "a"])
+def test_a_file_in_a_form_that_imports_take_and_trainings_do_not(tmp_path: Path, name: str) -> None:
+    """No character of it says anything of its encoding."""
+    (tmp_path / name).write_bytes(bytes(range(256)))
+    with pytest.raises(DatasetError, match=r"unknown form .*; give a \.tsv, \.csv, \.ndjson or \.jsonl, not packed"):
+        read_rows(tmp_path / name)
+
+
 def test_text_key_ignores_width_case_punctuation_and_space() -> None:
     assert text_key("Ｈｏｗ  are you?!") == text_key("how are you") == "howareyou"
     assert text_key("怎么退款？") == text_key("怎么 退款")
