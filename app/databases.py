@@ -28,6 +28,18 @@ def open_database(settings: Settings) -> Database:
     return database
 
 
+def require_database(settings: Settings) -> None:
+    """Refuse a data folder without a SQLite file, which opening it would make.
+
+    Raises:
+        StartupError: There is none.
+    """
+    if settings.database_url is None and not (settings.data / "samesay.db").exists():
+        raise StartupError(
+            f"{settings.data} holds no samesay.db: give the --data folder of a server, or set SAMESAY_DATABASE_URL"
+        )
+
+
 def connect_database(settings: Settings) -> Database:
     """The database that the settings name, at whatever schema it is.
 
