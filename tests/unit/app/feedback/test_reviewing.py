@@ -1,6 +1,7 @@
 """What is to be looked at first, and what is suggested: the documented rules, case by case."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,12 +52,13 @@ def test_clusters_come_in_the_order_of_their_priority() -> None:
 
 def test_a_text_of_which_the_encoder_knows_nothing_is_near_the_very_same_text_only() -> None:
     """Their embeddings say nothing: what is accepted for one of them would be accepted for all."""
-    near = np.array([[0.999, 0.0447], [0.999, 0.0447], [0.995, 0.0999], [1, 0], [0.99, 0.1411]], np.float32)
-    near /= np.linalg.norm(near, axis=1, keepdims=True)
-    known = [False, False, False, True, True]
-    found = make_clusters([waiting(key) for key in "abcde"], near, [NO_MATCH] * 5, known, 0.5)
-    assert sorted([item.id for item in cluster.items] for cluster in found) == [["a", "b"], ["c"], ["d", "e"]]
-    assert len(make_clusters([waiting(key) for key in "abcde"], near, [NO_MATCH] * 5, [True] * 5, 0.5)) == 1
+    items = [
+        replace(waiting(key), text=text) for key, text in zip("abcde", ["👍", "👎", " 👍", "one", "two"], strict=True)
+    ]
+    alike = np.ones((5, 1), np.float32)
+    found = make_clusters(items, alike, [NO_MATCH] * 5, [False] * 3 + [True] * 2, 0.5)
+    assert sorted([item.id for item in cluster.items] for cluster in found) == [["a", "c"], ["b"], ["d", "e"]]
+    assert len(make_clusters(items, alike, [NO_MATCH] * 5, [True] * 5, 0.5)) == 1
 
 
 @pytest.mark.parametrize(
