@@ -134,6 +134,13 @@ def test_numbers_that_no_json_has_are_not_sent(value: str) -> None:
     assert not server.seen
 
 
+def test_a_key_out_of_a_file_is_sent_without_its_newline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAMESAY_API_KEY", "sms_id_secret\n")
+    with scripted(answer({"items": [], "next_cursor": None})) as server:
+        assert CliRunner().invoke(app, ["collections", "list", "--url", server.url]).exit_code == 0
+    assert server.seen[0].headers["authorization"] == "Bearer sms_id_secret"
+
+
 @pytest.mark.parametrize("key", ["clé", "two\nlines"])
 def test_a_key_that_can_be_none_is_not_sent(key: str) -> None:
     with scripted() as server:
