@@ -5,7 +5,7 @@ import io
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -119,6 +119,13 @@ def read_rows(path: Path, *, bad_rows_allowed: float = 0.01, need: Iterable[str]
     return DatasetFile(path, encoding, rows, bad_rows, columns)
 
 
+def separators_to_use(columns: Sequence[str]) -> str | None:
+    """What to do about a header that is one column since others separate it, as spreadsheets of many countries do."""
+    if len(columns) == 1 and any(separator in columns[0] for separator in ",;\t|"):
+        return "separate the columns by commas in a .csv, by tabs in a .tsv"
+    return None
+
+
 def parse_metadata(cell: Any) -> dict[str, Any]:
     """Read a cell of the metadata column: an object, or its JSON text.
 
@@ -228,8 +235,8 @@ def _to_row(path: Path, line: int, cells: Mapping[str, Any], need: Iterable[str]
     for name in ("text", *need):
         if not any(alias in cells for alias in COLUMN_NAMES[name]):
             found = ", ".join(map(repr, cells)) or "nothing"
-            wanted = " or ".join(COLUMN_NAMES[name])
-            raise DatasetError(f"{path} has no column {wanted}, only {found} (seen at line {line}); add a header line")
+            wanted, remedy = " or ".join(COLUMN_NAMES[name]), separators_to_use(list(cells)) or "add a header line"
+            raise DatasetError(f"{path} has no column {wanted}, only {found} (seen at line {line}); {remedy}")
     text = _cell(cells, "text")
     if reason := _text_fault(text):
         return BadRow(line, reason)

@@ -118,6 +118,7 @@ def test_the_error_budget(tmp_path: Path) -> None:
         ("a.tsv", "group\tphrase\ng\tx\n", "has no column text or sentence"),
         ("a.tsv", "text\nx\n", "has no column group or group_id"),
         ("a.tsv", "", "has no column text|holds no usable row"),
+        ("a.csv", "text;group\nx;g\n", "only 'text;group' .* separate the columns by commas in a .csv"),
         ("a.xml", "<x/>", "unknown form '.xml'"),
         ("a.csv", 'text,group\n"open,g\n', "line 2"),
     ],
