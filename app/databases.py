@@ -1,10 +1,13 @@
 """Which database the settings name."""
 
+from sqlalchemy.exc import OperationalError
+
 from app import migrating
 from app.data_folder import make_folder
 from app.db import Database
 from app.db_postgres import PostgresDatabase
 from app.db_sqlite import SqliteDatabase
+from app.errors import StartupError
 from app.settings import Settings
 
 
@@ -25,10 +28,38 @@ def open_database(settings: Settings) -> Database:
     return database
 
 
+def require_database(settings: Settings) -> None:
+    """Refuse a data folder without a SQLite file, which opening it would make.
+
+    Raises:
+        StartupError: There is none.
+    """
+    if settings.database_url is None and not (settings.data / "samesay.db").exists():
+        raise StartupError(
+            f"{settings.data} holds no samesay.db: give the --data folder of a server, or set SAMESAY_DATABASE_URL"
+        )
+
+
 def connect_database(settings: Settings) -> Database:
-    """The database that the settings name, at whatever schema it is."""
+    """The database that the settings name, at whatever schema it is.
+
+    Raises:
+        StartupError: It cannot be reached, or lets nobody in by this URL; says what PostgreSQL said.
+    """
     if settings.database_url is not None:
         url = settings.database_url.get_secret_value()
-        return PostgresDatabase(url, max_queued=settings.max_queued_writes)
+        return _reached(PostgresDatabase(url, max_queued=settings.max_queued_writes))
     make_folder(settings.data)
     return SqliteDatabase(settings.data / "samesay.db", max_queued=settings.max_queued_writes)
+
+
+def _reached(database: PostgresDatabase) -> PostgresDatabase:
+    try:
+        database.engine.connect().close()
+    except OperationalError as error:
+        database.close()
+        raise StartupError(
+            f"the database in SAMESAY_DATABASE_URL cannot be reached: {' '.join(str(error.orig).split())}; "
+            "start it, or correct the URL"
+        ) from None
+    return database

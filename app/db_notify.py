@@ -29,26 +29,31 @@ class Announcer:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._committed = threading.Event()
+        self._is_any_unsaid = False
+        self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="db-announce", daemon=True)
         self._thread.start()
 
     def announce(self) -> None:
         """Say that something was committed."""
-        self._committed.set()
+        self._is_any_unsaid = True
+        self._wake.set()
 
     def close(self) -> None:
         """End."""
         self._stopping.set()
-        self._committed.set()
+        self._wake.set()
         self._thread.join()
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self._committed.wait()
+            self._wake.wait()
             self._stopping.wait(_GATHER_S)
-            self._committed.clear()
+            self._wake.clear()
+            if not self._is_any_unsaid:
+                continue  # woken to end, or said with the ones before
+            self._is_any_unsaid = False  # first: whatever is committed from now on is announced once more
             try:
                 with self._engine.connect() as connection:
                     connection.exec_driver_sql(f"NOTIFY {_CHANNEL}")

@@ -109,7 +109,7 @@ class PostgresDatabase(Database):
 def _with_driver(url: str) -> str:
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # the latter of a port
         raise StartupError(
             "SAMESAY_DATABASE_URL is no database URL: give postgresql://user:password@host/name"
         ) from None

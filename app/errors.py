@@ -32,6 +32,7 @@ SamesayError                       (model.contract.errors)
      +- DataFolderBusyError        another server holds the data folder
      +- PortBusyError              another process listens there
      +- SchemaOutdatedError        the database needs `samesay db upgrade`
+     +- SchemaTooNewError          a newer version of samesay has upgraded the database
  +- BackupError                    a backup cannot be written or restored
      +- BackupDamagedError         the file is cut off, was altered, or is no backup
      +- BackupVersionError         made by a version of samesay that this one cannot read
@@ -238,7 +239,11 @@ class PortBusyError(StartupError):
 
 
 class SchemaOutdatedError(StartupError):
-    """The database has another schema than this version needs."""
+    """The database has an older schema than this version needs, or none."""
+
+
+class SchemaTooNewError(StartupError):
+    """The database has a schema that this version does not know: a newer one has upgraded it."""
 
 
 class BackupError(SamesayError):

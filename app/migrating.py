@@ -10,7 +10,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
 
 from app.db import translated
-from app.errors import SchemaOutdatedError
+from app.errors import SchemaOutdatedError, SchemaTooNewError
 
 
 def upgrade(engine: Engine) -> None:
@@ -20,8 +20,14 @@ def upgrade(engine: Engine) -> None:
 
 
 def upgrade_to(connection: Connection, revision: str) -> None:
-    """Apply what is missing up to a revision, in the connection's transaction."""
-    if find_revision(connection) != revision:
+    """Apply what is missing up to a revision, in the connection's transaction.
+
+    Raises:
+        SchemaTooNewError: A newer version has been here.
+    """
+    found = find_revision(connection)
+    if found != revision:
+        _refuse_newer(found)
         command.upgrade(_config(connection), revision)
 
 
@@ -41,11 +47,21 @@ def check_connection(connection: Connection) -> None:
 
     Raises:
         SchemaOutdatedError: Naming both revisions and the command that mends it.
+        SchemaTooNewError: A newer version has been here; names both revisions.
     """
     found = find_revision(connection)
     if found != head():
+        _refuse_newer(found)
         raise SchemaOutdatedError(
             f"the database is at schema {found or 'none'}, this version needs {head()}: run `samesay db upgrade`"
+        )
+
+
+def _refuse_newer(found: str | None) -> None:
+    if found is not None and found not in revisions():
+        raise SchemaTooNewError(
+            f"the database is at schema {found}, and this version knows schemas up to {head()} only: "
+            "use the version of samesay that served it last, or a newer one"
         )
 
 

@@ -1,5 +1,6 @@
 """The process around the app: the port it takes, uvicorn's settings, signals, and the line that says it is ready."""
 
+import errno
 import gc
 import math
 import signal
@@ -44,9 +45,9 @@ def listen(host: str, port: int) -> socket.socket:
         listener.listen(1024)
     except OSError as error:
         listener.close()
-        raise PortBusyError(
-            f"cannot listen on {host} port {port}: {error.strerror or error}; give another --port (0 takes a free one)"
-        ) from None
+        is_of_port = error.errno in (errno.EADDRINUSE, errno.EACCES)
+        remedy = "another --port (0 takes a free one)" if is_of_port else "an address of this machine as --host"
+        raise PortBusyError(f"cannot listen on {host} port {port}: {error.strerror or error}; give {remedy}") from None
     return listener
 
 

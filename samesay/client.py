@@ -56,6 +56,9 @@ class Client(Server[SyncTransport]):
         timeout: Seconds to wait for each piece of an answer.
         retries: What is sent again, and when.
         http: Connections of your own, with your own certificates or proxies; you close them.
+
+    Raises:
+        ValueError: The URL is no server's, or the key has a character that no header may have.
     """
 
     def __init__(

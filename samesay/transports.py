@@ -23,12 +23,12 @@ class _Wire:
 
     Args:
         url: The server's.
-        api_key: Sent with every request.
+        api_key: Sent with every request, without white space around it; an empty one is none.
         timeout_s: How long to wait for each piece of an answer.
         retries: For the plans.
 
     Raises:
-        ValueError: It is no URL of a server.
+        ValueError: It is no URL of a server, or the key can be none.
     """
 
     def __init__(self, url: str, api_key: str | None, timeout_s: float, retries: Retries) -> None:
@@ -36,8 +36,9 @@ class _Wire:
         self._url = _checked(url)
         self._timeout_s = timeout_s
         self._headers = {"User-Agent": f"samesay-python/{metadata.version('samesay')}"}
-        if api_key is not None:
-            self._headers["Authorization"] = f"Bearer {api_key}"
+        key = _key(api_key)
+        if key:
+            self._headers["Authorization"] = f"Bearer {key}"
 
     def _options(self, request: Request) -> dict[str, Any]:
         timeout_s = self._timeout_s if request.timeout_s is None else request.timeout_s
@@ -48,6 +49,13 @@ class _Wire:
             "headers": {**self._headers, **request.headers},
             "timeout": httpx.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_S)),
         }
+
+
+def _key(given: str | None) -> str:
+    key = (given or "").strip()  # read from a file it ends with a newline
+    if not (key.isascii() and key.isprintable()):
+        raise ValueError("api_key has a character that no header may have: give the key as it was printed")
+    return key
 
 
 def _checked(url: str) -> str:

@@ -169,6 +169,8 @@ class ArchiveReader:
                 raise self._damaged(name)
 
     def _stream(self, name: str) -> Iterator[bytes]:
+        if name not in self._members:
+            raise self._damaged(name)
         digest, expected = xxhash.xxh3_128(), self._members[name]
         stream = self._tar.extractfile(self._found[name])
         assert stream is not None

@@ -51,18 +51,16 @@ def back_up(database: Database, encoders: Path, archive: ArchiveWriter, tell: Te
         BackupError: An encoder's bundle is not there or not whole.
         OSError: The file cannot be written.
     """
-    contents = database.read(lambda session: _write_tables(session, archive, tell))
-    for done, encoder in enumerate(contents.encoders):
-        tell("bundles", done, len(contents.encoders))
-        _write_bundle(archive, encoders / encoder.sha, encoder)
-    tell("bundles", len(contents.encoders), len(contents.encoders))
+    contents = database.read(lambda session: _write_all(session, encoders, archive, tell))
     archive.finish(contents)
     return contents
 
 
-def _write_tables(session: Session, archive: ArchiveWriter, tell: Tell) -> Contents:
+def _write_all(session: Session, folder: Path, archive: ArchiveWriter, tell: Tell) -> Contents:
     migrating.check_connection(session.connection())
     database_id = session.scalars(select(Secret.value).where(Secret.name == DATABASE_ID)).first()
+    encoders = _list_encoders(session)
+    _write_bundles(archive, folder, encoders, tell)  # before the tables, which take long: servers remove old bundles
     return Contents(
         samesay_version=version("samesay"),
         schema_revision=migrating.head(),
@@ -70,11 +68,15 @@ def _write_tables(session: Session, archive: ArchiveWriter, tell: Tell) -> Conte
         database_kind=session.get_bind().dialect.name,
         database_id=None if database_id is None else database_id.hex(),
         tables=[_write_table(session, table, archive, tell) for table in Base.metadata.sorted_tables],
-        encoders=[
-            EncoderEntry(sha=encoder.sha, name=encoder.name, files=[MANIFEST_FILE, *encoder.manifest["files"]])
-            for encoder in session.scalars(select(Encoder).where(Encoder.removed_at.is_(None)).order_by(Encoder.sha))
-        ],
+        encoders=encoders,
     )
+
+
+def _list_encoders(session: Session) -> list[EncoderEntry]:
+    return [
+        EncoderEntry(sha=encoder.sha, name=encoder.name, files=[MANIFEST_FILE, *encoder.manifest["files"]])
+        for encoder in session.scalars(select(Encoder).where(Encoder.removed_at.is_(None)).order_by(Encoder.sha))
+    ]
 
 
 def _write_table(session: Session, table: Table, archive: ArchiveWriter, tell: Tell) -> TableEntry:
@@ -137,6 +139,13 @@ def _last_of_postgres(session: Session, table: str, column: str) -> int:
 
 
 _SEQUENCES: Final = {"sqlite": _last_of_sqlite, "postgresql": _last_of_postgres}
+
+
+def _write_bundles(archive: ArchiveWriter, folder: Path, encoders: list[EncoderEntry], tell: Tell) -> None:
+    for done, encoder in enumerate(encoders):
+        tell("bundles", done, len(encoders))
+        _write_bundle(archive, folder / encoder.sha, encoder)
+    tell("bundles", len(encoders), len(encoders))
 
 
 def _write_bundle(archive: ArchiveWriter, folder: Path, encoder: EncoderEntry) -> None:

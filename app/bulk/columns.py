@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from app.bulk.rows import UploadCode, UploadError
-from model.contract.dataset import COLUMN_NAMES
+from model.contract.dataset import COLUMN_NAMES, separators_to_use
 
 FIELDS: Final = ("text", "group", "labels", "title", "payload", "id", "role", "metadata")
 METADATA_PREFIX: Final = "metadata."
@@ -72,11 +72,12 @@ class ColumnMap:
         for ours, theirs in self._renames.items():
             if getattr(plan, ours) is None and (of_every_row or (ours == "text" and not plan.may_define_groups)):
                 detail = f"columns={ours}:{theirs}: there is no column {theirs!r}, only {_listed(found)}"
-                raise UploadError(UploadCode.UNKNOWN_COLUMN, detail)
+                remedy = separators_to_use(found)
+                raise UploadError(UploadCode.UNKNOWN_COLUMN, f"{detail}: {remedy}" if remedy else detail)
         if plan.text is None and not plan.may_define_groups:
             usual = " or ".join(COLUMN_NAMES["text"])
-            detail = f"there is no column {usual}, only {_listed(found)}: name it, as in ?columns=text:question"
-            raise UploadError(UploadCode.MISSING_COLUMN, detail)
+            remedy = separators_to_use(found) or "name it, as in ?columns=text:question"
+            raise UploadError(UploadCode.MISSING_COLUMN, f"there is no column {usual}, only {_listed(found)}: {remedy}")
         counts = Counter(map(_folded, found))
         for name in plan.used:
             if of_every_row and counts[_folded(name)] > 1:

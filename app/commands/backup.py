@@ -35,12 +35,12 @@ def backup(
         settings = load_settings(data=data)
         from app.backup.archive import ArchiveWriter
         from app.backup.backing_up import back_up
-        from app.databases import connect_database
+        from app.databases import connect_database, require_database
         from app.errors import BackupError
 
         if file.is_dir() or (file.exists() and not force):
             raise BackupError(f"{file} is there already: give another name, or --force to replace a file")
-        _check_there(settings)
+        require_database(settings)
         database = connect_database(settings)
         try:
             with _telling() as tell, ArchiveWriter(file) as archive:
@@ -70,16 +70,6 @@ def restore(
             restoring.restore(archive, target, settings.data, tell)
         summary = _summary(archive.contents, file.stat().st_size, time.monotonic() - started)
         print(f"{file} is restored: {summary}")
-
-
-def _check_there(settings: "Settings") -> None:
-    """Opening a SQLite file that is not there would make it."""
-    from app.errors import BackupError
-
-    if settings.database_url is None and not (settings.data / "samesay.db").exists():
-        raise BackupError(
-            f"{settings.data} holds no samesay.db: give the --data folder of a server, or set SAMESAY_DATABASE_URL"
-        )
 
 
 @contextmanager

@@ -53,10 +53,11 @@ class Client:
     """
 
     def __init__(self, url: str, api_key: str | None) -> None:
-        if api_key and not (api_key.isascii() and api_key.isprintable()):
+        key = (api_key or "").strip()  # as servers take it from the same variable
+        if not (key.isascii() and key.isprintable()):
             raise ClientError("--api-key has a character that no header may have: give the key as it was printed")
         self.url = url.rstrip("/")
-        headers = {"Authorization": f"Bearer {api_key.strip()}"} if api_key else {}
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._http = httpx.Client(base_url=self.url, headers=headers, timeout=httpx.Timeout(60.0, connect=5.0))
 
     def __enter__(self) -> Self:

@@ -29,17 +29,17 @@ def add(
 ) -> None:
     """Verify a bundle, copy it into the data folder and register it."""
     with plain_errors():
-        added = register(path, name, data)
+        added = register(path, name, data, makes=True)
         print(f"encoder {added.name} is registered: sha256 {added.sha}, dim {added.dim}, {added.n_labels} labels")
 
 
-def register(path: Path, name: str, data: Path | None) -> "EncoderAnswer":
-    """Register a bundle under a name that is fit for one."""
+def register(path: Path, name: str, data: Path | None, *, makes: bool = False) -> "EncoderAnswer":
+    """Register a bundle under a name that is fit for one; `makes` the database where it is missing."""
     from app.schemas import NAME_PATTERN
 
     if not re.fullmatch(NAME_PATTERN, name):
         raise InvalidValueError(f"the name {name!r} is not allowed: give lower-case letters, digits, - and _ only")
-    with _registry(data) as (encoders, audit):
+    with _registry(data, makes=makes) as (encoders, audit):
         added = encoders.add(path, name)
         audit.write_command("add_encoder", added.sha)
         return added
@@ -57,13 +57,16 @@ def list_all(data: DataOption = None) -> None:
 
 
 @contextmanager
-def _registry(data: Path | None) -> Iterator[tuple["EncoderService", "AuditService"]]:
+def _registry(data: Path | None, *, makes: bool = False) -> Iterator[tuple["EncoderService", "AuditService"]]:
+    """The encoders of a database, which is made where it is missing, if that is wanted."""
     check_runtimes()
     from app.access.opening import open_keys
     from app.container import open_encoders
-    from app.databases import open_database
+    from app.databases import open_database, require_database
 
     settings = load_settings(data=data)
+    if not makes:
+        require_database(settings)
     database = open_database(settings)
     try:
         _, audit = open_keys(settings, database)

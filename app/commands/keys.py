@@ -40,7 +40,7 @@ def create(
     data: DataOption = None,
 ) -> None:
     """Make a key and print it; it is shown this once only."""
-    with plain_errors(), _opened(data) as (keys, audit):
+    with plain_errors(), _opened(data, makes=True) as (keys, audit):
         from app.access.caller import COMMAND_LINE
         from app.access.schemas import ApiKeyCreate
         from app.http_body import parse_body
@@ -107,11 +107,14 @@ def _end(days: float | None) -> str | None:
 
 
 @contextmanager
-def _opened(data: Path | None) -> Iterator[tuple["ApiKeyService", "AuditService"]]:
+def _opened(data: Path | None, *, makes: bool = False) -> Iterator[tuple["ApiKeyService", "AuditService"]]:
+    """The keys of a database, made where it is missing, if that is wanted: a key may come before its server."""
     from app.access.opening import open_keys
-    from app.databases import open_database
+    from app.databases import open_database, require_database
 
     settings = load_settings(data=data)
+    if not makes:
+        require_database(settings)
     database = open_database(settings)
     try:
         yield open_keys(settings, database)

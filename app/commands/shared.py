@@ -1,8 +1,10 @@
 """What commands share: options, settings from them, printing, and errors without a traceback."""
 
 import errno
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
     from app.settings import Settings
 
 DataOption = Annotated[Path | None, typer.Option("--data", help="Data folder. [env: SAMESAY_DATA; default: data]")]
-UrlOption = Annotated[str, typer.Option("--url", envvar="SAMESAY_URL", help="The running server.")]
+PREFIX: Final = "SAMESAY_"
+URL_VARIABLE: Final = "SAMESAY_URL"
+UrlOption = Annotated[str, typer.Option("--url", envvar=URL_VARIABLE, help="The running server.")]
 KeyOption = Annotated[
     str | None, typer.Option("--api-key", envvar="SAMESAY_API_KEY", help="Its key.", show_envvar=True)
 ]
@@ -27,8 +31,12 @@ _NO_PLACE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.E
 DEFAULT_URL = "http://127.0.0.1:8765"
 
 
-def load_settings(**options: Any) -> "Settings":
+def load_settings(*, tells: bool = True, **options: Any) -> "Settings":
     """Settings from the environment, and from those options that were given.
+
+    Args:
+        tells: Warn of variables that are none of ours and look as if they were meant to be.
+        options: By the names of the settings.
 
     Raises:
         StartupError: A value is wrong; it is named.
@@ -37,12 +45,25 @@ def load_settings(**options: Any) -> "Settings":
 
     from app.settings import Settings
 
+    if tells:
+        _warn_of_misspelt(Settings.model_fields)
     try:
         return Settings(**{name: value for name, value in options.items() if value is not None})
     except ValidationError as error:
         wrong = error.errors(include_input=False, include_url=False)[0]
-        name = "_".join(str(part) for part in wrong["loc"]) or "settings"
-        raise StartupError(f"SAMESAY_{name.upper()}: {wrong['msg'].removeprefix('Value error, ')}") from None
+        told = wrong["msg"].removeprefix("Value error, ")
+        name = "_".join(str(part) for part in wrong["loc"]).upper()
+        raise StartupError(f"{PREFIX}{name}: {told}" if name else told) from None  # what is about several names them
+
+
+def _warn_of_misspelt(settings: Iterable[str]) -> None:
+    """Others are let be: Kubernetes sets SAMESAY_SERVICE_HOST and the like for a service of this name."""
+    ours = [setting.upper() for setting in settings]
+    for name in sorted(os.environ.keys() - {PREFIX + setting for setting in ours} - {URL_VARIABLE}):
+        near = get_close_matches(name.removeprefix(PREFIX), ours, n=1) if name.startswith(PREFIX) else []
+        if near:
+            told = f" {name} is no setting and does nothing: did you mean {PREFIX}{near[0]}?"
+            Console(stderr=True, soft_wrap=True).print(Text.assemble(("warning:", "bold yellow"), harmless(told)))
 
 
 @contextmanager

@@ -22,7 +22,7 @@ def worker(
     once: another one goes on from where it was.
     """
     with plain_errors():
-        settings = load_settings(data=data)
+        settings = load_settings(tells=not embedded, data=data)  # the server has told
         if embedded:
             let_others_go_first()  # before there are threads, the libraries' too: each has a priority of its own
         from app.observability import configure_logging

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +13,7 @@ from app.feedback.clustering import cluster
 from app.feedback.schemas import Action, Cluster, ClusterItem, NearGroup, Suggestion
 from app.feedback.tables import FeedbackSource, Verdict
 from model.contract.decision import Decision, Outcome
+from model.contract.normalise import same_text_key
 
 LEAST_COSINE: Final = 0.4
 MOST_COSINE: Final = 0.95
@@ -42,7 +43,11 @@ def nearness(threshold: float) -> float:
 
 
 def make_clusters(
-    items: Sequence[Waiting], embeddings: NDArray[np.float32], decisions: Sequence[Decision], least_cosine: float
+    items: Sequence[Waiting],
+    embeddings: NDArray[np.float32],
+    decisions: Sequence[Decision],
+    is_familiar: Sequence[bool],
+    least_cosine: float,
 ) -> list[Cluster]:
     """Cluster items, the most pressing first.
 
@@ -50,13 +55,26 @@ def make_clusters(
         items: Those asked most often first: they become leaders.
         embeddings: (n, dim) float32, theirs.
         decisions: What the release decides on each.
+        is_familiar: Whether its encoder knows anything of each; the others are near the very same text only.
         least_cosine: To a cluster's leader.
     """
     clusters = []
-    for rows in cluster(embeddings, least_cosine):
+    for rows in _rows_of_clusters(items, embeddings, np.array(is_familiar, bool), least_cosine):
         scores = (embeddings[rows] @ embeddings[rows[0]]).tolist()
         clusters.append(_to_cluster([items[row] for row in rows], scores, [decisions[row] for row in rows]))
     return sorted(clusters, key=lambda found: (-found.priority, -found.count, found.items[0].id))
+
+
+def _rows_of_clusters(
+    items: Sequence[Waiting], embeddings: NDArray[np.float32], is_familiar: NDArray[np.bool_], least_cosine: float
+) -> Iterator[list[int]]:
+    """As the release decides: what it knows nothing of may lie anywhere, and mean anything."""
+    known = np.flatnonzero(is_familiar)
+    yield from (known[found].tolist() for found in cluster(embeddings[known], least_cosine))
+    same: dict[str, list[int]] = {}
+    for row in np.flatnonzero(~is_familiar).tolist():
+        same.setdefault(same_text_key(items[row].text), []).append(row)
+    yield from same.values()
 
 
 def _to_cluster(items: Sequence[Waiting], scores: Sequence[float], decisions: Sequence[Decision]) -> Cluster:

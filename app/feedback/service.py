@@ -209,7 +209,11 @@ class FeedbackService:
             texts = [item.text for item in items]
             release, embeddings, decisions = await self._search.review(collection, texts, receive)
             least_cosine = nearness(release.parameters.threshold)
-            clusters = await asyncio.to_thread(make_clusters, items, embeddings, decisions, least_cosine)
+            clusters = await asyncio.to_thread(
+                lambda: make_clusters(
+                    items, embeddings, decisions, [release.bundle.knows(text) for text in texts], least_cosine
+                )
+            )
         return ReviewQueue(
             release=release.key.number,
             pending=pending,

@@ -2,9 +2,9 @@
 
 import hashlib
 
-from model.contract.normalise import normalise
+from model.contract.normalise import same_text_key
 
 
 def text_key(text: str) -> str:
     """A hash of the text without its width, case, invisible characters and runs of white space."""
-    return hashlib.blake2b(" ".join(normalise(text).split()).encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(same_text_key(text).encode(), digest_size=16).hexdigest()

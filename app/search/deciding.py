@@ -12,6 +12,7 @@ from app.serving.catalogue import CatalogueView, GroupSizes
 from app.serving.release import ServingRelease
 from model.contract.decision import Decision, decide, decide_labels
 from model.contract.evidence import EvidenceGatherer, OutOfScopeScore
+from model.contract.normalise import same_text_key
 from model.contract.prior import Prior
 
 
@@ -63,9 +64,10 @@ class Decider:
         shifts = gatherer.shifts(prior, parameters.scale, tau)
         decisions = []
         for row, (text, embedding) in enumerate(zip(sentences, found.embeddings, strict=True)):
-            groups, scores = _neighbours(found.catalogue, found.record_ids[row], found.scores[row])
-            cosines: NDArray[np.float32] | None = None if head is None else head.weights @ embedding
             is_familiar = release.bundle.knows(text)
+            only = None if is_familiar else same_text_key(text)
+            groups, scores = _neighbours(found.catalogue, found.record_ids[row], found.scores[row], only)
+            cosines: NDArray[np.float32] | None = None if head is None else head.weights @ embedding
             evidence = gatherer.gather(cosines, groups, scores, shifts, is_familiar=is_familiar)
             decisions.append(decide(evidence, parameters, prior))
         return decisions
@@ -87,9 +89,13 @@ def _make_gatherer(release: ServingRelease, groups: GroupSizes) -> EvidenceGathe
 
 
 def _neighbours(
-    catalogue: CatalogueView, record_ids: list[int], scores: list[float]
+    catalogue: CatalogueView, record_ids: list[int], scores: list[float], only: str | None
 ) -> tuple[list[str | None], list[float]]:
-    """Groups and cosines of the neighbours that there are."""
+    """Groups and cosines of the neighbours that there are, of those with this `same_text_key` only, if it is given."""
     entries = zip(catalogue.find(record_ids), scores, strict=True)
-    known = [(entry.group, score) for entry, score in entries if entry is not None]
+    known = [
+        (entry.group, score)
+        for entry, score in entries
+        if entry is not None and (only is None or same_text_key(entry.text) == only)
+    ]
     return [group for group, _ in known], [score for _, score in known]

@@ -13,7 +13,7 @@ from app.job.repository import Progress
 from app.job.run import JobRun
 from app.record.repository import RecordRepository
 from app.record.tables import Role
-from app.training.errors import collection_gone
+from app.training.errors import collection_gone, no_records
 
 _AT_ONCE: Final = 1000
 
@@ -25,7 +25,7 @@ def freeze(run: JobRun, path: Path) -> dict[str, Any]:
         rows, groups, out_of_scope: how many there are; seq: the last change they show; sha256: of the file.
 
     Raises:
-        JobFailedError: The collection was deleted.
+        JobFailedError: The collection was deleted, or has no records.
     """
     part = path.with_suffix(".part")
     frozen = run.database.read(lambda session: _write(run, session, part))
@@ -38,6 +38,8 @@ def _write(run: JobRun, session: Session, part: Path) -> dict[str, Any]:
     if collection is None or collection.id != run.collection_id:
         raise collection_gone(run.collection)
     total, _ = CollectionRepository(session).count(collection)
+    if not total:
+        raise no_records(run.collection)
     digest, groups, n_rows, n_strangers, after = hashlib.sha256(), set[str](), 0, 0, 0
     repository = RecordRepository(session, run.collection_id)
     with part.open("wb") as file:

@@ -17,6 +17,7 @@ from app.job.run import Handover, JobRun, Step
 from app.job.tables import JobState, JobType
 from app.training.building import Builder
 from app.training.children import TrainerKilledError, run_trainer
+from app.training.errors import rows_missing
 from app.training.freezing import freeze
 from app.training.registering import Candidate, register, rewarm
 from app.training.report import make_report
@@ -140,6 +141,8 @@ class ReleaseJob:
 
     def _trainer(self, command: str, *more: str, **options: object) -> None:
         """Run a command of the trainer on the frozen rows; each keyword is an option of it."""
+        if not self._rows.exists():
+            raise rows_missing()
         given = [part for name, value in options.items() for part in (f"--{name}", str(value))]
         arguments = [command, str(self._rows), *given, *more, "--progress", "json"]
         for attempt in range(1, _MOST_KILLS + 1):

@@ -5,7 +5,7 @@ import io
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -102,10 +102,11 @@ def read_rows(path: Path, *, bad_rows_allowed: float = 0.01, need: Iterable[str]
     Raises:
         DatasetError: Unreadable, an unknown form, a missing column, no good row, or too many bad rows (named by line).
     """
-    content, encoding = _decode(path)
+    raw = _read(path)
     parse = _PARSERS.get(path.suffix.lower())
     if parse is None:
-        raise DatasetError(f"{path}: unknown form {path.suffix!r}; name it .tsv, .csv, .ndjson or .jsonl")
+        raise DatasetError(f"{path}: unknown form {path.suffix!r}; give a .tsv, .csv, .ndjson or .jsonl, not packed")
+    content, encoding = _decode(path, raw)
     rows: list[Row] = []
     bad_rows: list[BadRow] = []
     names: set[str] = set()
@@ -116,6 +117,13 @@ def read_rows(path: Path, *, bad_rows_allowed: float = 0.01, need: Iterable[str]
     _check_budget(path, rows, bad_rows, bad_rows_allowed)
     columns = frozenset(name for name, aliases in COLUMN_NAMES.items() if names.intersection(aliases))
     return DatasetFile(path, encoding, rows, bad_rows, columns)
+
+
+def separators_to_use(columns: Sequence[str]) -> str | None:
+    """What to do about a header that is one column since others separate it, as spreadsheets of many countries do."""
+    if len(columns) == 1 and any(separator in columns[0] for separator in ",;\t|"):
+        return "separate the columns by commas in a .csv, by tabs in a .tsv"
+    return None
 
 
 def parse_metadata(cell: Any) -> dict[str, Any]:
@@ -149,11 +157,14 @@ def cross_group_duplicates(rows: Iterable[Row]) -> dict[str, list[Row]]:
     return {key: same for key, same in by_key.items() if len({row.group for row in same}) > 1}
 
 
-def _decode(path: Path) -> tuple[str, str]:
+def _read(path: Path) -> bytes:
     try:
-        raw = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _decode(path: Path, raw: bytes) -> tuple[str, str]:
     marked = raw[:2] in (b"\xff\xfe", b"\xfe\xff")
     encoding = "utf-16" if marked else believed(raw.splitlines())
     try:
@@ -224,8 +235,8 @@ def _to_row(path: Path, line: int, cells: Mapping[str, Any], need: Iterable[str]
     for name in ("text", *need):
         if not any(alias in cells for alias in COLUMN_NAMES[name]):
             found = ", ".join(map(repr, cells)) or "nothing"
-            wanted = " or ".join(COLUMN_NAMES[name])
-            raise DatasetError(f"{path} has no column {wanted}, only {found} (seen at line {line}); add a header line")
+            wanted, remedy = " or ".join(COLUMN_NAMES[name]), separators_to_use(list(cells)) or "add a header line"
+            raise DatasetError(f"{path} has no column {wanted}, only {found} (seen at line {line}); {remedy}")
     text = _cell(cells, "text")
     if reason := _text_fault(text):
         return BadRow(line, reason)

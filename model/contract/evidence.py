@@ -123,7 +123,8 @@ class EvidenceGatherer:
             neighbour_groups: Groups of the nearest records, None for a record without one.
             neighbour_scores: Their cosines.
             shifts: Added to the cosines for choosing candidates only; -inf keeps a label out altogether.
-            is_familiar: Whether the encoder knows anything of the sentence; else only records of the same text count.
+            is_familiar: Whether the encoder knows anything of the sentence; else give records of the same text only,
+                of which those count whose cosine says so too.
         """
         if not is_familiar:
             pairs = zip(neighbour_groups, neighbour_scores, strict=True)

@@ -76,6 +76,11 @@ def _clean(text: str) -> str:
     return text if text.isprintable() else text.translate(_CLEAN)
 
 
+def same_text_key(text: str) -> str:
+    """Equal for texts that differ in width, case, invisible characters and runs of white space only."""
+    return " ".join(normalise(text).split())
+
+
 def script_runs(normalised: str) -> list[tuple[str, str]]:
     """Cut normalised text into (kind, text) runs: a word, a CJK run or one symbol, without white space."""
     if normalised.isascii():  # the same, three times as fast

@@ -12,6 +12,7 @@ from model.contract.dataset import Row
 from model.contract.decision import Decision, Outcome, decide, decide_labels
 from model.contract.evidence import NEIGHBOURS_USED, EvidenceGatherer, OutOfScopeScore
 from model.contract.head import Head
+from model.contract.normalise import same_text_key
 from model.evaluation.neighbours import Nearest, nearest
 from model.judging.rows import JudgedRows
 
@@ -78,13 +79,12 @@ def answer(bundle: Bundle, rows: JudgedRows, tell: Tell) -> Answers:
     stored = encode(bundle, [row.text for row in rows.stored], tell)
     asked = encode(bundle, [row.text for row in rows.asked], tell)
     strangers = encode(bundle, [row.text for row in rows.strangers], tell)
-    groups = [row.group for row in rows.stored]
     found = nearest(asked, stored, min(NEIGHBOURS_USED, len(stored)))
     of_strangers = nearest(strangers, stored, min(NEIGHBOURS_USED, len(stored)))
     return Answers(
         found,
-        _decide(bundle, rows.asked, asked, found, groups),
-        _decide(bundle, rows.strangers, strangers, of_strangers, groups),
+        _decide(bundle, rows.asked, asked, found, rows.stored),
+        _decide(bundle, rows.strangers, strangers, of_strangers, rows.stored),
     )
 
 
@@ -103,20 +103,29 @@ def _decide(
     rows: Sequence[Row],
     embeddings: NDArray[np.float32],
     found: Nearest,
-    groups: Sequence[str | None],
+    stored: Sequence[Row],
 ) -> list[Decision]:
     parameters = bundle.manifest.decision
-    head = _serving_head(bundle, {group for group in groups if group is not None})
+    head = _serving_head(bundle, {row.group for row in stored if row.group is not None})
     gatherer = EvidenceGatherer(head, with_energy=head is not None and parameters.score is OutOfScopeScore.ENERGY)
     shifts = gatherer.shifts(None, parameters.scale, parameters.logit_adjustment_tau)
     cosines = head.cosines_of_each(embeddings) if head is not None else repeat(None)
     decisions = []
     neighbours = zip(rows, found.rows.tolist(), found.scores.tolist(), cosines, strict=False)
     for row, numbers, scores, of_head in neighbours:
-        its_groups, is_familiar = [groups[number] for number in numbers], bundle.knows(row.text)
+        is_familiar, near = bundle.knows(row.text), [stored[number] for number in numbers]
+        if not is_familiar:
+            near, scores = _of_the_same_text(row, near, scores)
+        its_groups = [other.group for other in near]
         evidence = gatherer.gather(of_head, its_groups, scores, shifts, is_familiar=is_familiar)
         decisions.append(decide(evidence, parameters))
     return decisions if bundle.label_head is None else _with_labels(bundle, rows, embeddings, decisions)
+
+
+def _of_the_same_text(row: Row, near: list[Row], scores: list[float]) -> tuple[list[Row], list[float]]:
+    wanted = same_text_key(row.text)
+    same = [at for at, other in enumerate(near) if same_text_key(other.text) == wanted]
+    return [near[at] for at in same], [scores[at] for at in same]
 
 
 def _serving_head(bundle: Bundle, groups: set[str]) -> Head | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 from psycopg.pq import Conninfo
+from ruamel.yaml import YAML
 from sqlalchemy import make_url
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
@@ -141,6 +142,18 @@ def test_the_compose_file_is_valid() -> None:
         [str(Path(sys.executable).parent / command[0]), *command[1:]], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_what_ends_before_the_others_have_begun_is_begun_again(postgres: str, tmp_path: Path) -> None:
+    """Compose starts app and trainer together: a worker that comes first ends, and none would train ever after."""
+    url = create_database(postgres, "composed")
+    assert run(ROOT, tmp_path, "db", "upgrade", SAMESAY_DATABASE_URL=url).returncode == 0
+    worker = run(ROOT, tmp_path, "worker", "--only", "releases", "--data", "data", SAMESAY_DATABASE_URL=url)
+    assert (worker.returncode, "start a server first" in worker.stderr) == (1, True)
+    services = YAML(typ="safe").load(ROOT / "docker-compose.yml")["services"]
+    policies = {name: service.get("restart") for name, service in services.items()}
+    always = "unless-stopped"
+    assert policies == {"database": always, "migrate": None, "app": always, "trainer": always}
 
 
 @pytest.mark.parametrize("password", ["plain", "p@ss", "a/b:c#d?e", "100%41"])

@@ -157,6 +157,8 @@ def test_an_unusable_setting_or_folder_is_named(tmp_path: Path) -> None:
     assert (refused.returncode, "SAMESAY_PORT" in refused.stderr) == (1, True)
     refused = samesay("serve", "--data", str(tmp_path), SAMESAY_INDEX_DEVICE="cuda")
     assert (refused.returncode, "SAMESAY_INDEX_DEVICE" in refused.stderr) == (1, True)
+    refused = samesay("serve", "--data", str(tmp_path), SAMESAY_DATABASE_URL="postgresql://host:port/name")
+    assert (refused.returncode, "SAMESAY_DATABASE_URL is no database URL" in refused.stderr) == (1, True)
     file = tmp_path / "file"
     file.write_text("not a folder")
     refused = samesay("serve", "--port", "0", "--data", str(file / "data"))
@@ -190,6 +192,7 @@ def test_a_database_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
         "serve", "--port", "0", "--data", str(tmp_path), SAMESAY_DATABASE_URL="postgresql://nobody@127.0.0.1:9/x"
     )
     assert (away.returncode, "cannot be reached" in away.stderr) == (1, True)
+    assert "Connection refused" in away.stderr and away.stderr.count("\n") == 1, away.stderr
     (tmp_path / "samesay.db").write_bytes(b"this is no database, whatever its name says" * 100)
     damaged = samesay("serve", "--port", "0", "--data", str(tmp_path))
     assert (damaged.returncode, "no SQLite file" in damaged.stderr) == (1, True), damaged.stderr

@@ -131,14 +131,31 @@ def test_rows_that_are_not_there_are_noticed(backup: Path, tmp_path: Path) -> No
     assert_refused(without_groups(0), tmp_path / "data", BackupDamagedError, "a row of records refers to one of groups")
 
 
+def test_a_manifest_that_names_what_is_not_there_is_noticed(backup: Path, tmp_path: Path) -> None:
+    def with_a_part_more(contents: Contents) -> Contents:
+        first, *others = contents.tables
+        return contents.model_copy(update={"tables": [first.model_copy(update={"parts": ["tables/x"]}), *others]})
+
+    def with_a_file_more(contents: Contents) -> Contents:
+        first, *others = contents.encoders
+        return contents.model_copy(
+            update={"encoders": [first.model_copy(update={"files": [*first.files, "x.npy"]}), *others]}
+        )
+
+    rewrite(backup, tmp_path / "part.tar", with_a_part_more)
+    assert_refused(tmp_path / "part.tar", tmp_path / "data", BackupDamagedError, "tables/x is not as it was written")
+    rewrite(backup, tmp_path / "file.tar", with_a_file_more)
+    assert_refused(tmp_path / "file.tar", tmp_path / "data", BackupDamagedError, "x.npy is not as it was written")
+
+
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_damage_found_late_leaves_the_database_empty(
     kind: str, backup: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """The last member of all is an encoder's: by then every row is in."""
+    """Encoders are restored last: by then every row is in."""
     content = bytearray(backup.read_bytes())
     with tarfile.open(backup) as tar:
-        last = [member for member in tar.getmembers() if member.size][-2]
+        last = [member for member in tar.getmembers() if member.size and member.name.startswith("encoders/")][-1]
     content[last.offset_data] ^= 1
     (tmp_path / "late.tar").write_bytes(content)
     target = make_settings(tmp_path / "data")

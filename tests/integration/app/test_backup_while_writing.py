@@ -1,5 +1,6 @@
 """A backup taken while others write is what was there at one moment: nothing half, nothing missing."""
 
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from app.settings import Settings
 from app.tables import ChangeLogEntry, Collection, Group, Record, RecordLabel
 from tests.conftest import migrate
 from tests.fakes.backups import restore_backup, write_backup
+from tests.fakes.populated import populate
 from tests.fakes.running import make_settings, wait_for
 
 N_RECORDS = 300
@@ -101,6 +103,24 @@ def test_a_backup_while_others_write_is_of_one_moment(
     restored = open_database(target)
     assert 50 < restored.read(check_consistent) < now
     restored.close()
+
+
+def test_a_bundle_that_is_removed_while_the_tables_are_read_is_in_the_backup(tmp_path: Path, tiny_bundle: Path) -> None:
+    """As a server does with one that went with its last release; the tables of that moment still need it."""
+    settings = make_settings(tmp_path / "data")
+    populate(settings, tiny_bundle)
+
+    def tell(what: str, at: int, total: int) -> None:
+        if what == "records":
+            shutil.rmtree(settings.data / "encoders", ignore_errors=True)
+
+    write_backup(settings, tmp_path / "backup.tar", tell)
+    assert not (settings.data / "encoders").exists()
+    target = make_settings(tmp_path / "restored")
+    restore_backup(tmp_path / "backup.tar", target)
+    (restored,) = (target.data / "encoders").iterdir()
+    files = {file.name: file.read_bytes() for file in restored.iterdir()}
+    assert files == {file.name: file.read_bytes() for file in tiny_bundle.iterdir()}
 
 
 def test_a_restored_database_goes_on_where_the_backup_ended(settings: Settings, tmp_path: Path) -> None:

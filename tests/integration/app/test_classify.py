@@ -158,6 +158,16 @@ def test_a_text_that_the_encoder_knows_nothing_of_matches_none_but_the_very_same
     assert same["decision"] == "no_match"
 
 
+def test_symbols_that_the_encoder_cannot_tell_apart_are_not_the_same_text(service: Running, folder: Path) -> None:
+    place = filled(service, "familiar")
+    body = {"text": "👍", "group": "agreed"}
+    service.client.put(f"{place}/records/up?wait=visible", json=body).raise_for_status()
+    assert cosines(folder / "familiar", "👍", ("👎",)) == pytest.approx([1.0]), "else this proves nothing"
+    same, other, wide = classify(service, place, texts=["👍", "👎", " 👍\u200b"])
+    assert [group["group"] for group in same["groups"]] == [group["group"] for group in wide["groups"]] == ["agreed"]
+    assert (other["decision"], other["groups"]) == ("no_match", [])
+
+
 def odds(result: dict[str, Any], first: str, second: str) -> float:
     confidences = {group["group"]: group["confidence"] for group in result["groups"]}
     return float(confidences[first] / confidences[second])

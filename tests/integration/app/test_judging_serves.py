@@ -1,6 +1,7 @@
 """Judging answers what serving answers: the same bundle, the same records, every sentence decided alike."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from model.contract.bundle import load_bundle
 from model.contract.dataset import Row
 from model.contract.decision import Decision, DecisionParameters
 from model.contract.evidence import OutOfScopeScore
-from model.judging.answers import answer
+from model.judging.answers import answer, given_group
 from model.judging.rows import part
 from tests.conftest import add_encoder, make_collection
 from tests.fakes.judged import SHARE, make_rows
@@ -96,6 +97,21 @@ def test_judging_decides_each_sentence_as_serving_does(shared_service: Running, 
     assert served(shared_service, place, rows.strangers) == [outcome(decision) for decision in answers.refusals]
     said = {decision.outcome for decision in (*answers.decisions, *answers.refusals)}
     assert len(said) > 1, "or the test compares one outcome only"
+
+
+def test_judging_takes_the_very_same_text_for_the_same_as_serving_does(shared_service: Running, tmp_path: Path) -> None:
+    """Of symbols, which are all one to an encoder that knows none of them."""
+    make_tiny_bundle(tmp_path / "bundle", seed=next(_numbers), familiar=["refund my money"], **BUNDLES["neighbours"])
+    texts = {"👍": "yes", "refund my money": "refund"}
+    stored = [
+        Row(line=n, id=f"s{n}", text=text, group=group, role="example") for n, (text, group) in enumerate(texts.items())
+    ]
+    asked = [Row(line=n, id=f"a{n}", text=text, group="yes") for n, text in enumerate(["👍", " 👍 ", "👎"])]
+    rows = replace(part(rows_to_judge(), SHARE), stored=stored, asked=asked, strangers=[])
+    place = store(shared_service, tmp_path / "bundle", rows.stored)
+    answers = answer(load_bundle(tmp_path / "bundle"), rows, lambda n: None)
+    assert [given_group(decision) for decision in answers.decisions] == ["yes", "yes", None]
+    assert served(shared_service, place, rows.asked) == [outcome(decision) for decision in answers.decisions]
 
 
 def test_the_nearest_sentences_are_those_that_a_search_finds(shared_service: Running, tmp_path: Path) -> None:

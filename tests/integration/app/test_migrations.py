@@ -13,9 +13,10 @@ from sqlalchemy.orm import Session
 from app import migrating
 from app.databases import connect_database, open_database
 from app.db import Database
-from app.errors import SchemaOutdatedError
+from app.errors import SchemaOutdatedError, SchemaTooNewError
 from app.settings import Settings
 from app.tables import Base, Collection, Group, KeptAnswer, Record
+from tests.conftest import migrate
 
 
 def test_the_tables_are_what_the_migrations_make(database: Database) -> None:
@@ -58,6 +59,26 @@ def test_a_database_at_another_schema_is_refused_or_upgraded(settings: Settings)
         return
     with pytest.raises(SchemaOutdatedError, match="samesay db upgrade"):
         open_database(settings)
+
+
+def test_a_database_of_a_newer_version_is_left_alone(settings: Settings) -> None:
+    """Whatever is run on it: a server, `samesay db upgrade`, a backup; none of them can know what is in it."""
+    migrate(settings)
+    database = connect_database(settings)
+    try:
+        with database.engine.connect().execution_options(writes=True) as connection, connection.begin():
+            connection.execute(text("UPDATE alembic_version SET version_num = '9876'"))
+        for refused in (
+            lambda: open_database(settings),
+            lambda: migrating.upgrade(database.engine),
+            lambda: migrating.check(database.engine),
+        ):
+            with pytest.raises(SchemaTooNewError, match=f"schema 9876, and this version knows .* {migrating.head()} "):
+                refused()
+        with database.engine.connect() as connection:
+            assert migrating.find_revision(connection) == "9876"
+    finally:
+        database.close()
 
 
 def move(database: Database, direction: Callable[[Config, str], None], revision: str) -> None:

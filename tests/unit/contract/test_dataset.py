@@ -118,6 +118,7 @@ def test_the_error_budget(tmp_path: Path) -> None:
         ("a.tsv", "group\tphrase\ng\tx\n", "has no column text or sentence"),
         ("a.tsv", "text\nx\n", "has no column group or group_id"),
         ("a.tsv", "", "has no column text|holds no usable row"),
+        ("a.csv", "text;group\nx;g\n", "only 'text;group' .* separate the columns by commas in a .csv"),
         ("a.xml", "<x/>", "unknown form '.xml'"),
         ("a.csv", 'text,group\n"open,g\n', "line 2"),
     ],
@@ -132,6 +133,14 @@ def test_a_missing_file_and_a_compressed_one(tmp_path: Path) -> None:
         read_rows(tmp_path / "none.tsv")
     with pytest.raises(DatasetError):
         read_rows(write(tmp_path, "a.tsv", gzip.compress(b"group\ttext\ng\tx\n")))
+
+
+@pytest.mark.parametrize("name", ["a.xlsx", "a.parquet", "a.tsv.gz", "a"])
+def test_a_file_in_a_form_that_imports_take_and_trainings_do_not(tmp_path: Path, name: str) -> None:
+    """No character of it says anything of its encoding."""
+    (tmp_path / name).write_bytes(bytes(range(256)))
+    with pytest.raises(DatasetError, match=r"unknown form .*; give a \.tsv, \.csv, \.ndjson or \.jsonl, not packed"):
+        read_rows(tmp_path / name)
 
 
 def test_text_key_ignores_width_case_punctuation_and_space() -> None:

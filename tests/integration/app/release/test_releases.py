@@ -267,8 +267,31 @@ def test_deleting_the_collection_meanwhile_ends_the_job(service: Running, traine
 
 
 @sqlite_only
-def test_an_empty_collection_and_one_without_records_in_the_index(service: Running, trainer: FakeTrainer) -> None:
+@pytest.mark.parametrize("more", [{}, {"encoder": "other"}])
+def test_no_release_is_made_of_no_records(
+    service: Running, trainer: FakeTrainer, bundles: list[Path], more: dict[str, str]
+) -> None:
+    add_encoder(service.container.settings, bundles[1], "other")
+    job = made(service, f"/v1/collections/{make_collection(service)}", **more)
+    assert (job["state"], job["error"]["code"], trainer.commands) == ("failed", "no_records", [])
+    assert "import some" in job["error"]["detail"]
+
+
+@sqlite_only
+def test_a_job_that_a_backup_brought_back_without_its_files_says_so(service: Running, trainer: FakeTrainer) -> None:
+    def lose(run: JobRun, command: str) -> None:
+        (run.folder / "rows.ndjson").unlink()
+
+    trainer.before = lose
+    job = made(service, fill(service))
+    assert (job["state"], job["error"]["code"], trainer.commands) == ("failed", "rows_missing", ["check"])
+    assert "order it again" in job["error"]["detail"] and "/" not in job["error"]["detail"]
+
+
+@sqlite_only
+def test_a_collection_without_records_in_the_index(service: Running, trainer: FakeTrainer) -> None:
     place = f"/v1/collections/{make_collection(service)}"
+    service.client.put(f"{place}/records/stranger", json={"text": "what time is it", "role": "out_of_scope"})
     assert made(service, place)["state"] == "succeeded"  # what the fake data check lets pass
     wait_for(lambda: service.client.get(place).json()["active_release"] == 2)
     service.client.put(f"{place}/records/a", json={"text": "one"}, params={"wait": "visible"})

@@ -70,6 +70,15 @@ def test_a_missing_text_says_what_there_is_and_how_to_name_it(of_every_row: bool
     assert "only nothing" in refused([]).detail
 
 
+@pytest.mark.parametrize("header", ["text;group", "frage;thema", "text\tgroup", "text|group"])
+def test_a_header_that_is_parted_otherwise_says_how_to_part_it(header: str) -> None:
+    """Spreadsheets write semicolons where a comma is in numbers; a name for the whole header would be no remedy."""
+    for error in (refused([header]), refused([header], {"text": "frage"})):
+        assert error.detail.endswith("separate the columns by commas in a .csv, by tabs in a .tsv"), error.detail
+        assert repr(header) in error.detail
+    assert "separate" not in refused(["frage", "thema"]).detail
+
+
 def test_a_name_that_the_file_does_not_have() -> None:
     error = refused(["text", "a"], {"group": "topic"})
     assert error.code == UploadCode.UNKNOWN_COLUMN

@@ -6,6 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli import app
+from app.errors import PortBusyError
+from app.server import listen
 from tests.fakes.scripted import Reply, answer, scripted
 
 PAGE = Reply(200, b"<!doctype html><title>an app</title>", {"Content-Type": "text/html"})
@@ -37,6 +39,49 @@ def test_a_key_without_the_limit_that_was_asked_for_is_not_made(
     assert said in refused(*command)
     listed = CliRunner().invoke(app, ["keys", "list", "--data", str(tmp_path)])
     assert listed.exit_code == 0 and "bot" not in listed.stdout
+
+
+@pytest.mark.parametrize("command", ["keys list", "keys revoke k", "keys rotate k", "encoders list"])
+def test_a_folder_without_a_database_gets_none_by_being_looked_at(tmp_path: Path, command: str) -> None:
+    said = refused(*command.split(), "--data", str(tmp_path / "data"))
+    assert said.endswith("holds no samesay.db: give the --data folder of a server, or set SAMESAY_DATABASE_URL")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("DATABSE_URL", "DATABASE_URL"), ("DB_URL", "DATABASE_URL"), ("APIKEY", "API_KEY"), ("LOGLEVEL", "LOG_LEVEL")],
+)
+def test_a_setting_that_is_misspelt_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, meant: str
+) -> None:
+    monkeypatch.setenv(f"SAMESAY_{name}", "x")
+    said = refused("keys", "list", "--data", str(tmp_path))
+    assert f"warning: SAMESAY_{name} is no setting and does nothing: did you mean SAMESAY_{meant}? error: " in said
+
+
+def test_other_variables_of_our_prefix_are_let_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that Kubernetes sets, those of our clients, benchmarks and tests, and the settings themselves."""
+    names = "SERVICE_HOST SERVICE_PORT SERVICE_PORT_HTTP PORT_8765_TCP PORT_8765_TCP_ADDR URL BENCH_DATA CRASH_SEED"
+    for name in names.split():
+        monkeypatch.setenv(f"SAMESAY_{name}", "x")
+    monkeypatch.setenv("SAMESAY_DRAIN_S", "5")
+    assert "warning" not in refused("keys", "list", "--data", str(tmp_path))
+
+
+def test_a_rule_of_several_settings_is_not_ascribed_to_one_that_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAMESAY_API_KEY", "short")
+    said = refused("keys", "list", "--data", str(tmp_path))
+    assert said == "error: SAMESAY_API_KEY is shorter than 8 characters: set a longer one"
+
+
+def test_a_host_that_is_not_ours_is_not_mended_by_another_port() -> None:
+    with pytest.raises(PortBusyError, match=r"203\.0\.113\.1 port 0: .*; give an address of this machine as --host"):
+        listen("203.0.113.1", 0)
+    with listen("127.0.0.1", 0) as taken, pytest.raises(PortBusyError, match="in use; give another --port"):
+        listen("127.0.0.1", taken.getsockname()[1])
 
 
 @pytest.mark.parametrize("reply", [PAGE, Reply(200, b"", {"Content-Length": "0"})])
@@ -87,6 +132,13 @@ def test_numbers_that_no_json_has_are_not_sent(value: str) -> None:
             said = refused("retrain", "faq", option, f"{name}={value}", "--url", server.url, code=2)
             assert f"Invalid value for {option}: '{name}={value}' has no finite number: give one" in said
     assert not server.seen
+
+
+def test_a_key_out_of_a_file_is_sent_without_its_newline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAMESAY_API_KEY", "sms_id_secret\n")
+    with scripted(answer({"items": [], "next_cursor": None})) as server:
+        assert CliRunner().invoke(app, ["collections", "list", "--url", server.url]).exit_code == 0
+    assert server.seen[0].headers["authorization"] == "Bearer sms_id_secret"
 
 
 @pytest.mark.parametrize("key", ["clé", "two\nlines"])

@@ -1,6 +1,7 @@
 """What is to be looked at first, and what is suggested: the documented rules, case by case."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ AMBIGUOUS = decision(Outcome.AMBIGUOUS, 0.5, "best", "second")
 
 
 def one_cluster(items: list[Waiting], decisions: list[Decision]):  # type: ignore[no-untyped-def]
-    (found,) = make_clusters(items, np.ones((len(items), 1), np.float32), decisions, 0.5)
+    (found,) = make_clusters(items, np.ones((len(items), 1), np.float32), decisions, [True] * len(items), 0.5)
     return found
 
 
@@ -45,8 +46,19 @@ def test_priority_is_the_formula_of_the_documentation() -> None:
 def test_clusters_come_in_the_order_of_their_priority() -> None:
     items = [waiting("often", count=100), waiting("sure", count=3), waiting("unsure", count=3), waiting("once")]
     decisions = [decision(Outcome.NO_MATCH, confidence) for confidence in (0.9, 0.9, 0.2, 0.2)]
-    found = make_clusters(items, np.eye(4, dtype=np.float32), decisions, 0.5)
+    found = make_clusters(items, np.eye(4, dtype=np.float32), decisions, [True] * 4, 0.5)
     assert [cluster.items[0].id for cluster in found] == ["often", "unsure", "sure", "once"]
+
+
+def test_a_text_of_which_the_encoder_knows_nothing_is_near_the_very_same_text_only() -> None:
+    """Their embeddings say nothing: what is accepted for one of them would be accepted for all."""
+    items = [
+        replace(waiting(key), text=text) for key, text in zip("abcde", ["👍", "👎", " 👍", "one", "two"], strict=True)
+    ]
+    alike = np.ones((5, 1), np.float32)
+    found = make_clusters(items, alike, [NO_MATCH] * 5, [False] * 3 + [True] * 2, 0.5)
+    assert sorted([item.id for item in cluster.items] for cluster in found) == [["a", "c"], ["b"], ["d", "e"]]
+    assert len(make_clusters(items, alike, [NO_MATCH] * 5, [True] * 5, 0.5)) == 1
 
 
 @pytest.mark.parametrize(
