@@ -178,6 +178,7 @@ def _parse_tsv(path: Path, content: str) -> Iterator[tuple[int, _Cells]]:
 
 
 def _parse_csv(path: Path, content: str) -> Iterator[tuple[int, _Cells]]:
+    csv.field_size_limit(2**31 - 1)  # the text is in memory already, and a column of no use may be long
     reader = csv.reader(io.StringIO(content, newline=""), strict=True)
     header: list[str] | None = None
     line = 1
