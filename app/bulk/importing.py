@@ -47,7 +47,7 @@ class _Checkpoint:
         results_size: Bytes of the results of those rows.
         seq: The collection's last change when they were stored.
         counts: Rows by what was done with them.
-        ignored_columns: The file's columns that are none of ours.
+        ignored_columns: The file's columns met so far that are none of ours.
         is_read: The file is read to its end.
     """
 
@@ -99,6 +99,7 @@ class _Import:
         self._run, self._limits = run, limits
         self._is_dry: bool = run.request["dry_run"]
         self._done = _Checkpoint(**run.checkpoint)
+        self._columns = ColumnMap(read_renames(run.request["columns"]), self._done.ignored_columns)
 
     def run(self) -> Handover | dict[str, Any]:
         if not self._done.is_read:
@@ -122,8 +123,7 @@ class _Import:
     def _read(self, upload: Path, results: ResultsFile) -> None:
         asked = self._run.request
         form, packing = Form(asked["form"]), Packing(asked["packing"])
-        columns = ColumnMap(read_renames(asked["columns"]))
-        parser, apply = RowParser(columns, form), self._applier()
+        parser, apply = RowParser(self._columns, form), self._applier()
         if self._done.total is None:
             self._done = replace(self._done, total=count_rows(upload, form, packing, self._limits, self._tell_counted))
         raw = open_rows(
@@ -132,14 +132,13 @@ class _Import:
             packing,
             charset=asked["charset"],
             limits=self._limits,
-            columns=columns,
+            columns=self._columns,
             skip_rows=self._done.rows,
         )
         rows = map(parser.parse, raw)
         with closing(one_ahead(iter(lambda: list(islice(rows, AT_ONCE)), []))) as parts:
             for part in parts:
                 self._step(part, apply, results)
-        self._done = replace(self._done, ignored_columns=list(columns.ignored_columns))
         self._step([], apply, results, is_read=True)
 
     def _tell_counted(self, lines: int) -> None:
@@ -158,18 +157,20 @@ class _Import:
         def step(session: Session) -> Step:
             told, seq = apply(session, part, before.rows)
             rows = before.rows + len(part)
-            self._done = replace(
+            done = replace(
                 before,
                 rows=rows,
                 total=rows if is_read else before.total,
                 results_size=results.write(told, before.results_size),
                 seq=max(seq, before.seq),
                 counts=dict(Counter(before.counts) + count(told)),
+                ignored_columns=list(self._columns.ignored_columns),
                 is_read=is_read,
             )
-            return Step(asdict(self._done), self._progress())
+            return Step(asdict(done), self._progress(done))
 
         self._run.commit(step)
+        self._done = _Checkpoint(**self._run.checkpoint)
         if self._done.counts.get(REJECTED, 0) > self._run.request["max_rejected"]:
             raise JobFailedError(
                 "too_many_rejected",
@@ -177,9 +178,9 @@ class _Import:
                 f"mend the file, or allow more by max_rejected; {self._told()}",
             )
 
-    def _progress(self) -> Progress:
-        total = None if self._done.total is None else max(self._done.total, self._done.rows)
-        return Progress("comparing" if self._is_dry else "storing", self._done.rows, total)
+    def _progress(self, done: _Checkpoint) -> Progress:
+        total = None if done.total is None else max(done.total, done.rows)
+        return Progress("comparing" if self._is_dry else "storing", done.rows, total)
 
     def _told(self) -> str:
         """What was done before an import ended early."""
