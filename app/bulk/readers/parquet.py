@@ -135,7 +135,10 @@ def _batches(
 
 def _rows(batch: "pa.RecordBatch", wanted: Sequence[str], first_row: int) -> Iterator[RawRow]:
     faults: dict[int, Fault] = {}
-    columns = [_values(batch.column(name), name, faults) for name in wanted]
+    try:
+        columns = [_values(batch.column(name), name, faults) for name in wanted]
+    except IndexError as error:  # of a dictionary that is too short
+        raise _damaged(error) from None
     if not columns:
         yield from (RawRow(row, {}) for row in range(first_row, first_row + len(batch)))
         return
