@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from app import container
+from app.commands.shared import load_settings
 from app.cursors import Cursors
 from app.db_postgres import PostgresDatabase
 from app.errors import InsecureBindError, InvalidValueError, PreconditionFailedError, StartupError
@@ -110,6 +111,25 @@ def test_the_largest_body_has_room_among_all() -> None:
     assert Settings(max_body_bytes=5000, max_bodies_bytes=5000).max_bodies_bytes == 5000
     with pytest.raises(ValidationError, match="SAMESAY_MAX_BODIES_BYTES is 4999"):
         Settings(max_body_bytes=5000, max_bodies_bytes=4999)
+
+
+def test_what_kubernetes_sets_for_a_service_of_our_name_is_no_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAMESAY_PORT", "tcp://10.96.7.1:80")
+    assert Settings().port == 8765
+    monkeypatch.setenv("SAMESAY_PORT", "9000")
+    assert Settings().port == 9000
+
+
+def test_misspelt_settings_are_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    names = {"APIKEY": "API_KEY", "RATE_LIMITS": "RATE_LIMIT", "MAX_UPLOAD": "MAX_UPLOAD_BYTES"}
+    for name in (*names, "DATA", "URL", "BENCH_DATA", "SERVICE_PORT", "PORT_8765_TCP"):
+        monkeypatch.setenv(f"SAMESAY_{name}", "tcp://10.96.7.1:80")
+    load_settings()
+    told = [
+        f"warning: SAMESAY_{wrong} is no setting and has no effect; did you mean SAMESAY_{right}?"
+        for wrong, right in sorted(names.items())
+    ]
+    assert capsys.readouterr().err.splitlines() == told
 
 
 def test_answers_leave_out_what_is_gone_or_too_far() -> None:
