@@ -19,7 +19,7 @@ from app.bulk.parsing import Parsed, RowParser
 from app.bulk.reading import open_rows
 from app.bulk.renames import read_renames
 from app.bulk.results import RESULTS, ResultsFile
-from app.bulk.rows import Limits, UploadError
+from app.bulk.rows import Limits, UploadCode, UploadError
 from app.bulk.storing import CREATED, GROUP, REJECTED, UNCHANGED, UPDATED, RowResult, count, store
 from app.bulk.uploads import UPLOAD
 from app.errors import StorageFullError
@@ -32,6 +32,8 @@ AT_ONCE: Final = 1000
 """Rows of one transaction: with more, other writers wait longer, and nothing is gained."""
 
 _FULL: Final = "the disk is full: free some space, then send the file again"
+
+_TOO_MUCH: Final = "some rows unpack to more than a worker's memory holds: shorten what is long in them"
 
 _Apply = Callable[[Session, Sequence[Parsed], int], tuple[list[RowResult], int]]
 """Does something with rows, of which so many came before, and says what became of each, and the last change."""
@@ -117,6 +119,8 @@ class _Import:
             raise JobFailedError(error.code, f"{error.detail}; {self._told()}") from None
         except StorageFullError as error:
             raise JobFailedError(error.code, f"{_FULL}; {self._told()}") from None
+        except MemoryError:
+            raise JobFailedError(UploadCode.TOO_LARGE, f"{_TOO_MUCH}; {self._told()}") from None
         finally:
             results.close()
 

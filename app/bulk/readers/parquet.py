@@ -20,6 +20,7 @@ def read_parquet(file: IO[bytes], *, limits: Limits, columns: Columns | None, sk
 
     Raises:
         UploadError: It is damaged, too large, or a column of use holds something else.
+        MemoryError: What some rows unpack to is not told by anything in the file.
     """
     parquet = _open(file)
     wanted = _wanted(parquet.schema_arrow, columns)
@@ -126,6 +127,8 @@ def _batches(
     while True:
         try:
             batch = next(batches, None)
+        except MemoryError:
+            raise
         except (pa.ArrowException, OSError, ValueError) as error:
             raise _damaged(error) from None
         if batch is None:

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 import pytest
 from sqlalchemy.orm import Session
 
+from app.bulk import importing
+from app.bulk.rows import RawRow
 from app.db import Database
 from app.errors import StorageFullError
 from app.job.kinds import Kind
@@ -105,3 +107,18 @@ def test_columns_that_were_left_out_are_told_of_an_import_that_failed(service: R
     job = finished(service, started)
     assert (job["state"], job["error"]["code"]) == ("failed", "too_many_rejected")
     assert (job["result"]["rejected"], job["result"]["ignored_columns"]) == (50, ["page"])
+
+
+def test_rows_that_memory_does_not_hold_fail_the_import_alone(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unpack(*_: Any, **__: Any) -> Iterator[RawRow]:
+        yield from (RawRow(n, {"text": f"sentence {n}"}) for n in range(1000))
+        raise MemoryError
+
+    monkeypatch.setattr(importing, "open_rows", unpack)
+    started = upload(service, make_collection(service), ndjson([{"text": "a"}]))
+    work(service)
+    job = finished(service, started)
+    assert (job["state"], job["error"]["code"], job["result"]["created"]) == ("failed", "unpacked_too_large", 1000)
+    assert "the first 1000 rows were done" in job["error"]["detail"]
