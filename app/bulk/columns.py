@@ -76,7 +76,8 @@ class ColumnMap:
                 raise UploadError(UploadCode.UNKNOWN_COLUMN, detail)
         if plan.text is None and not plan.may_define_groups:
             usual = " or ".join(COLUMN_NAMES["text"])
-            detail = f"there is no column {usual}, only {_listed(found)}: name it, as in ?columns=text:question"
+            remedy = _other_separator(found) or "name it, as in ?columns=text:question"
+            detail = f"there is no column {usual}, only {_listed(found)}: {remedy}"
             raise UploadError(UploadCode.MISSING_COLUMN, detail)
         counts = Counter(map(_folded, found))
         for name in plan.used:
@@ -104,6 +105,12 @@ class ColumnMap:
             if len(self._ignored) == _MOST_TOLD:
                 return
             self._ignored[name[:_MOST_TOLD]] = None
+
+
+def _other_separator(found: Sequence[str]) -> str | None:
+    """What to do where all columns seem to be one."""
+    used = next((mark for mark in ";\t|," if mark in found[0]), None) if len(found) == 1 else None
+    return None if used is None else f"are its cells parted by {used!r}? CSV has commas between them, TSV has tabs"
 
 
 def _folded(name: str) -> str:

@@ -124,7 +124,7 @@ def parse_metadata(cell: Any) -> dict[str, Any]:
     Raises:
         ValueError: It is no such thing.
     """
-    metadata = cell or {}
+    metadata = {} if cell is None or cell == "" else cell
     if isinstance(metadata, str):
         try:
             metadata = json.loads(metadata)

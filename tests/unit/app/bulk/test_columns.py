@@ -70,6 +70,12 @@ def test_a_missing_text_says_what_there_is_and_how_to_name_it(of_every_row: bool
     assert "only nothing" in refused([]).detail
 
 
+@pytest.mark.parametrize(("header", "mark"), [("id;text;group", "';'"), ("id\ttext", r"'\t'"), ("id,text", "','")])
+def test_one_column_of_all_names_is_told_from_a_missing_one(header: str, mark: str) -> None:
+    error = refused([header])
+    assert (error.code, f"are its cells parted by {mark}?" in error.detail) == (UploadCode.MISSING_COLUMN, True)
+
+
 def test_a_name_that_the_file_does_not_have() -> None:
     error = refused(["text", "a"], {"group": "topic"})
     assert error.code == UploadCode.UNKNOWN_COLUMN
