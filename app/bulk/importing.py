@@ -129,6 +129,8 @@ class _Import:
         form, packing = Form(asked["form"]), Packing(asked["packing"])
         parser, apply = RowParser(self._columns, form), self._applier()
         if self._done.total is None:
+            if not self._done.rows:
+                self._tell_counted(0)  # a spreadsheet is read whole, for up to minutes, before anything can be told
             self._done = replace(self._done, total=count_rows(upload, form, packing, self._limits, self._tell_counted))
         raw = open_rows(
             upload,

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from app.bulk import importing
+from app.bulk.forms import Form
 from app.bulk.rows import RawRow
 from app.db import Database
 from app.errors import StorageFullError
@@ -19,6 +20,7 @@ from app.worker_duties import duties_of
 from tests.conftest import add_encoder, make_collection
 from tests.fakes.imports import finished, ndjson, records_of, results_of, upload
 from tests.fakes.running import Running, make_settings, running
+from tests.fakes.uploads import sheet
 
 T = TypeVar("T")
 
@@ -122,3 +124,20 @@ def test_rows_that_memory_does_not_hold_fail_the_import_alone(
     job = finished(service, started)
     assert (job["state"], job["error"]["code"], job["result"]["created"]) == ("failed", "unpacked_too_large", 1000)
     assert "the first 1000 rows were done" in job["error"]["detail"]
+
+
+def test_an_import_does_not_seem_to_wait_while_a_spreadsheet_is_read(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, str]] = []
+
+    def unpack(*_: Any, **__: Any) -> Iterator[RawRow]:
+        found = service.client.get(started.headers["Location"]).json()
+        seen.append((found["state"], found["progress"]["stage"]))
+        yield RawRow(2, {"text": "a"})
+
+    monkeypatch.setattr(importing, "open_rows", unpack)
+    started = upload(service, make_collection(service), sheet([["text"], ["a"]]), Form.XLSX.content_type)
+    work(service)
+    assert finished(service, started)["result"]["created"] == 1
+    assert seen == [("running", "counting")]
