@@ -100,12 +100,14 @@ def content_of(file: IO[bytes], part: ZipInfo) -> Iterator[bytes]:
     header = file.read(_LOCAL_HEADER_BYTES)
     file.seek(int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little"), 1)
     unpack = _inflate(file, part.compress_size) if part.compress_type == ZIP_DEFLATED else _pieces(file, part.file_size)
-    left = part.file_size
+    left, checksum = part.file_size, 0
     for piece in unpack:
-        left -= len(piece)
+        left, checksum = left - len(piece), zlib.crc32(piece, checksum)
         if left < 0:
             raise BadZipFile(f"{part.filename} is larger than it says")
         yield piece
+    if left or checksum != part.CRC:
+        raise BadZipFile(f"{part.filename} is damaged")
 
 
 def _pieces(file: IO[bytes], left: int) -> Iterator[bytes]:

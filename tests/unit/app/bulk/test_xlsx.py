@@ -286,6 +286,14 @@ def test_no_sheet_is_read_but_the_one_that_was_looked_through(
     assert read(tmp_path, content) == [RawRow(2, {"text": "right"})]
 
 
+@pytest.mark.parametrize("put", [b"wrong", b"wr"])
+def test_a_part_that_is_not_what_was_packed_is_refused(tmp_path: Path, put: bytes) -> None:
+    content = two_sheets(lambda parts: parts)  # not packed, so that its texts stand in it
+    assert content.count(b"<t>right</t>") == 1
+    error = refused(tmp_path, content.replace(b"<t>right</t>", b"<t>" + put.ljust(5) + b"</t>"))
+    assert (error.code, "sheet1.xml is damaged" in error.detail) == (UploadCode.DAMAGED, True)
+
+
 def test_dates_that_count_from_1904(tmp_path: Path) -> None:
     workbook = openpyxl.Workbook()
     workbook.epoch = CALENDAR_MAC_1904
