@@ -273,6 +273,13 @@ def test_an_object_without_a_text_fails_no_other_where_it_is_the_first(tmp_path:
     assert columns.ignored_columns == ("topic",)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+@pytest.mark.parametrize("form", [Form.PARQUET, Form.XLSX])
+def test_a_number_that_is_none_is_told_as_such(form: Form, value: float) -> None:
+    cell = SheetValue(value, "B2") if form is Form.XLSX else value
+    assert f"column 'metadata.n' is {value}, which JSON lacks" in reason({"text": "a", "metadata.n": cell}, form)
+
+
 def test_values_of_a_spreadsheet_know_their_cell() -> None:
     assert "cell D9" in reason({"text": "a", "id": SheetValue(3.0, "D9")}, Form.XLSX)
     assert "metadata must be an object" in reason({"text": "a", "metadata": SheetValue(3.0, "D9")}, Form.XLSX)
