@@ -1,9 +1,29 @@
-"""Giving memory back to the system."""
+"""Giving memory back to the system, and taking no more than some of it."""
 
 import ctypes
+import resource
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
+
+
+@contextmanager
+def bounded_memory(most_bytes: int) -> Iterator[None]:
+    """Have this process raise MemoryError, where the system can, rather than take more than so many bytes from all."""
+    before, most = resource.getrlimit(resource.RLIMIT_DATA)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_DATA, (_least(before, most_bytes), most))
+    try:
+        yield
+    finally:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_DATA, (before, most))
+
+
+def _least(before: int, wanted: int) -> int:
+    return wanted if before == resource.RLIM_INFINITY else min(before, wanted)
 
 
 def give_back_free_memory() -> None:

@@ -13,6 +13,8 @@ from app.errors import InsecureBindError
 from index.backends.milvus_kinds import MilvusKind
 from index.spec import Device
 
+_PORT: Final = 8765
+
 
 class Settings(BaseSettings):
     """The settings of one server.
@@ -20,7 +22,8 @@ class Settings(BaseSettings):
     Attributes:
         data: Folder of the database, the encoders and the snapshots.
         host: Address to listen on; anything but loopback needs a key.
-        port: Port to listen on; 0 takes a free one.
+        port: Port to listen on; 0 takes a free one. tcp://..., which Kubernetes sets for a service called samesay, does
+            not count.
         api_key: A key that allows everything and is stored nowhere; those in the database stand beside it.
         database_url: A PostgreSQL URL; without one, SQLite in `data`. A password in it is percent-encoded; one that is
             left out is libpq's business, by PGPASSWORD or PGPASSFILE as they are.
@@ -55,7 +58,7 @@ class Settings(BaseSettings):
 
     data: Path = Path("data")
     host: str = "127.0.0.1"
-    port: int = Field(default=8765, ge=0, le=65535)
+    port: int = Field(default=_PORT, ge=0, le=65535)
     api_key: SecretStr | None = None
     database_url: SecretStr | None = None
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
@@ -86,6 +89,11 @@ class Settings(BaseSettings):
     def jobs(self) -> Path:
         """Folder of the jobs' files."""
         return self.data / "jobs"
+
+    @field_validator("port", mode="before")
+    @classmethod
+    def _is_nobodys_wish(cls, value: Any) -> Any:
+        return _PORT if isinstance(value, str) and value.startswith("tcp://") else value
 
     @field_validator("api_key", mode="before")
     @classmethod

@@ -45,14 +45,15 @@ class ColumnMap:
 
     Args:
         renames: The file's column for some of ours, such as {"text": "question"}.
+        ignored: Columns that were met before and not read.
 
     Raises:
         UploadError: A key of `renames` is none of our columns, or two of them name the same column.
     """
 
-    def __init__(self, renames: Mapping[str, str] | None = None) -> None:
+    def __init__(self, renames: Mapping[str, str] | None = None, ignored: Iterable[str] = ()) -> None:
         self._renames = dict(renames or {})
-        self._ignored: dict[str, None] = {}
+        self._ignored: dict[str, None] = dict.fromkeys(ignored)
         for ours in self._renames:
             if ours not in FIELDS:
                 detail = f"columns={ours}:{self._renames[ours]}: {ours!r} is none of {', '.join(FIELDS)}"

@@ -43,5 +43,5 @@ def _rows_of_parquet(path: Path) -> int | None:
 
     try:
         return int(pq.read_metadata(path).num_rows)
-    except (pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError, ValueError):
         return None  # whoever reads it says what is wrong

@@ -97,6 +97,8 @@ _CODECS: Final[Mapping[str, str]] = {
     "windows-1252": "cp1252",
 }
 _GZIP, _ZSTD, _PARQUET, _ZIP, _OLE = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1", b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
+_ZSTD_STARTS: Final = (_ZSTD, *(bytes([first]) + b"\x2a\x4d\x18" for first in range(0x50, 0x60)))
+"""A file may begin with a frame that is to be skipped, as pzstd's do."""
 
 
 def form_of(
@@ -140,7 +142,7 @@ def described(first_bytes: bytes) -> str | None:
     """What a binary upload starts like; None for text."""
     for magic, name in (
         (_GZIP, "gzip"),
-        (_ZSTD, "zstd"),
+        (_ZSTD_STARTS, "zstd"),
         (_PARQUET, "Parquet"),
         (_ZIP, "a zip archive such as XLSX"),
         (_OLE, "an old .xls workbook, or one with a password"),

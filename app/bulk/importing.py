@@ -19,7 +19,7 @@ from app.bulk.parsing import Parsed, RowParser
 from app.bulk.reading import open_rows
 from app.bulk.renames import read_renames
 from app.bulk.results import RESULTS, ResultsFile
-from app.bulk.rows import Limits, UploadError
+from app.bulk.rows import Limits, UploadCode, UploadError
 from app.bulk.storing import CREATED, GROUP, REJECTED, UNCHANGED, UPDATED, RowResult, count, store
 from app.bulk.uploads import UPLOAD
 from app.errors import StorageFullError
@@ -32,6 +32,8 @@ AT_ONCE: Final = 1000
 """Rows of one transaction: with more, other writers wait longer, and nothing is gained."""
 
 _FULL: Final = "the disk is full: free some space, then send the file again"
+
+_TOO_MUCH: Final = "some rows unpack to more than a worker's memory holds: shorten what is long in them"
 
 _Apply = Callable[[Session, Sequence[Parsed], int], tuple[list[RowResult], int]]
 """Does something with rows, of which so many came before, and says what became of each, and the last change."""
@@ -47,7 +49,7 @@ class _Checkpoint:
         results_size: Bytes of the results of those rows.
         seq: The collection's last change when they were stored.
         counts: Rows by what was done with them.
-        ignored_columns: The file's columns that are none of ours.
+        ignored_columns: The file's columns met so far that are none of ours.
         is_read: The file is read to its end.
     """
 
@@ -99,6 +101,7 @@ class _Import:
         self._run, self._limits = run, limits
         self._is_dry: bool = run.request["dry_run"]
         self._done = _Checkpoint(**run.checkpoint)
+        self._columns = ColumnMap(read_renames(run.request["columns"]), self._done.ignored_columns)
 
     def run(self) -> Handover | dict[str, Any]:
         if not self._done.is_read:
@@ -116,15 +119,18 @@ class _Import:
             raise JobFailedError(error.code, f"{error.detail}; {self._told()}") from None
         except StorageFullError as error:
             raise JobFailedError(error.code, f"{_FULL}; {self._told()}") from None
+        except MemoryError:
+            raise JobFailedError(UploadCode.TOO_LARGE, f"{_TOO_MUCH}; {self._told()}") from None
         finally:
             results.close()
 
     def _read(self, upload: Path, results: ResultsFile) -> None:
         asked = self._run.request
         form, packing = Form(asked["form"]), Packing(asked["packing"])
-        columns = ColumnMap(read_renames(asked["columns"]))
-        parser, apply = RowParser(columns, form), self._applier()
+        parser, apply = RowParser(self._columns, form), self._applier()
         if self._done.total is None:
+            if not self._done.rows:
+                self._tell_counted(0)  # a spreadsheet is read whole, for up to minutes, before anything can be told
             self._done = replace(self._done, total=count_rows(upload, form, packing, self._limits, self._tell_counted))
         raw = open_rows(
             upload,
@@ -132,14 +138,13 @@ class _Import:
             packing,
             charset=asked["charset"],
             limits=self._limits,
-            columns=columns,
+            columns=self._columns,
             skip_rows=self._done.rows,
         )
         rows = map(parser.parse, raw)
         with closing(one_ahead(iter(lambda: list(islice(rows, AT_ONCE)), []))) as parts:
             for part in parts:
                 self._step(part, apply, results)
-        self._done = replace(self._done, ignored_columns=list(columns.ignored_columns))
         self._step([], apply, results, is_read=True)
 
     def _tell_counted(self, lines: int) -> None:
@@ -158,18 +163,20 @@ class _Import:
         def step(session: Session) -> Step:
             told, seq = apply(session, part, before.rows)
             rows = before.rows + len(part)
-            self._done = replace(
+            done = replace(
                 before,
                 rows=rows,
                 total=rows if is_read else before.total,
                 results_size=results.write(told, before.results_size),
                 seq=max(seq, before.seq),
                 counts=dict(Counter(before.counts) + count(told)),
+                ignored_columns=list(self._columns.ignored_columns),
                 is_read=is_read,
             )
-            return Step(asdict(self._done), self._progress())
+            return Step(asdict(done), self._progress(done))
 
         self._run.commit(step)
+        self._done = _Checkpoint(**self._run.checkpoint)
         if self._done.counts.get(REJECTED, 0) > self._run.request["max_rejected"]:
             raise JobFailedError(
                 "too_many_rejected",
@@ -177,9 +184,9 @@ class _Import:
                 f"mend the file, or allow more by max_rejected; {self._told()}",
             )
 
-    def _progress(self) -> Progress:
-        total = None if self._done.total is None else max(self._done.total, self._done.rows)
-        return Progress("comparing" if self._is_dry else "storing", self._done.rows, total)
+    def _progress(self, done: _Checkpoint) -> Progress:
+        total = None if done.total is None else max(done.total, done.rows)
+        return Progress("comparing" if self._is_dry else "storing", done.rows, total)
 
     def _told(self) -> str:
         """What was done before an import ended early."""

@@ -1,5 +1,6 @@
 """From a row of a file to what is to be stored, checked as a record of the HTTP interface is."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -176,6 +177,8 @@ class RowParser:
             value = as_json(cells[column])
             if value is None or (self._blank_is_absent and value == ""):
                 continue
+            if isinstance(value, float) and not math.isfinite(value):  # as data frames mark what is missing
+                raise ValueError(f"metadata: column {column!r} is {value}, which JSON lacks: leave the cell empty")
             if key in metadata:
                 raise ValueError(f"metadata: {key!r} stands in it and in column {column!r}: give it once")
             metadata[key] = value

@@ -82,7 +82,7 @@ class Columns(Protocol):
 
         Args:
             found: Names, as they stand in the file.
-            of_every_row: Whether every row has them (a header); else the first row has, and others may have more.
+            of_every_row: Whether every row has them (a header); else one of the first has, and others may have more.
 
         Raises:
             UploadError: One that is needed is not there, or there twice.

@@ -56,8 +56,10 @@ class FileOf:
     size: int
 
     async def read(self) -> AsyncIterator[bytes]:
-        """Its bytes, some at a time."""
+        """Its bytes, some at a time; the file need not be there for none."""
         left = self.size
+        if not left:
+            return
         with self.path.open("rb") as file:
             while left and (piece := await asyncio.to_thread(file.read, min(left, _AT_ONCE))):
                 left -= len(piece)
@@ -137,7 +139,8 @@ class BulkService:
         kind, size = await self._database.read_async(lambda session: _results_of(session, key))
         if kind != JobType.IMPORT:
             raise NotFoundError(f"job {key} is no import: it has no results for rows")
-        return _there(FileOf(self._jobs / key / RESULTS, "application/x-ndjson", f"{key}-results.ndjson", size))
+        found = FileOf(self._jobs / key / RESULTS, "application/x-ndjson", f"{key}-results.ndjson", size)
+        return _there(found) if size else found  # of a job that waits there is nothing to tell yet
 
     async def file(self, key: str) -> FileOf:
         """What an export has written.

@@ -38,9 +38,13 @@ class Resolver:
         collection_id: The collection's.
         who: Resolves them.
         now: When.
+
+    Attributes:
+        n_resolved: Items that were accepted or rejected; those that were so already do not count.
     """
 
     def __init__(self, session: Session, collection_id: int, who: str, now: datetime) -> None:
+        self.n_resolved = 0
         self._session, self._collection_id = session, collection_id
         self._who, self._now = who, now
 
@@ -144,6 +148,7 @@ class Resolver:
 
     def _mark(self, item: Feedback, state: FeedbackState) -> None:
         item.state, item.resolved_by, item.resolved_at = state, self._who, self._now
+        self.n_resolved += 1
 
 
 def _place(item: Feedback, wanted: FeedbackPatch) -> _Place | None:

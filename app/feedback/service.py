@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy.orm import Session
 from starlette.types import Receive
@@ -127,25 +127,28 @@ class FeedbackService:
             InvalidValueError: Nobody has said where it belongs.
         """
 
-        def unit(session: Session) -> FeedbackAnswer:
-            outcomes, _, _ = self._resolve(session, collection, [key], patch, who)
-            if isinstance(outcomes[0], ServiceError):
-                raise outcomes[0]
-            return _to_answer(_repository(session, collection).get(key))
+        def unit(session: Session) -> tuple[FeedbackAnswer, int]:
+            resolved = self._resolve(session, collection, [key], patch, who)
+            if isinstance(resolved.outcomes[0], ServiceError):
+                raise resolved.outcomes[0]
+            return _to_answer(_repository(session, collection).get(key)), resolved.n_new
 
-        resolved = await self._database.write_async(unit)
-        self._metrics.resolved(patch.state, 1)
+        answer, n_new = await self._database.write_async(unit)
+        self._metrics.resolved(patch.state, n_new)
         self._serving.wake()
-        return resolved
+        return answer
 
     async def resolve_several(
         self, collection: str, wanted: ResolveRequest, who: str, attempt: Attempt | None
     ) -> ResolveAnswer:
         """Accept or reject what can be of several items, in one transaction."""
 
+        n_new = 0  # nothing where the answer is one that was kept
+
         def resolve(session: Session) -> ResolveAnswer:
+            nonlocal n_new
             keys = list(dict.fromkeys(wanted.ids))
-            outcomes, seq, ordered = self._resolve(session, collection, keys, wanted, who)
+            outcomes, seq, ordered, n_new = self._resolve(session, collection, keys, wanted, who)
             items = {key: _to_item(key, outcome) for key, outcome in zip(keys, outcomes, strict=True)}
             return ResolveAnswer(items=[items[key] for key in wanted.ids], seq=seq, training_ordered=ordered)
 
@@ -155,7 +158,7 @@ class FeedbackService:
 
         with self._attempts.running(attempt):
             answer = await self._database.write_async(unit)
-        self._metrics.resolved(wanted.state, sum(item.code is None for item in answer.items))
+        self._metrics.resolved(wanted.state, n_new)
         self._serving.wake()
         return answer
 
@@ -224,14 +227,14 @@ class FeedbackService:
 
     def _resolve(
         self, session: Session, collection: str, keys: Sequence[str], wanted: FeedbackPatch, who: str
-    ) -> tuple[list[ResolvedItem | ServiceError], int, bool]:
-        """What became of each item, the collection's last sequence number, and whether a training was ordered."""
+    ) -> "_Resolved":
         locked = CollectionRepository(session).get_locked(collection)
-        outcomes = Resolver(session, locked.id, who, datetime.now(UTC)).resolve(keys, wanted)
+        resolver = Resolver(session, locked.id, who, datetime.now(UTC))
+        outcomes = resolver.resolve(keys, wanted)
         brought = any(isinstance(outcome, ResolvedItem) and outcome.created for outcome in outcomes)
         ordered = brought and order_if_due(session, locked, who, self._order_training)
         session.refresh(locked)
-        return outcomes, locked.last_seq, ordered
+        return _Resolved(outcomes, locked.last_seq, ordered, resolver.n_resolved)
 
     @contextmanager
     def _reviewing(self) -> Iterator[None]:
@@ -244,6 +247,15 @@ class FeedbackService:
             yield
         finally:
             self._reviews -= 1
+
+
+class _Resolved(NamedTuple):
+    """What became of each item, the collection's last change, whether a training was ordered, and how many changed."""
+
+    outcomes: list[ResolvedItem | ServiceError]
+    seq: int
+    training_ordered: bool
+    n_new: int
 
 
 def _repository(session: Session, collection: str) -> FeedbackRepository:

@@ -132,7 +132,7 @@ def parse_metadata(cell: Any) -> dict[str, Any]:
     Raises:
         ValueError: It is no such thing.
     """
-    metadata = cell or {}
+    metadata = {} if cell is None or cell == "" else cell
     if isinstance(metadata, str):
         try:
             metadata = json.loads(metadata)
@@ -189,6 +189,7 @@ def _parse_tsv(path: Path, content: str) -> Iterator[tuple[int, _Cells]]:
 
 
 def _parse_csv(path: Path, content: str) -> Iterator[tuple[int, _Cells]]:
+    csv.field_size_limit(2**31 - 1)  # the text is in memory already, and a column of no use may be long
     reader = csv.reader(io.StringIO(content, newline=""), strict=True)
     header: list[str] | None = None
     line = 1

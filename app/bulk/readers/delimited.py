@@ -14,6 +14,8 @@ from app.bulk.lines import Texts, blocks, decoded
 from app.bulk.rows import Columns, Fault, FaultCode, Limits, RawRow, UploadCode, UploadError
 from app.bulk.unpacking import ByteStream
 
+csv.field_size_limit(2**31 - 1)  # else a longer cell counts as wrong quotes; lines and records have limits of their own
+
 
 class _Record(NamedTuple):
     """Cells in the order of the file, or why there are none."""

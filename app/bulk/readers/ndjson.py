@@ -6,7 +6,7 @@ from itertools import islice
 from app.bulk.encodings import Encoding, open_text
 from app.bulk.exact_json import loads
 from app.bulk.lines import Block, blocks, line_fault, too_long
-from app.bulk.rows import Columns, Fault, FaultCode, Limits, RawRow
+from app.bulk.rows import Columns, Fault, FaultCode, Limits, RawRow, UploadError
 from app.bulk.unpacking import ByteStream
 
 
@@ -35,15 +35,26 @@ def _count(block: Block) -> int:
 
 
 def _show_first(block: Block, encoding: Encoding, columns: Columns) -> bool:
-    """Let the columns of the first object be chosen; says whether there was one."""
+    """Let the columns of the first object be chosen that has what is needed; says whether there was any object.
+
+    Raises:
+        UploadError: None of them has it.
+    """
+    lacking: UploadError | None = None
     for line in block.lines:
         try:
             value = loads(line.decode(encoding.codec).encode())
         except ValueError:
             continue
         if isinstance(value, dict):
-            columns.choose(list(value), of_every_row=False)
-            return True
+            try:
+                columns.choose(list(value), of_every_row=False)
+            except UploadError as error:
+                lacking = lacking or error
+            else:
+                return True
+    if lacking is not None:
+        raise lacking
     return False
 
 

@@ -20,6 +20,7 @@ def read_parquet(file: IO[bytes], *, limits: Limits, columns: Columns | None, sk
 
     Raises:
         UploadError: It is damaged, too large, or a column of use holds something else.
+        MemoryError: What some rows unpack to is not told by anything in the file.
     """
     parquet = _open(file)
     wanted = _wanted(parquet.schema_arrow, columns)
@@ -126,6 +127,8 @@ def _batches(
     while True:
         try:
             batch = next(batches, None)
+        except MemoryError:
+            raise
         except (pa.ArrowException, OSError, ValueError) as error:
             raise _damaged(error) from None
         if batch is None:
@@ -135,7 +138,10 @@ def _batches(
 
 def _rows(batch: "pa.RecordBatch", wanted: Sequence[str], first_row: int) -> Iterator[RawRow]:
     faults: dict[int, Fault] = {}
-    columns = [_values(batch.column(name), name, faults) for name in wanted]
+    try:
+        columns = [_values(batch.column(name), name, faults) for name in wanted]
+    except IndexError as error:  # of a dictionary that is too short
+        raise _damaged(error) from None
     if not columns:
         yield from (RawRow(row, {}) for row in range(first_row, first_row + len(batch)))
         return

@@ -56,11 +56,12 @@ async def openai_embeddings(request: Request) -> Response:
     _check_dimensions(wanted, bundle.manifest.dim)
     charge(request.scope, len(wanted.input))
     found = await compat.embed(bundle, wanted.input, request.receive)
+    write = _WRITERS[wanted.encoding_format or EncodingFormat.FLOAT]
     body = {
         "object": "list",
         "data": [
             {"object": "embedding", "index": index, "embedding": vector}
-            for index, vector in enumerate(await written(found.vectors, _WRITERS[wanted.encoding_format]))
+            for index, vector in enumerate(await written(found.vectors, write))
         ],
         "model": wanted.model,
         "usage": {"prompt_tokens": found.n_tokens, "total_tokens": found.n_tokens},

@@ -21,8 +21,8 @@ class EmbeddingsRequest(Lenient):
 
     input: Texts = Field(description="one text or several; no token ids")
     model: Annotated[str, Field(min_length=1, max_length=256)] = Field(description="name or sha256 of an encoder")
-    encoding_format: Annotated[EncodingFormat, Field(strict=False)] = Field(
-        default=EncodingFormat.FLOAT, description="base64: float32, little-endian"
+    encoding_format: Annotated[EncodingFormat, Field(strict=False)] | None = Field(
+        default=None, description="float by default, and where clients send null; base64: float32, little-endian"
     )
     dimensions: Annotated[int, Field(ge=1)] | None = Field(default=None, description="that of the encoder, or nothing")
 

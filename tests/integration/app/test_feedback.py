@@ -267,6 +267,9 @@ def test_feedback_that_comes_again_is_stored_once(feedback: Feedback) -> None:
     ]
     assert answers[0] == answers[1]
     assert answers[0]["items"][0]["created"] is True
+    feedback.resolve(resolve["ids"] * 2, state="accepted")
+    assert feedback.patch(resolve["ids"][0], state="accepted").status_code == 200
+    assert 'samesay_feedback_resolved_total{state="accepted"} 1.0' in feedback.client.get("/metrics").text
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,13 @@ def test_the_largest_body_has_room_among_all() -> None:
         Settings(max_body_bytes=5000, max_bodies_bytes=4999)
 
 
+def test_what_kubernetes_sets_for_a_service_of_our_name_is_no_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAMESAY_PORT", "tcp://10.96.7.1:80")
+    assert Settings().port == 8765
+    monkeypatch.setenv("SAMESAY_PORT", "9000")
+    assert Settings().port == 9000
+
+
 def test_answers_leave_out_what_is_gone_or_too_far() -> None:
     catalogue = Catalogue(None).apply({1: Entry("a", "A", "x"), 2: Entry("b", "B", "x"), 3: Entry("c", "C", None)}, [])
     found = neighbours(catalogue, [1, 77, 3, 2, MISSING_ID], [0.9, 0.8, 0.7, 0.61234567, -np.inf], 0.1)

@@ -30,6 +30,11 @@ def test_csv_is_quoted_and_lines_are_counted_across_cells(tmp_path: Path) -> Non
     assert [row.line for row in file.rows] == [2, 4]
 
 
+def test_a_long_cell_of_a_column_of_no_use_does_not_matter(tmp_path: Path) -> None:
+    file = read_rows(write(tmp_path, "a.csv", f"text,label,page\na,g,{'x' * 200_000}\nb,g,short\n"))
+    assert ([row.text for row in file.rows], file.bad_rows) == (["a", "b"], [])
+
+
 def test_ndjson_carries_labels_metadata_and_ids(tmp_path: Path) -> None:
     entry = {"id": "r1", "text": "hi", "group": "g", "labels": ["a", "b"], "metadata": {"n": 1}, "role": "example"}
     row = read_rows(write(tmp_path, "a.ndjson", json.dumps(entry) + "\n\n")).rows[0]

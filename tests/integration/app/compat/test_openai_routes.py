@@ -118,6 +118,12 @@ def test_the_encoders_own_dimensions_and_unknown_fields_are_taken(shared_service
     assert embed(shared_service, input="x", dimensions=32, user="someone", else_=1).status_code == 200
 
 
+def test_fields_that_clients_send_as_null_are_as_if_left_out(shared_service: Running) -> None:
+    sent = embed(shared_service, input="x", encoding_format=None, dimensions=None, user=None)
+    assert sent.status_code == 200, sent.text
+    assert sent.json()["data"] == embed(shared_service, input="x").json()["data"]
+
+
 def test_errors_of_every_layer_have_openais_form(shared_service: Running, guarded: Running) -> None:
     message = assert_error(embed(shared_service, input="x", model="gpt"), 404, "model_not_found")
     assert "registered are tiny" in message

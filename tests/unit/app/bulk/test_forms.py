@@ -25,6 +25,8 @@ XLSX_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
         ('Text/CSV;charset="utf-16"', None, b"\xff\xfet\0", Upload(Form.CSV, Packing.NONE, "utf-16-le")),
         ("text/csv", None, GZIP, Upload(Form.CSV, Packing.GZIP)),
         ("text/tab-separated-values", "zstd", ZSTD, Upload(Form.TSV, Packing.ZSTD)),
+        ("text/csv", "zstd", b"\x50\x2a\x4d\x18\x04\x00\x00\x00", Upload(Form.CSV, Packing.ZSTD)),  # pzstd's
+        ("text/csv", None, b"\x5f\x2a\x4d\x18\x04\x00\x00\x00", Upload(Form.CSV, Packing.ZSTD)),
         ("application/vnd.apache.parquet", None, b"PAR1", Upload(Form.PARQUET, Packing.NONE)),
         (XLSX_TYPE, None, b"PK\x03\x04", Upload(Form.XLSX, Packing.NONE)),
         ("application/octet-stream", None, b"PAR1", Upload(Form.PARQUET, Packing.NONE)),

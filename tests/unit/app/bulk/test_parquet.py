@@ -1,5 +1,8 @@
 """Parquet: kinds of columns, ids that are numbers, what is refused, and rows that are skipped."""
 
+import random
+import subprocess
+import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from app.bulk.forms import Form
+from app.bulk.counting import count_rows
+from app.bulk.forms import Form, Packing
 from app.bulk.reading import open_rows
 from app.bulk.rows import Fault, FaultCode, Limits, RawRow, UploadCode, UploadError
 from tests.fakes.uploads import growth_bytes, parquet, saved_at
@@ -134,11 +138,49 @@ def test_a_file_without_rows_and_damaged_ones(tmp_path: Path) -> None:
     assert refused(tmp_path, b"text\nfine\n").code == UploadCode.WRONG_FORM
 
 
+def test_damage_of_any_kind_is_told_as_such(tmp_path: Path) -> None:
+    """Rows or an UploadError, nothing else, counted or read; 600 files with another byte, half of them early."""
+    chosen = random.Random(7)
+    texts = pa.array(["a", "b", None] * 50).dictionary_encode()
+    whole = parquet(pa.table({"text": texts, "labels": [["x"]] * 150, "metadata.n": range(150)}))
+    refused_ones = 0
+    for number in range(600):
+        damaged = bytearray(whole)
+        damaged[chosen.randrange(len(whole) if number % 2 else 60)] = chosen.randrange(256)
+        path = saved_at(tmp_path / "upload", bytes(damaged))
+        count_rows(path, Form.PARQUET, Packing.NONE, Limits(), lambda _: None)
+        try:
+            list(open_rows(path, Form.PARQUET))
+        except UploadError:
+            refused_ones += 1
+    assert 100 < refused_ones < 600
+
+
 def test_a_file_that_unpacks_to_too_much(tmp_path: Path) -> None:
     table = pa.table({"text": [str(n) * 200 for n in range(5000)], "other": ["x"] * 5000})
     error = refused(tmp_path, table, limits=Limits(most_unpacked_bytes=100_000))
     assert error.code == UploadCode.TOO_LARGE
     assert "100,000" in error.detail
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems bound it otherwise")
+def test_a_string_of_many_rows_that_memory_does_not_hold_ends_the_reading_alone(tmp_path: Path) -> None:
+    repeated = pa.DictionaryArray.from_arrays(pa.array([0] * 3000, pa.int32()), pa.array(["x" * (16 * 2**20)]))
+    content = parquet(
+        pa.table({"text": repeated}), compression="zstd", dictionary_pagesize_limit=2**30, store_schema=False
+    )
+    assert len(content) < 10_000
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from app.bulk.forms import Form; from app.bulk.reading import open_rows\n"
+        "from app.memory import bounded_memory\n"
+        "try:\n"
+        "    with bounded_memory(2**30): list(open_rows(Path(sys.argv[1]), Form.PARQUET))\n"
+        "except MemoryError: print('bounded', len(bytearray(2**30)))\n"
+    )
+    path = saved_at(tmp_path / "upload", content)
+    command = [sys.executable, "-c", script, str(path)]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "bounded 1073741824\n"
 
 
 def test_a_long_string_of_many_rows_is_not_held_for_all_of_them(tmp_path: Path) -> None:

@@ -106,6 +106,8 @@ def test_a_row_of_a_group_alone() -> None:
         ({"text": "a", "labels": ["x/y"]}, "labels/0: holds a slash"),
         ({"text": "a", "metadata": "{"}, "metadata is not JSON"),
         ({"text": "a", "metadata": [1]}, "metadata must be an object"),
+        ({"text": "a", "metadata": []}, "metadata must be an object"),
+        ({"text": "a", "metadata": False}, "metadata must be an object"),
         ({"text": "a", "metadata": {"deep": {}}}, "metadata/deep"),
         ({"text": "a", "metadata": {str(n): None for n in range(3000)}}, "metadata/0: give a string"),
         ({"text": "a", "metadata": {str(n): n for n in range(5000)}}, "metadata: has 5000 fields, the most is 4096"),
@@ -261,6 +263,21 @@ def test_a_file_without_a_text_is_refused_at_once(tmp_path: Path, form: Form) ->
     (raw,) = open_rows(path, form, columns=ColumnMap({"text": "Phrase"}))
     row = RowParser(ColumnMap({"text": "Phrase"}), form).parse(raw)
     assert isinstance(row, RecordRow) and (row.record.text, row.record.group) == ("a", "b")
+
+
+def test_an_object_without_a_text_fails_no_other_where_it_is_the_first(tmp_path: Path) -> None:
+    path = saved_at(tmp_path / "upload", b'{"id": "r1", "topic": "b"}\n[]\n{"id": "r2", "text": "a"}\n')
+    columns = ColumnMap()
+    parsed = [RowParser(columns, Form.NDJSON).parse(raw) for raw in open_rows(path, Form.NDJSON, columns=columns)]
+    assert [(type(row).__name__, row.line) for row in parsed] == [("Rejected", 1), ("Rejected", 2), ("RecordRow", 3)]
+    assert columns.ignored_columns == ("topic",)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+@pytest.mark.parametrize("form", [Form.PARQUET, Form.XLSX])
+def test_a_number_that_is_none_is_told_as_such(form: Form, value: float) -> None:
+    cell = SheetValue(value, "B2") if form is Form.XLSX else value
+    assert f"column 'metadata.n' is {value}, which JSON lacks" in reason({"text": "a", "metadata.n": cell}, form)
 
 
 def test_values_of_a_spreadsheet_know_their_cell() -> None:

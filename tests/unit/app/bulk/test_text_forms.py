@@ -46,6 +46,13 @@ def test_ndjson_gives_objects_with_the_numbers_of_their_lines(tmp_path: Path) ->
     assert rows == [RawRow(1, {"text": "a\0", "n": [1.5, None]}), RawRow(4, {"text": "退款"})]
 
 
+@pytest.mark.parametrize("mark", ["", '"'])
+def test_a_cell_of_csv_may_be_as_long_as_a_line(tmp_path: Path, mark: str) -> None:
+    page = "x" * 900_000
+    rows = read(tmp_path, f"text,page\na,{mark}{page}{mark}\nb,short\n", Form.CSV)
+    assert rows == [RawRow(2, {"text": "a", "page": page}), RawRow(3, {"text": "b", "page": "short"})]
+
+
 def test_bad_lines_of_ndjson(tmp_path: Path) -> None:
     lines = [b'{"a": 1}', b"[1]", b"{", b'"x"', b'{"a": NaN}', b'{"a": "\0"}', b'{"a": "\xff"}', b'{"a": "\\ud800"}']
     rows = read(tmp_path, b"\n".join([*lines, b'{"a": 2}']), Form.NDJSON)

@@ -11,9 +11,10 @@ from typing import Any
 
 import openpyxl
 import pytest
+from openpyxl.utils.datetime import CALENDAR_MAC_1904
 
 from app.bulk.forms import Form
-from app.bulk.readers.sheet_parts import cell_name, column_of
+from app.bulk.readers.sheet_parts import cell_name, look_through, place_of
 from app.bulk.reading import open_rows
 from app.bulk.rows import Fault, FaultCode, Limits, RawRow, SheetValue, UploadCode, UploadError
 from tests.fakes.uploads import saved, saved_at, sheet
@@ -128,7 +129,7 @@ def test_columns_have_excel_names() -> None:
     names = {1: "A7", 26: "Z7", 27: "AA7", 702: "ZZ7", 703: "AAA7", 16384: "XFD7"}
     for number, name in names.items():
         assert cell_name(7, number - 1) == name == f"{openpyxl.utils.get_column_letter(number)}7"
-        assert column_of(name) == number - 1
+        assert place_of(name) == (7, number - 1)
 
 
 @pytest.mark.parametrize("skip", [0, 1, 2, 3, 9])
@@ -195,6 +196,126 @@ def test_two_cells_far_apart_are_refused_before_room_is_made_for_all_between(tmp
     error = refused(tmp_path, saved(workbook))
     assert error.code == UploadCode.TOO_LARGE
     assert "spans 1,048,576 rows and 16,384 columns" in error.detail
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        '<row r="1"><c r="A1"/></row><row r="2"><c r="XFD1048576"><v>1</v></c></row>',  # the cell's own row counts
+        '<row r="1"><c r="a1"><v>1</v></c></row><row r="2"><c r="xfd1048576"><v>1</v></c></row>',
+    ],
+)
+def test_where_a_cell_says_that_it_is_counts(tmp_path: Path, cells: str) -> None:
+    content = altered(sheet([["text"]]), SHEET, lambda xml: with_cells(xml, cells))
+    assert refused(tmp_path, content).code == UploadCode.TOO_LARGE
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        '<row r="2"><c r="A1048577"><v>1</v></c></row>',
+        '<row r="2"><c r="XFE2"><v>1</v></c></row>',
+        '<row r="4000000000"><c><v>1</v></c></row>',
+        '<row r="-7"><c><v>1</v></c></row>',
+        '<row r="2"><c r="$A$2"><v>1</v></c></row>',
+        "<row>" * 3 + "<c><v>1</v></c>" + "</row>" * 3,
+        "<row>" + "<c>" * 3 + "<v>1</v>" + "</c>" * 3 + "</row>",
+        "</sheetData><sheetData>",
+    ],
+)
+def test_cells_that_readers_would_find_in_different_places_are_refused(tmp_path: Path, cells: str) -> None:
+    content = altered(sheet([["text"], ["a"]]), SHEET, lambda xml: with_cells(xml, cells))
+    assert refused(tmp_path, content).code == UploadCode.DAMAGED
+
+
+def test_rows_without_a_number_whose_cells_have_one_are_not_lost(tmp_path: Path) -> None:
+    rows = "".join(f'<row><c r="A{n}" t="inlineStr"><is><t>text {n}</t></is></c></row>' for n in (3, 7, 9))
+    content = altered(sheet([["text"]]), SHEET, lambda xml: with_cells(xml, rows))
+    assert [(row.line, row.cells) for row in read(tmp_path, content)] == [(n, {"text": f"text {n}"}) for n in (3, 7, 9)]
+
+
+def with_cells(xml: bytes, cells: str) -> bytes:
+    return xml.replace(b"</sheetData>", cells.encode() + b"</sheetData>")
+
+
+def two_sheets(change: Callable[[dict[str, bytes]], dict[str, bytes]]) -> bytes:
+    """A workbook of two sheets, with parts changed or added."""
+    workbook = openpyxl.Workbook()
+    for title, text in (("first", "right"), ("second", "wrong")):
+        sheet = workbook.active if title == "first" else workbook.create_sheet(title)
+        sheet.append(["text"])
+        sheet.append([text])
+    file = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(saved(workbook))) as old, zipfile.ZipFile(file, "w") as new:
+        for name, content in change({name: old.read(name) for name in old.namelist()}).items():
+            new.writestr(name, content)
+    return file.getvalue()
+
+
+def called_alike(parts: dict[str, bytes]) -> dict[str, bytes]:
+    """Two sheets of one name, the first of them said to be a chart."""
+    second = b'worksheet" Target="/xl/worksheets/sheet2'
+    relations = parts["xl/_rels/workbook.xml.rels"]
+    assert second in relations
+    relations = relations.replace(second, second.replace(b"worksheet", b"chartsheet", 1))
+    book = parts["xl/workbook.xml"].replace(b'name="second"', b'name="first"')
+    start, end = book.index(b"<sheet "), book.index(b"</sheets>")
+    one, other = book[start:end].split(b"/>")[:2]
+    book = book[:start] + other + b"/>" + one + b"/>" + book[end:]
+    return parts | {"xl/_rels/workbook.xml.rels": relations, "xl/workbook.xml": book}
+
+
+def another_workbook(parts: dict[str, bytes]) -> dict[str, bytes]:
+    """A second list of sheets, which the archive's root names."""
+    root = parts["_rels/.rels"].replace(b"xl/workbook.xml", b"xl/other.xml")
+    relations = parts["xl/_rels/workbook.xml.rels"].replace(b"sheet1.xml", b"sheet2.xml")
+    return parts | {
+        "_rels/.rels": root, "xl/other.xml": parts["xl/workbook.xml"], "xl/_rels/other.xml.rels": relations,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("change", [called_alike, another_workbook])
+def test_no_sheet_is_read_but_the_one_that_was_looked_through(
+    tmp_path: Path, change: Callable[[dict[str, bytes]], dict[str, bytes]]
+) -> None:
+    content = two_sheets(change)
+    path = saved_at(tmp_path / "upload", content)
+    with path.open("rb") as file:
+        looked_at = look_through(file, Limits()).part.filename
+    assert looked_at.endswith("sheet1.xml")
+    assert read(tmp_path, content) == [RawRow(2, {"text": "right"})]
+
+
+@pytest.mark.parametrize("put", [b"wrong", b"wr"])
+def test_a_part_that_is_not_what_was_packed_is_refused(tmp_path: Path, put: bytes) -> None:
+    content = two_sheets(lambda parts: parts)  # not packed, so that its texts stand in it
+    assert content.count(b"<t>right</t>") == 1
+    error = refused(tmp_path, content.replace(b"<t>right</t>", b"<t>" + put.ljust(5) + b"</t>"))
+    assert (error.code, "sheet1.xml is damaged" in error.detail) == (UploadCode.DAMAGED, True)
+
+
+def test_dates_that_count_from_1904(tmp_path: Path) -> None:
+    workbook = openpyxl.Workbook()
+    workbook.epoch = CALENDAR_MAC_1904
+    workbook.active.append(["text", "on"])
+    workbook.active.append(["a", datetime.date(2024, 2, 29)])
+    assert read(tmp_path, saved(workbook)) == [
+        RawRow(2, {"text": "a", "on": SheetValue(datetime.date(2024, 2, 29), "B2")})
+    ]
+
+
+@pytest.mark.parametrize("days", [1e9, 1e300, -1e18])
+def test_a_duration_beyond_all_calendars_fails_no_row_but_its_own(tmp_path: Path, days: float) -> None:
+    workbook = openpyxl.Workbook()
+    for row in (["text", "took"], ["a", 0.5], ["b", days], ["c", 0.5]):
+        workbook.active.append(row)
+        workbook.active.cell(workbook.active.max_row, 2).number_format = "[h]:mm"
+    rows = read(tmp_path, saved(workbook))
+    assert [row.line for row in rows] == [2, 3, 4]
+    assert isinstance(rows[1].cells, Fault)
+    assert (rows[1].cells.code, "row 3 holds" in rows[1].cells.detail) == (FaultCode.UNREADABLE_CELL, True)
+    took = SheetValue(datetime.timedelta(hours=12), "B4")
+    assert rows[2].cells == {"text": "c", "took": took}
 
 
 def test_one_text_in_many_cells_is_refused_before_it_is_copied(tmp_path: Path) -> None:
