@@ -182,6 +182,12 @@ def test_an_epoch_is_cut_as_the_sampler_says(sampler: str) -> None:
         assert max(len(batch) for batch in plan) <= 4
 
 
+def test_class_vectors_are_shown_groups_of_one_too_and_pairs_alone_are_not() -> None:
+    for objective, visited in (("joint", set(range(10))), ("in_batch", set(range(9)))):
+        plan = make(f"objective={objective}").plan(np.random.default_rng(0), lambda: EMBEDDINGS.astype(np.float32))
+        assert {row for batch in plan for row in batch} == visited
+
+
 SMOOTHED = "label_smoothing=0.1"
 FLOOR = entropy([0.9 + 0.1 / 3, 0.1 / 3, 0.1 / 3])
 
