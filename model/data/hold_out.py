@@ -9,6 +9,7 @@ from model.config import Config, Objective, Split
 from model.contract.dataset import Row, count_groups, read_rows
 from model.contract.keep_out import without_kept_out
 from model.data.choices import Kind
+from model.data.repeats import describe_overlap
 from model.errors import TrainingError
 
 
@@ -86,9 +87,9 @@ def _read_held_out(path: Path, rows: list[Row], config: Config, kind: Kind) -> t
     """
     held = without_kept_out(read_rows(path).rows, config.keep_out)
     if kind is Kind.LABELS:
-        return held, _check_labels(path, held, rows)
+        return held, [*_check_labels(path, held, rows), *describe_overlap(path, held, rows)]
     valid = [row for row in held if row.group is not None]
-    return valid, _check_groups(path, valid, rows, config.objective)
+    return valid, [*_check_groups(path, valid, rows, config.objective), *describe_overlap(path, valid, rows)]
 
 
 def _check_labels(path: Path, valid: list[Row], rows: list[Row]) -> list[str]:
