@@ -37,15 +37,16 @@ def hold_out(
     if config.objective is Objective.SIM_CSE:
         return rows, [], ["nothing is held out: sentences alone cannot tell which encoder is best; --valid FILE would"]
     train, valid = split(rows, config, seed)
-    if not valid:
-        return train, [], ["nothing is held out: too few sentences, or no group with three; --valid FILE would measure the run"]
     whole = "groups" if config.split is Split.GROUPS and kind is Kind.GROUPS else "rows"
+    if not valid:
+        fewer = "no three groups with two" if whole == "groups" else "no group with three"
+        return train, [], [f"nothing is held out: too few sentences, or {fewer}; --valid FILE would measure the run"]
     said = f"held out {len(valid)} of {len(rows)} sentences (whole {whole}) to choose the checkpoint and the threshold"
     return train, valid, [said]
 
 
 def split(rows: list[Row], config: Config, seed: int) -> tuple[list[Row], list[Row]]:
-    """Hold out rows, seeded: whole groups, or single rows of groups that keep two."""
+    """Hold out rows, seeded: whole groups of two or more, or single rows of groups that keep two."""
     rng = np.random.default_rng((seed, 0x5117))
     wanted = min(config.most_valid, int(len(rows) * config.valid_share))
     order = [rows[number] for number in rng.permutation(len(rows))]
@@ -59,14 +60,19 @@ def split(rows: list[Row], config: Config, seed: int) -> tuple[list[Row], list[R
 
 
 def _held_groups(order: list[Row], wanted: int) -> set[int]:
+    """Whole groups, of two sentences or more, since one alone has no answer; two such groups stay to be learnt from.
+
+    No more rows than are wanted, or the smallest group: a large one held out would leave little.
+    """
     sizes = count_groups(order)
-    groups: set[str | None] = set()
-    held = 0
-    for row in order:
-        if held < wanted and row.group not in groups:
-            groups.add(row.group)
-            held += sizes[row.group or ""]
-    return {row.line for row in order if row.group in groups}
+    drawn = [group for group in dict.fromkeys(row.group for row in order) if group is not None and sizes[group] > 1]
+    room = max(wanted, min((sizes[group] for group in drawn), default=0)) if wanted else 0
+    held: set[str | None] = set()
+    for group in drawn:
+        if sizes[group] <= room and len(held) < len(drawn) - 2:
+            held.add(group)
+            room -= sizes[group]
+    return {row.line for row in order if row.group in held}
 
 
 def _held_rows(order: list[Row], wanted: int) -> set[int]:
