@@ -14,7 +14,7 @@ from model.errors import TrainingError
 
 
 def hold_out(
-    rows: list[Row], valid_file: Path | None, config: Config, seed: int, kind: Kind
+    rows: list[Row], valid_file: Path | None, config: Config, seed: int, kind: Kind, *, has_strangers: bool = False
 ) -> tuple[list[Row], list[Row], list[str]]:
     """Part the rows to learn from and the held-out ones.
 
@@ -24,6 +24,7 @@ def hold_out(
         config: With its objective settled.
         seed: Draws the rows.
         kind: What the rows say of each sentence.
+        has_strangers: Whether there are sentences of no group, which only held-out rows can choose a threshold with.
 
     Returns:
         Rows to learn from, held-out rows, and sentences for the user on what was done.
@@ -36,7 +37,7 @@ def hold_out(
         return rows, *_read_held_out(valid_file, rows, config, kind)
     if config.objective is Objective.SIM_CSE:
         return rows, [], ["nothing is held out: sentences alone cannot tell which encoder is best; --valid FILE would"]
-    train, valid = split(rows, config, seed)
+    train, valid = split(rows, config, seed, has_strangers=has_strangers)
     whole = "groups" if config.split is Split.GROUPS and kind is Kind.GROUPS else "rows"
     if not valid:
         fewer = "no three groups with two" if whole == "groups" else "no group with three"
@@ -45,8 +46,13 @@ def hold_out(
     return train, valid, [said]
 
 
-def split(rows: list[Row], config: Config, seed: int) -> tuple[list[Row], list[Row]]:
-    """Hold out rows, seeded: whole groups of two or more, or single rows of groups that keep two."""
+def split(
+    rows: list[Row], config: Config, seed: int, *, has_strangers: bool = False
+) -> tuple[list[Row], list[Row]]:
+    """Hold out rows, seeded: whole groups of two or more, or single rows of groups that keep two.
+
+    Where there are strangers, no group has three and a refit will learn from all rows, groups keep one.
+    """
     rng = np.random.default_rng((seed, 0x5117))
     wanted = min(config.most_valid, int(len(rows) * config.valid_share))
     order = [rows[number] for number in rng.permutation(len(rows))]
@@ -55,7 +61,10 @@ def split(rows: list[Row], config: Config, seed: int) -> tuple[list[Row], list[R
     elif config.split is Split.GROUPS:
         held_lines = _held_groups(order, wanted)
     else:
-        held_lines = _held_rows(order, wanted)
+        held_lines = _held_rows(order, wanted, least=2)
+        if not held_lines and has_strangers and config.refit:
+            # two groups keep their pair: without any there is nothing to learn from pairs
+            held_lines = _held_rows(order, min(wanted, len(count_groups(rows)) - 2), least=1)
     return [row for row in rows if row.line not in held_lines], [row for row in rows if row.line in held_lines]
 
 
@@ -75,11 +84,12 @@ def _held_groups(order: list[Row], wanted: int) -> set[int]:
     return {row.line for row in order if row.group in held}
 
 
-def _held_rows(order: list[Row], wanted: int) -> set[int]:
+def _held_rows(order: list[Row], wanted: int, *, least: int) -> set[int]:
+    """Single rows of groups that keep `least`."""
     left = count_groups(order)
     lines: set[int] = set()
     for row in order:
-        if len(lines) < wanted and left[row.group or ""] > 2:
+        if len(lines) < wanted and left[row.group or ""] > least:
             left[row.group or ""] -= 1
             lines.add(row.line)
     return lines

@@ -54,6 +54,24 @@ def test_whole_groups_that_are_held_out_leave_enough_and_have_answers(seed: int)
         assert len(train) + len(valid) == sum(few)
 
 
+def test_strangers_have_held_out_rows_beside_them_where_groups_have_two(tmp_path: Path) -> None:
+    path = write(tmp_path, "group\ttext\n" + "".join(f"g{n % 20}\tsentence {n}\n" for n in range(40)))
+    strangers = write(tmp_path, "text\nz\n", "oos.tsv")
+    assert load_training_data(Files(path), Config(), seed=0).valid == []
+    data = load_training_data(Files(path, out_of_scope=strangers), Config(), seed=0)
+    assert len(data.valid) == 4
+    assert {row.group for row in data.train} == {f"g{n}" for n in range(20)}
+    given = make_config("default", ["valid_share=0.9"])
+    assert len(load_training_data(Files(path, out_of_scope=strangers), given, seed=0).valid) == 18
+    kept = make_config("default", ["refit=false"])
+    data = load_training_data(Files(path, out_of_scope=strangers), kept, seed=0)
+    assert data.valid == []
+    assert "1 out-of-scope sentences have no effect: there are no held-out rows" in "\n".join(data.findings)
+    labelled = write(tmp_path, "text\tlabels\n" + "".join(f"t {n}\t{'ab'[n % 2]}\n" for n in range(40)), "l.tsv")
+    data = load_training_data(Files(labelled, out_of_scope=strangers), Config(), seed=0)
+    assert "1 out-of-scope sentences have no effect: with several labels" in "\n".join(data.findings)
+
+
 def test_the_split_is_seeded() -> None:
     rows = rows_of([5] * 40)
     first, again, other = (split(rows, Config(split=Split.ROWS), seed=seed)[1] for seed in (3, 3, 4))
