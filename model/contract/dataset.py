@@ -165,6 +165,8 @@ def _decode(path: Path) -> tuple[str, str]:
         ) from None
 
 
+_SEPARATORS: Final = {";": "semicolons", "\t": "tabs", ",": "commas"}
+
 _Cells = Mapping[str, Any] | str
 """Cells by column name, or why the line has none."""
 
@@ -225,14 +227,16 @@ def _to_row(path: Path, line: int, cells: Mapping[str, Any], need: Iterable[str]
         if not any(alias in cells for alias in COLUMN_NAMES[name]):
             found = ", ".join(map(repr, cells)) or "nothing"
             wanted = " or ".join(COLUMN_NAMES[name])
-            raise DatasetError(f"{path} has no column {wanted}, only {found} (seen at line {line}); add a header line")
+            remedy = _other_separator(list(cells)) or "add a header line"
+            raise DatasetError(f"{path} has no column {wanted}, only {found} (seen at line {line}); {remedy}")
     text = _cell(cells, "text")
     if reason := _text_fault(text):
         return BadRow(line, reason)
     strings = {name: _cell(cells, name) for name in ("group", "title", "id", "role")}
     for name, value in strings.items():
         if value is not None and not isinstance(value, str):
-            return BadRow(line, f"{name} is {value!r}; a string is wanted")
+            example = f', such as "{value}"' if type(value) is int else ""
+            return BadRow(line, f"{name} is {value!r}; a string is wanted{example}")
     try:
         labels = parse_labels(_cell(cells, "labels"))
         metadata = parse_metadata(_cell(cells, "metadata"))
@@ -250,6 +254,12 @@ def _to_row(path: Path, line: int, cells: Mapping[str, Any], need: Iterable[str]
         metadata=metadata,
         **filled,
     )
+
+
+def _other_separator(header: list[str]) -> str:
+    """What to do about a table whose header is a single cell, since something else stands between its columns."""
+    found = [word for sign, word in _SEPARATORS.items() if len(header) == 1 and sign in header[0]]
+    return f"{found[0]} seem to part its columns: save it with tabs as .tsv, or with commas as .csv" if found else ""
 
 
 def _text_fault(text: object) -> str | None:

@@ -89,6 +89,7 @@ def test_wrong_json_types_are_bad_rows(tmp_path: Path) -> None:
     file = read_rows(write(tmp_path, "a.jsonl", "\n".join(lines)))
     assert [row.line for row in file.rows] == [1]
     assert [bad.line for bad in file.bad_rows] == [2, 3, 4, 5, 6]
+    assert file.bad_rows[3].reason == 'group is 7; a string is wanted, such as "7"'
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,10 @@ def test_the_error_budget(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("a.tsv", "group\tphrase\ng\tx\n", "has no column text or sentence"),
-        ("a.tsv", "text\nx\n", "has no column group or group_id"),
+        ("a.tsv", "text\nx\n", "has no column group or group_id.*; add a header line"),
+        ("a.csv", "group;text\ng;x\n", "only 'group;text'.*; semicolons seem to part its columns: save it with tabs"),
+        ("a.csv", "group\ttext\ng\tx\n", "tabs seem to part its columns"),
+        ("a.tsv", "group,text\ng,x\n", "commas seem to part its columns"),
         ("a.tsv", "", "has no column text|holds no usable row"),
         ("a.xml", "<x/>", "unknown form '.xml'"),
         ("a.csv", 'text,group\n"open,g\n', "line 2"),
