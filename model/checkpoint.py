@@ -113,7 +113,7 @@ def load_checkpoint(path: Path, state: RunState, settings: str) -> None:
     if metadata["settings"] != settings:
         raise RunFolderError(
             f"{path} was written under other settings, another seed, other data or another number of processes; "
-            "give the same, or a new run folder"
+            "give the same (config.json beside it has the settings), or a new run folder"
         )
     state.modules.load_state_dict(_under("module.", tensors))
     for number, optimiser in enumerate(state.optimisers):

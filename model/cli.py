@@ -52,7 +52,7 @@ def train_command(
     from model.callbacks.loading import load_callback  # torch takes two seconds to import: not for --help
     from model.run import CONFIG_FILE, RunOptions, prepare_folder, run_training
     from model.training.distributed import joined_world
-    from model.training.start import choose_device
+    from model.training.start import CHECKPOINT_FILE, choose_device
 
     started = time.monotonic()
     config = make_config(recipe, settings or [])
@@ -63,7 +63,8 @@ def train_command(
             prepare_folder(out, resume=resume)
             for finding in loaded.findings:
                 say(finding)
-            (out / CONFIG_FILE).write_text(loaded.config.model_dump_json(indent=2) + "\n")
+            if not (out / CHECKPOINT_FILE).exists():  # a run that is resumed has these, or is refused
+                (out / CONFIG_FILE).write_text(loaded.config.model_dump_json(indent=2) + "\n")
         options = RunOptions(seed, resume, progress, callbacks, world)
         try:
             finished = run_training(loaded, out, options)

@@ -9,9 +9,9 @@ from model.contract.head import Head, LabelHead
 from model.contract.onnx_encoder import OnnxEncoder
 from model.contract.text import TextContract
 from model.data.training_data import TrainingData
-from model.evaluation.calibrate import Candidates, calibrate, find_nearest, gather_candidates, stand_ins
+from model.evaluation.calibrate import Candidates, calibrate, find_nearest, gather_candidates, gather_stand_ins
 from model.evaluation.decision_metrics import decision_metrics
-from model.evaluation.held_out import HeldOut, HeldOutAnswers, LabelAnswers, Measured, best_labels
+from model.evaluation.held_out import HeldOut, HeldOutAnswers, LabelAnswers, Measured, answerable, best_labels
 from model.evaluation.label_metrics import LabelTruth, label_head_metrics
 from model.evaluation.label_thresholds import calibrate_labels
 from model.export.graphs import to_onnx
@@ -59,31 +59,33 @@ def _measure_groups(
     exported: OnnxEncoder, head: Head | None, stored: NDArray[np.float32], monitor: str, data: TrainingData
 ) -> Measured:
     groups = [row.group or "" for row in [*data.looked_up(), *data.valid]]
-    valid_rows = np.arange(len(data.looked_up()), len(stored))
-    valid = stored[valid_rows]
-    found = find_nearest(valid, stored, exclude=valid_rows)
+    n_looked_up = len(data.looked_up())
+    valid = stored[n_looked_up:]
+    asked = answerable(groups, n_looked_up)
+    found = find_nearest(stored[asked], stored, exclude=np.array(asked, np.int64))
     familiarity = Familiarity.of(exported.contract, [row.text for row in data.train])
-    familiar = [familiarity.knows(row.text) for row in data.valid]
-    inside = gather_candidates(valid, [groups[row] for row in valid_rows], found, groups, head, familiar)
-    outside: list[Candidates] = []
+    familiar = [familiarity.knows(data.valid[row - n_looked_up].text) for row in asked]
+    true_groups = [groups[row] for row in asked]
+    inside = gather_candidates(stored[asked], true_groups, found, groups, head, familiar)
     if data.out_of_scope:
         strangers = exported.encode(data.out_of_scope)
         far = find_nearest(strangers, stored, exclude=None)
         familiar = [familiarity.knows(text) for text in data.out_of_scope]
         outside = gather_candidates(strangers, [None] * len(strangers), far, groups, head, familiar)
+    else:
+        outside = gather_stand_ins(stored[asked], true_groups, stored, groups, head, familiar)
     decision = _choose_decision(inside, outside, data)
-    far_from_all = outside or stand_ins(inside)
     answers = HeldOutAnswers(
         monitor=monitor,
         embeddings=stored,
         decisions=tuple(decide(candidates.evidence, decision) for candidates in inside),
-        strangers=tuple(decide(candidates.evidence, decision) for candidates in far_from_all),
+        strangers=tuple(decide(candidates.evidence, decision) for candidates in outside),
         head_labels=head.labels if head else (),
         head_given=tuple(best_labels(head, valid)) if head else (),
     )
-    metrics = HeldOut(data, has_head=head is not None).measure(valid, stored[: valid_rows[0]], head)
-    of_decisions = decision_metrics(inside, far_from_all, decision)
-    told = of_decisions.keys() if outside else ("in_scope_accuracy", "ece")  # stand-ins are no strangers
+    metrics = HeldOut(data, has_head=head is not None).measure(valid, stored[:n_looked_up], head)
+    of_decisions = decision_metrics(inside, outside, decision)
+    told = of_decisions.keys() if data.out_of_scope else ("in_scope_accuracy", "ece")  # stand-ins are no strangers
     metrics |= {name: of_decisions[name] for name in told}
     return Measured(decision, metrics, answers)
 
@@ -93,6 +95,7 @@ def _choose_decision(inside: list[Candidates], outside: list[Candidates], data: 
     return calibrate(
         inside,
         outside,
+        are_stand_ins=not data.out_of_scope,
         threshold_rule=config.threshold_rule,
         false_accept_target=config.false_accept_target,
         out_of_scope_score=config.out_of_scope_score,

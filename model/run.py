@@ -11,6 +11,7 @@ from model.config import LastLayer, Objective, ProgressForm
 from model.contract.bundle import Bundle
 from model.data.training_data import TrainingData
 from model.errors import RunFolderError
+from model.evaluation.held_out import HeldOutAnswers
 from model.export.bundle import export
 from model.last_layer import fit_last_layer
 from model.measure import measure_held_out
@@ -95,8 +96,8 @@ def run_training(data: TrainingData, out: Path, options: RunOptions) -> Finished
     clock.lap("training")
     held = measure_held_out(trained, data) if options.world.is_main else None
     clock.lap("measuring")
-    if held is not None and data.valid:
-        say(_describe_threshold(data))
+    if held is not None and held.answers is not None:
+        say(_describe_threshold(data, held.answers))
     if data.config.refit and data.valid:
         if options.world.is_main:
             say(f"refit: once more on all {len(data.train) + len(data.valid)} sentences")
@@ -134,9 +135,12 @@ class _Clock:
         self.laps[name], self._last = now - self._last, now
 
 
-def _describe_threshold(data: TrainingData) -> str:
+def _describe_threshold(data: TrainingData, answers: HeldOutAnswers) -> str:
+    held_out = f"{len(data.valid)} held-out sentences"
     if data.config.objective is Objective.MULTI_LABEL:
-        return f"measured on {len(data.valid)} held-out sentences"
+        return f"measured on {held_out}"
+    if len(answers.decisions) < len(data.valid):
+        held_out = f"{len(answers.decisions)} of {held_out} (the others are alone in their group)"
     strangers = len(data.out_of_scope)
     stand_in = f"{strangers} of no group" if strangers else "none of no group: --out-of-scope FILE would make it better"
-    return f"threshold chosen on {len(data.valid)} held-out sentences, {stand_in}"
+    return f"threshold chosen on {held_out}, {stand_in}"

@@ -150,6 +150,10 @@ _REFUSED: Final = (
         "the sampler evens out the groups: their prior is uniform, so logit_adjustment would do nothing: keep one",
     ),
     Rule(
+        lambda c: c.logit_adjustment is LogitAdjustment.POSTHOC and c.logit_adjustment_tau > 1,
+        "logit_adjustment=posthoc takes out at most the whole prior: set logit_adjustment_tau to 1 or less",
+    ),
+    Rule(
         lambda c: c.class_weight is not ClassWeight.NONE and _evens_out(c),
         "class_weight and the sampler both make up for the groups' sizes, which would count them twice: keep one",
     ),

@@ -244,7 +244,8 @@ def _to_row(path: Path, line: int, cells: Mapping[str, Any], need: Iterable[str]
     strings = {name: _cell(cells, name) for name in ("group", "title", "id", "role")}
     for name, value in strings.items():
         if value is not None and not isinstance(value, str):
-            return BadRow(line, f"{name} is {value!r}; a string is wanted")
+            example = f', such as "{value}"' if type(value) is int else ""
+            return BadRow(line, f"{name} is {value!r}; a string is wanted{example}")
     try:
         labels = parse_labels(_cell(cells, "labels"))
         metadata = parse_metadata(_cell(cells, "metadata"))

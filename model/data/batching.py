@@ -101,17 +101,24 @@ def cap_groups(label_indices: NDArray[np.int64], most: int, rng: np.random.Gener
     return np.sort(order[_ranks(np.bincount(label_indices)) < most])
 
 
-def draw_pairs(label_indices: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+def draw_pairs(
+    label_indices: NDArray[np.int64], rng: np.random.Generator, *, alone: bool = False
+) -> NDArray[np.int64]:
     """Pair up the sentences of each group at random; of an odd group one sentence serves twice.
 
+    Args:
+        label_indices: (n,) group of each row.
+        rng: Draws everything.
+        alone: Whether the sentence of a group of one is paired with itself; else such groups give no pair.
+
     Returns:
-        (n_pairs, 2) rows, shuffled. Groups of one give none.
+        (n_pairs, 2) rows, shuffled.
     """
     order = _shuffle_by_label(label_indices, rng)
     sizes = np.bincount(label_indices)
     ranks = _ranks(sizes)
     size = np.repeat(sizes, sizes)
-    firsts = np.flatnonzero((ranks % 2 == 0) & (size > 1))
+    firsts = np.flatnonzero((ranks % 2 == 0) & ((size > 1) | alone))
     # an odd group's last sentence pairs with its first one
     seconds = np.where(ranks[firsts] + 1 < size[firsts], firsts + 1, firsts - ranks[firsts])
     pairs = np.stack([order[firsts], order[seconds]], axis=1)

@@ -9,11 +9,12 @@ from model.config import Config, Objective, Split
 from model.contract.dataset import Row, count_groups, read_rows
 from model.contract.keep_out import without_kept_out
 from model.data.choices import Kind
+from model.data.repeats import describe_overlap
 from model.errors import TrainingError
 
 
 def hold_out(
-    rows: list[Row], valid_file: Path | None, config: Config, seed: int, kind: Kind
+    rows: list[Row], valid_file: Path | None, config: Config, seed: int, kind: Kind, *, has_strangers: bool = False
 ) -> tuple[list[Row], list[Row], list[str]]:
     """Part the rows to learn from and the held-out ones.
 
@@ -23,6 +24,7 @@ def hold_out(
         config: With its objective settled.
         seed: Draws the rows.
         kind: What the rows say of each sentence.
+        has_strangers: Whether there are sentences of no group, which only held-out rows can choose a threshold with.
 
     Returns:
         Rows to learn from, held-out rows, and sentences for the user on what was done.
@@ -35,16 +37,22 @@ def hold_out(
         return rows, *_read_held_out(valid_file, rows, config, kind)
     if config.objective is Objective.SIM_CSE:
         return rows, [], ["nothing is held out: sentences alone cannot tell which encoder is best; --valid FILE would"]
-    train, valid = split(rows, config, seed)
-    if not valid:
-        return train, [], ["nothing is held out: too few sentences, or no group with three; --valid FILE would measure the run"]
+    train, valid = split(rows, config, seed, has_strangers=has_strangers)
     whole = "groups" if config.split is Split.GROUPS and kind is Kind.GROUPS else "rows"
+    if not valid:
+        fewer = "no three groups with two" if whole == "groups" else "no group with three"
+        return train, [], [f"nothing is held out: too few sentences, or {fewer}; --valid FILE would measure the run"]
     said = f"held out {len(valid)} of {len(rows)} sentences (whole {whole}) to choose the checkpoint and the threshold"
     return train, valid, [said]
 
 
-def split(rows: list[Row], config: Config, seed: int) -> tuple[list[Row], list[Row]]:
-    """Hold out rows, seeded: whole groups, or single rows of groups that keep two."""
+def split(
+    rows: list[Row], config: Config, seed: int, *, has_strangers: bool = False
+) -> tuple[list[Row], list[Row]]:
+    """Hold out rows, seeded: whole groups of two or more, or single rows of groups that keep two.
+
+    Where there are strangers, no group has three and a refit will learn from all rows, groups keep one.
+    """
     rng = np.random.default_rng((seed, 0x5117))
     wanted = min(config.most_valid, int(len(rows) * config.valid_share))
     order = [rows[number] for number in rng.permutation(len(rows))]
@@ -53,26 +61,35 @@ def split(rows: list[Row], config: Config, seed: int) -> tuple[list[Row], list[R
     elif config.split is Split.GROUPS:
         held_lines = _held_groups(order, wanted)
     else:
-        held_lines = _held_rows(order, wanted)
+        held_lines = _held_rows(order, wanted, least=2)
+        if not held_lines and has_strangers and config.refit:
+            # two groups keep their pair: without any there is nothing to learn from pairs
+            held_lines = _held_rows(order, min(wanted, len(count_groups(rows)) - 2), least=1)
     return [row for row in rows if row.line not in held_lines], [row for row in rows if row.line in held_lines]
 
 
 def _held_groups(order: list[Row], wanted: int) -> set[int]:
+    """Whole groups, of two sentences or more, since one alone has no answer; two such groups stay to be learnt from.
+
+    No more rows than are wanted, or the smallest group: a large one held out would leave little.
+    """
     sizes = count_groups(order)
-    groups: set[str | None] = set()
-    held = 0
-    for row in order:
-        if held < wanted and row.group not in groups:
-            groups.add(row.group)
-            held += sizes[row.group or ""]
-    return {row.line for row in order if row.group in groups}
+    drawn = [group for group in dict.fromkeys(row.group for row in order) if group is not None and sizes[group] > 1]
+    room = max(wanted, min((sizes[group] for group in drawn), default=0)) if wanted else 0
+    held: set[str | None] = set()
+    for group in drawn:
+        if sizes[group] <= room and len(held) < len(drawn) - 2:
+            held.add(group)
+            room -= sizes[group]
+    return {row.line for row in order if row.group in held}
 
 
-def _held_rows(order: list[Row], wanted: int) -> set[int]:
+def _held_rows(order: list[Row], wanted: int, *, least: int) -> set[int]:
+    """Single rows of groups that keep `least`."""
     left = count_groups(order)
     lines: set[int] = set()
     for row in order:
-        if len(lines) < wanted and left[row.group or ""] > 2:
+        if len(lines) < wanted and left[row.group or ""] > least:
             left[row.group or ""] -= 1
             lines.add(row.line)
     return lines
@@ -86,9 +103,9 @@ def _read_held_out(path: Path, rows: list[Row], config: Config, kind: Kind) -> t
     """
     held = without_kept_out(read_rows(path).rows, config.keep_out)
     if kind is Kind.LABELS:
-        return held, _check_labels(path, held, rows)
+        return held, [*_check_labels(path, held, rows), *describe_overlap(path, held, rows)]
     valid = [row for row in held if row.group is not None]
-    return valid, _check_groups(path, valid, rows, config.objective)
+    return valid, [*_check_groups(path, valid, rows, config.objective), *describe_overlap(path, valid, rows)]
 
 
 def _check_labels(path: Path, valid: list[Row], rows: list[Row]) -> list[str]:

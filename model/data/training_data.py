@@ -14,8 +14,9 @@ from model.contract.dataset import DatasetFile, Row, count_groups, cross_group_d
 from model.contract.keep_out import without_kept_out
 from model.data.choices import FEWEST_STRANGERS, Kind, Shape, settle
 from model.data.hold_out import hold_out
-from model.errors import ConfigError, TrainingError
 from model.data.label_targets import LabelTargets, label_targets
+from model.data.repeats import describe_contradictions, without_repeats
+from model.errors import ConfigError, TrainingError
 
 
 _EXAMPLE = "example"
@@ -109,16 +110,19 @@ def load_training_data(files: Files, config: Config, seed: int) -> TrainingData:
         TrainingError: Fewer than two groups, or no group with two sentences where pairs are needed.
     """
     whole = read_rows(files.data)
-    file = replace(whole, rows=without_kept_out(whole.rows, config.keep_out))
-    n_kept_out = len(whole.rows) - len(file.rows)
+    learnt = without_kept_out(whole.rows, config.keep_out)
+    n_kept_out = len(whole.rows) - len(learnt)
+    once, repeats = without_repeats(learnt)
+    file = replace(whole, rows=once)
     kind = _kind(file, config)
     rows, stray = _with_group(file.rows) if kind is Kind.GROUPS else (file.rows, [])
     sizes = list(_sizes(rows, kind).values())
     given = config.model_fields_set
     settled, choice = settle(config, Shape(kind, sizes, len(rows), len(stray)), has_valid=files.valid is not None)
     check_combinations(settled)
-    findings = [*_describe(file, rows, stray, kind), choice, *warnings_of(settled, given)]
-    train, valid, said = hold_out(rows, files.valid, settled, seed, kind)
+    findings = [*_describe(file, rows, stray, kind), *repeats, choice, *warnings_of(settled, given)]
+    has_strangers = bool(stray) or files.out_of_scope is not None
+    train, valid, said = hold_out(rows, files.valid, settled, seed, kind, has_strangers=has_strangers)
     findings += said
     if n_kept_out:
         findings.append(f"{n_kept_out} sentences are kept out (keep_out={settled.keep_out}): to judge it by later")
@@ -128,6 +132,10 @@ def load_training_data(files: Files, config: Config, seed: int) -> TrainingData:
     labels, indices = index_labels(train, settled.objective)
     _check_trainable(train, labels, settled)
     outliers, strangers = _share_strangers(files, stray, settled, seed, findings)
+    if kind is Kind.GROUPS:
+        findings += describe_contradictions([*outliers, *strangers], rows)
+    if strangers and (not valid or kind is Kind.LABELS):
+        findings.append(_describe_idle(strangers, kind))
     unlabelled = _read_unlabelled(files, settled, findings)
     fingerprint = _fingerprint([*train, *valid], unlabelled, outliers)
     return TrainingData(train, valid, strangers, labels, indices, settled, findings, fingerprint, outliers, unlabelled)
@@ -165,6 +173,12 @@ def _share_strangers(
     half = len(texts) // 2
     findings.append(f"of {len(texts)} out-of-scope sentences {half} are learnt from, the others choose the threshold")
     return [texts[number] for number in order[:half]], [texts[number] for number in order[half:]]
+
+
+def _describe_idle(strangers: list[str], kind: Kind) -> str:
+    several = "with several labels a sentence, one without any teaches the same: put them into DATA with labels none"
+    alone = "there are no held-out rows to choose a threshold with; --valid FILE would do"
+    return f"{len(strangers)} out-of-scope sentences have no effect: {several if kind is Kind.LABELS else alone}"
 
 
 def _read_unlabelled(files: Files, config: Config, findings: list[str]) -> list[str]:

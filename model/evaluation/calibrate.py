@@ -65,6 +65,25 @@ def gather_candidates(
     return candidates
 
 
+def gather_stand_ins(
+    embeddings: NDArray[np.float32],
+    true_groups: Sequence[str],
+    stored: NDArray[np.float32],
+    stored_groups: Sequence[str],
+    head: Head | None,
+    familiar: Sequence[bool],
+) -> list[Candidates]:
+    """The sentences as if nobody had written their groups yet, for want of real strangers.
+
+    The neighbours are those of other groups: of a large group all that a decision looks at may be its own.
+    """
+    _, numbers = np.unique([*true_groups, *stored_groups], return_inverse=True)
+    apart = numbers[: len(true_groups)], numbers[len(true_groups) :]
+    others = nearest(embeddings, stored, NEIGHBOURS_USED, apart=apart)
+    gathered = gather_candidates(embeddings, true_groups, others, stored_groups, head, familiar)
+    return [_without_own_group(candidates) for candidates in gathered]
+
+
 def find_nearest(
     embeddings: NDArray[np.float32], stored: NDArray[np.float32], exclude: NDArray[np.int64] | None
 ) -> Nearest:
@@ -74,8 +93,9 @@ def find_nearest(
 
 def calibrate(
     in_scope: Sequence[Candidates],
-    out_of_scope: Sequence[Candidates],
+    strangers: Sequence[Candidates],
     *,
+    are_stand_ins: bool = False,
     threshold_rule: ThresholdRule = ThresholdRule.BALANCED,
     false_accept_target: float = 0.05,
     out_of_scope_score: OutOfScopeScore | None = None,
@@ -99,7 +119,8 @@ def calibrate(
 
     Args:
         in_scope: Held-out sentences with a group, at least one.
-        out_of_scope: Sentences of no group, or none.
+        strangers: Sentences of no group, or those of `gather_stand_ins`; at least one.
+        are_stand_ins: Whether they are the latter.
         threshold_rule: By which the threshold is chosen.
         false_accept_target: Largest share of out-of-scope sentences that may be answered, for that rule.
         out_of_scope_score: The score to use; None tries all that there is evidence for.
@@ -110,10 +131,9 @@ def calibrate(
     Raises:
         ConfigError: The target is no share, or the score needs a head that is not there.
     """
-    strangers = list(out_of_scope) or stand_ins(in_scope)
     ranking = _choose_ranking(in_scope, DecisionParameters(logit_adjustment_tau=logit_adjustment_tau))
     best_value, chosen = -1.0, ranking
-    for score in _scores_to_try(in_scope, out_of_scope_score, has_strangers=bool(out_of_scope)):
+    for score in _scores_to_try(in_scope, out_of_scope_score, has_strangers=not are_stand_ins):
         parameters = ranking.model_copy(update={"score": score})
         scored = _score(in_scope, strangers, parameters)
         threshold = choose_threshold(
@@ -132,11 +152,6 @@ def calibrate(
             )
     margin = 0.0 if precision_target is None else _choose_margin(in_scope, strangers, chosen, precision_target)
     return chosen.model_copy(update={"scale": _fit_scale(in_scope, strangers, chosen), "margin": margin})
-
-
-def stand_ins(in_scope: Sequence[Candidates]) -> list[Candidates]:
-    """The sentences as if nobody had written their groups yet, for want of real strangers."""
-    return [_without_own_group(candidates) for candidates in in_scope]
 
 
 def _without_own_group(candidates: Candidates) -> Candidates:

@@ -1,6 +1,7 @@
 """What the held-out rows can tell: known groups are classified, unseen ones are retrieved among themselves."""
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,8 +42,9 @@ class HeldOutAnswers:
     Attributes:
         monitor: The metric that chose the checkpoint.
         embeddings: (n, dim) float32 unit rows of the training rows that are looked up and of the held-out ones.
-        decisions: Of each held-out row, looked up among all the others; empty where rows have no groups.
-        strangers: Of each out-of-scope sentence; where none was given, of each held-out row without its own group.
+        decisions: Of the held-out rows that are `answerable`, looked up among all the others; empty where rows have no
+            groups.
+        strangers: Of each out-of-scope sentence; where none was given, of each of those rows without its own group.
         head_labels, head_given: The head's groups, and the one nearest to each held-out row; empty without a head.
         labels: Of a run with several labels a sentence.
     """
@@ -63,6 +65,17 @@ class Measured:
     decision: DecisionParameters
     metrics: dict[str, float]
     answers: HeldOutAnswers | None = None
+
+
+def answerable(groups: Sequence[str], n_looked_up: int) -> list[int]:
+    """The held-out rows whose group has another row: whatever the others were answered, it would be wrong.
+
+    Args:
+        groups: Of the rows that are looked up, then of the held-out ones.
+        n_looked_up: How many the former are.
+    """
+    sizes = Counter(groups)
+    return [row for row in range(n_looked_up, len(groups)) if sizes[groups[row]] > 1]
 
 
 class HeldOut:

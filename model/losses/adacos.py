@@ -1,11 +1,15 @@
 """AdaCos: a scale for the cosines that follows from the number of groups and from how far training has come."""
 
 import math
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 
 from model.losses.precision import full_precision
+
+FEWEST_LABELS: Final = 3
+"""With two groups the formula gives a scale of 0."""
 
 _LEAST_COSINE = math.cos(math.pi / 4)
 _LEAST_SCALE = 1.0
@@ -22,7 +26,7 @@ def fixed_scale(n_labels: int) -> float:
 
     Source: Zhang et al. 2019, arXiv:1905.00292.
     """
-    if n_labels < 3:
+    if n_labels < FEWEST_LABELS:
         raise ValueError(f"AdaCos derives the scale from the number of groups and needs at least 3, not {n_labels}")
     return math.sqrt(2) * math.log(n_labels - 1)
 

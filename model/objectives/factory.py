@@ -3,11 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from model.config import ClassWeight, Config, Loss, Objective
+from model.config import ClassWeight, Config, Loss, Objective, ScaleMode
 from model.config.schedule import planned_values
 from model.data.features import FeatureTable
 from model.data.training_data import TrainingData
 from model.errors import ConfigError
+from model.losses.adacos import FEWEST_LABELS
 from model.losses.cross_entropy import label_smoothing_floor
 from model.objectives.base import TrainingObjective
 from model.objectives.head import HeadObjective
@@ -29,9 +30,10 @@ def make_objective(
         synthetic: Rows of the table that are made outliers.
 
     Raises:
-        ConfigError: Label smoothing keeps the loss above the flood level.
+        ConfigError: Label smoothing keeps the loss above the flood level, or AdaCos has too few groups.
     """
     _check_flood_level(data.config, len(data.labels))
+    _check_adacos(data.config, len(data.labels))
     regularisers = make_regularisers(data, dim, synthetic)
     objective = data.config.objective
     if objective is Objective.HEAD:
@@ -43,6 +45,14 @@ def make_objective(
     if objective is Objective.SIM_CSE:
         return SimCSEObjective(data, table, regularisers)
     return InBatchObjective(data, regularisers)
+
+
+def _check_adacos(config: Config, n_labels: int) -> None:
+    if config.objective.has_class_vectors and config.scale_mode is ScaleMode.ADACOS and n_labels < FEWEST_LABELS:
+        raise ConfigError(
+            f"scale_mode=adacos derives the scale from the number of groups and needs {FEWEST_LABELS}, there are "
+            f"{n_labels}: set scale_mode=fixed, or add groups"
+        )
 
 
 def _check_flood_level(config: Config, n_labels: int) -> None:

@@ -16,16 +16,22 @@ from model.objectives.head import HeadObjective
 
 
 class PairPlanner:
-    """Cuts an epoch into batches of pairs: the first sentences of all pairs, then the second ones."""
+    """Cuts an epoch into batches of pairs: the first sentences of all pairs, then the second ones.
 
-    def __init__(self, data: TrainingData) -> None:
+    Args:
+        data: The training rows.
+        alone: Whether a group of one is visited too, its sentence paired with itself under another dropout.
+    """
+
+    def __init__(self, data: TrainingData, *, alone: bool = False) -> None:
         self._indices = data.train_indices
         self._config = data.config
+        self._alone = alone
 
     def plan(self, rng: np.random.Generator, encode_training: EncodeTraining) -> BatchPlan:
         """Pairs of the coming epoch, near ones together if hard batches are set."""
         kept = cap_groups(self._indices, self._config.max_per_group, rng)
-        pairs = kept[draw_pairs(self._indices[kept], rng)]
+        pairs = kept[draw_pairs(self._indices[kept], rng, alone=self._alone)]
         if self._config.hard_batches:
             pairs = gather_neighbours(pairs, encode_training(), rng)
         return pair_batches(pairs, self._config.batch_size)
@@ -72,7 +78,8 @@ class JointObjective(HeadObjective):
         self, data: TrainingData, table: FeatureTable, dim: int, regularisers: list[Regulariser], seed: int
     ) -> None:
         super().__init__(data, table, dim, regularisers, seed)
-        self._planner = PairPlanner(data)
+        # a group that no batch shows is every other's negative, and its class vector is driven away from all sentences
+        self._planner = PairPlanner(data, alone=True)
 
     def plan(self, rng: np.random.Generator, encode_training: EncodeTraining) -> BatchPlan:
         return self._planner.plan(rng, encode_training)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.contract.dataset import text_key
-from model.evaluation.held_out import HeldOutAnswers
+from model.evaluation.held_out import HeldOutAnswers, answerable
 from model.evaluation.neighbours import nearest
 from model.report.data import Answer, Confusion, Figures, HardGroup, Near
 from model.report.wording import shorten, shorten_name
@@ -55,8 +55,7 @@ def answer_held_out(texts: Sequence[str], groups: Sequence[str], n_train: int, s
     known = sum(groups[row] in labels for row in rows)
     if seen.head_given and known > len(rows) / 2:
         return Answered(texts, groups, seen.embeddings, rows, seen.head_given, BY_HEAD)
-    sizes = Counter(groups)
-    asked = [row for row in rows if sizes[groups[row]] > 1]
+    asked = answerable(groups, n_train)
     found = nearest(seen.embeddings[asked], seen.embeddings, 1, exclude=np.array(asked, np.int64)) if asked else None
     given = [groups[row] for row in found.rows[:, 0]] if found else []
     return Answered(texts, groups, seen.embeddings, asked, given, BY_NEIGHBOUR)

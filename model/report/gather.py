@@ -10,7 +10,7 @@ from model.config import Objective
 from model.contract.dataset import Row, cross_group_duplicates
 from model.contract.decision import DecisionParameters
 from model.data.training_data import TrainingData
-from model.evaluation.held_out import HeldOutAnswers, LabelAnswers
+from model.evaluation.held_out import HeldOutAnswers, LabelAnswers, answerable
 from model.evaluation.label_metrics import LabelTruth
 from model.report.answers import Answered, answer_held_out, find_confusions, find_hard_groups
 from model.report.calibration import calibrate_report, spread_scores
@@ -96,7 +96,7 @@ def _of_groups(data: TrainingData, seen: HeldOutAnswers, decision: DecisionParam
     answered = answer_held_out(texts, groups, len(stored), seen)
     confusions, n_confusions = find_confusions(answered)
     hard, n_hard = find_hard_groups(answered)
-    true_groups = groups[len(stored) :]
+    true_groups = [groups[row] for row in answerable(groups, len(stored))]
     return {
         "answered_by": answered.by,
         "confusions": confusions,

@@ -183,11 +183,13 @@ def test_a_taken_run_folder_is_refused(small_data: Path, trainer, tmp_path: Path
 
 def test_other_settings_do_not_resume(small_data: Path, trainer, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     train_and_kill(small_data, tmp_path / "r", 0.05)
+    settings = (tmp_path / "r/config.json").read_text()
     done = trainer(
         "train", small_data, "--out", tmp_path / "r", *LONGER, "--set", "margin=0.1", "--resume", check=False
     )
     assert done.returncode == 1
     assert "other settings" in done.stderr
+    assert (tmp_path / "r/config.json").read_text() == settings  # those to give
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(small_data: Path, trainer, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -94,6 +94,7 @@ def test_wrong_json_types_are_bad_rows(tmp_path: Path) -> None:
     file = read_rows(write(tmp_path, "a.jsonl", "\n".join(lines)))
     assert [row.line for row in file.rows] == [1]
     assert [bad.line for bad in file.bad_rows] == [2, 3, 4, 5, 6]
+    assert file.bad_rows[3].reason == 'group is 7; a string is wanted, such as "7"'
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,8 @@ def test_the_error_budget(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("a.tsv", "group\tphrase\ng\tx\n", "has no column text or sentence"),
-        ("a.tsv", "text\nx\n", "has no column group or group_id"),
+        ("a.tsv", "text\nx\n", "has no column group or group_id.*; add a header line"),
+        ("a.tsv", "group,text\ng,x\n", "only .group,text. .* by tabs in a .tsv"),
         ("a.tsv", "", "has no column text|holds no usable row"),
         ("a.csv", "text;group\nx;g\n", "only 'text;group' .* separate the columns by commas in a .csv"),
         ("a.xml", "<x/>", "unknown form '.xml'"),

@@ -23,14 +23,14 @@ def labels_of(sizes: list[int], seed: int) -> np.ndarray:
     return np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
 
 
-def naive_pairs(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def naive_pairs(groups: np.ndarray, rng: np.random.Generator, *, alone: bool) -> np.ndarray:
     """The same draw, group by group."""
     members: dict[int, list[int]] = {}
     for row in rng.permutation(len(groups)):
         members.setdefault(int(groups[row]), []).append(int(row))
     pairs: list[tuple[int, int]] = []
     for _, rows in sorted(members.items()):
-        if len(rows) > 1:
+        if len(rows) > 1 or alone:
             pairs += [(rows[at], (rows[at + 1 :] + rows[:1])[0]) for at in range(0, len(rows), 2)]
     drawn = np.array(pairs, np.int64).reshape(-1, 2)
     return drawn[rng.permutation(len(drawn))]
@@ -90,11 +90,11 @@ def test_gathered_pairs_stand_beside_their_neighbours() -> None:
     assert mates(gathered) > 5 * mates(pairs)
 
 
-@given(SIZES, st.integers(0, 9))
-def test_pairs_equal_those_drawn_group_by_group(sizes: list[int], seed: int) -> None:
+@given(SIZES, st.integers(0, 9), st.booleans())
+def test_pairs_equal_those_drawn_group_by_group(sizes: list[int], seed: int, alone: bool) -> None:
     groups = labels_of(sizes, seed)
-    drawn = draw_pairs(groups, np.random.default_rng(seed))
-    assert np.array_equal(drawn, naive_pairs(groups, np.random.default_rng(seed)))
+    drawn = draw_pairs(groups, np.random.default_rng(seed), alone=alone)
+    assert np.array_equal(drawn, naive_pairs(groups, np.random.default_rng(seed), alone=alone))
 
 
 def test_a_class_balanced_epoch_shows_all_labels_equally_often() -> None:

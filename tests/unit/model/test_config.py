@@ -63,6 +63,7 @@ def test_a_margin_loss_goes_by_its_other_name_too(name: str, loss: str) -> None:
         (["logit_adjustment=loss", "class_weight=balanced"], "count them twice"),
         (["logit_adjustment=posthoc", "class_weight=effective_number"], "count them twice"),
         (["logit_adjustment=loss", "sampler=class_balanced"], "would do nothing"),
+        (["logit_adjustment=posthoc", "logit_adjustment_tau=1.5"], "logit_adjustment_tau to 1 or less"),
         (["class_weight=balanced", "sampler=pk"], "count them twice"),
         (["objective=multi_label", "class_weight=balanced"], "multi_label_loss=zlpr"),
         (["objective=multi_label", "monitor=knn1"], "monitor: micro_f1, .* of objective=multi_label"),
@@ -99,6 +100,7 @@ def test_senseless_combinations_are_refused_with_the_reason(settings: list[str],
 
 
 def test_each_refused_setting_is_fine_alone() -> None:
+    check_combinations(make_config("default", ["logit_adjustment=loss", "logit_adjustment_tau=1.5"]))
     for setting in ("logit_adjustment=loss", "class_weight=balanced", "sampler=pk", "rdrop_alpha=1", "flood_level=0.1"):
         check_combinations(make_config("default", [setting]))
     noise = 'hyperparameter_schedules={"embedding_noise_std": [[0, 0], [1, 0.1]], "rdrop_alpha": [[0, 0], [1, 1]]}'

@@ -1,5 +1,6 @@
 """From files to training data: splits, out-of-scope and unlabelled sentences, and what is odd."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,39 @@ def test_a_split_by_group_keeps_groups_whole_and_one_by_row_keeps_two() -> None:
     train, valid = split(rows_of([2] * 10 + [30]), Config(split=Split.ROWS), seed=1)
     assert {row.group for row in valid} == {"g10"}
     assert len(valid) == 5
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whole_groups_that_are_held_out_leave_enough_and_have_answers(seed: int) -> None:
+    config = Config(split=Split.GROUPS)
+    sizes = [2] * 50 + [1] * 60 + [400]
+    train, valid = split(rows_of(sizes), config, seed)
+    held = Counter(row.group for row in valid)
+    assert set(held.values()) == {2}
+    assert len(valid) == int(0.1 * sum(sizes))
+    assert {row.group for row in train}.isdisjoint(held)
+    for few, n_held in (([9] * 3, 1), ([9, 9, 1, 1], 0), ([1] * 40, 0), ([20] * 5, 1)):
+        train, valid = split(rows_of(few), config, seed)
+        assert len({row.group for row in valid}) == n_held
+        assert len(train) + len(valid) == sum(few)
+
+
+def test_strangers_have_held_out_rows_beside_them_where_groups_have_two(tmp_path: Path) -> None:
+    path = write(tmp_path, "group\ttext\n" + "".join(f"g{n % 20}\tsentence {n}\n" for n in range(40)))
+    strangers = write(tmp_path, "text\nz\n", "oos.tsv")
+    assert load_training_data(Files(path), Config(), seed=0).valid == []
+    data = load_training_data(Files(path, out_of_scope=strangers), Config(), seed=0)
+    assert len(data.valid) == 4
+    assert {row.group for row in data.train} == {f"g{n}" for n in range(20)}
+    given = make_config("default", ["valid_share=0.9"])
+    assert len(load_training_data(Files(path, out_of_scope=strangers), given, seed=0).valid) == 18
+    kept = make_config("default", ["refit=false"])
+    data = load_training_data(Files(path, out_of_scope=strangers), kept, seed=0)
+    assert data.valid == []
+    assert "1 out-of-scope sentences have no effect: there are no held-out rows" in "\n".join(data.findings)
+    labelled = write(tmp_path, "text\tlabels\n" + "".join(f"t {n}\t{'ab'[n % 2]}\n" for n in range(40)), "l.tsv")
+    data = load_training_data(Files(labelled, out_of_scope=strangers), Config(), seed=0)
+    assert "1 out-of-scope sentences have no effect: with several labels" in "\n".join(data.findings)
 
 
 def test_the_split_is_seeded() -> None:
@@ -82,6 +116,9 @@ def test_groups_of_one_cannot_be_paired(tmp_path: Path) -> None:
     assert "groups of one sentence only: 9" in said
     assert "nothing is held out: too few sentences, or no group with three" in said
     assert "monitor has no effect: nothing is held out\npatience has no effect" in said
+    two = write(tmp_path, "group\ttext\n" + "".join(f"g{n % 2}\tsentence {n}\n" for n in range(30)), "two.tsv")
+    data = load_training_data(Files(two), make_config("default", ["objective=in_batch"]), seed=0)
+    assert "nothing is held out: too few sentences, or no three groups with two;" in "\n".join(data.findings)
 
 
 def test_sentences_alone_are_enough_when_asked_for(tmp_path: Path) -> None:

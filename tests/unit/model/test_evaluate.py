@@ -7,9 +7,9 @@ import pytest
 from sklearn.metrics import f1_score
 
 from model.contract.bundle import Bundle, load_bundle
-from model.contract.dataset import read_rows
+from model.contract.dataset import Row, read_rows
 from model.contract.decision import DecisionParameters
-from model.evaluation.baseline import multi_label_baseline
+from model.evaluation.baseline import multi_label_baseline, svm_baseline
 from model.evaluation.evaluate import LabelledSentences, evaluate
 from tests.fakes.tiny_bundle import make_tiny_bundle
 
@@ -85,6 +85,15 @@ def test_the_baseline_learns_labels_that_words_tell_apart(tmp_path: Path) -> Non
     found = multi_label_baseline(train, unseen)
     # always and login are right, money is given where it is not true, never seen is not given
     assert found["macro_f1"] == pytest.approx((1 + 1 + 0 + 0) / 4)
+
+
+def test_the_baseline_gives_what_alone_is_known() -> None:
+    found = svm_baseline(["one", "two"], ["a", "a"], ["one", "three", "four"], ["a", "b", "a"])
+    assert found["head_accuracy"] == pytest.approx(2 / 3)
+    assert found["head_macro_f1"] == pytest.approx(f1_score(["a", "b", "a"], ["a"] * 3, average="macro"))
+    both, none = (Row(line=2, text="one", labels=labels) for labels in (("x", "y"), ()))
+    assert multi_label_baseline([both] * 3, [both, both])["exact_match"] == 1.0
+    assert multi_label_baseline([none] * 3, [both, none])["exact_match"] == 0.5
 
 
 def test_lines_left_out_and_groups_that_nothing_stored_has_are_told(tmp_path: Path) -> None:

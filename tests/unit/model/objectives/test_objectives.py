@@ -1,6 +1,7 @@
 """Each objective's raw loss against its formula written out, and what it hands over at the end."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -182,6 +183,12 @@ def test_an_epoch_is_cut_as_the_sampler_says(sampler: str) -> None:
         assert max(len(batch) for batch in plan) <= 4
 
 
+def test_class_vectors_are_shown_groups_of_one_too_and_pairs_alone_are_not() -> None:
+    for objective, visited in (("joint", set(range(10))), ("in_batch", set(range(9)))):
+        plan = make(f"objective={objective}").plan(np.random.default_rng(0), lambda: EMBEDDINGS.astype(np.float32))
+        assert {row for batch in plan for row in batch} == visited
+
+
 SMOOTHED = "label_smoothing=0.1"
 FLOOR = entropy([0.9 + 0.1 / 3, 0.1 / 3, 0.1 / 3])
 
@@ -209,3 +216,12 @@ def test_a_low_flood_level_is_left_alone_where_the_loss_may_reach_it(setting: st
 def test_drawn_columns_have_the_floor_of_their_number() -> None:
     with pytest.raises(ConfigError, match=f"at {entropy([0.95, 0.05]):.3g} or more"):
         make("objective=head", SMOOTHED, "flood_level=0.01", "sampled_negatives=1")
+
+
+def test_adacos_of_two_groups_is_refused_with_the_remedy() -> None:
+    config = make_config("default", ["objective=head", "scale_mode=adacos"])
+    two = replace(data_of(config), labels=LABELS[:2])
+    table = FeatureTable([TextContract(TextConfig(), ["text"]).tokenise(row.text) for row in two.train])
+    with pytest.raises(ConfigError, match="needs 3, there are 2: set scale_mode=fixed"):
+        make_objective(two, table, DIM, 0, np.empty(0, np.int64))
+    make("objective=head", "scale_mode=adacos")

@@ -1,0 +1,49 @@
+"""What held-out rows say of an encoder, of which some have no other row in their group."""
+
+import numpy as np
+import pytest
+import torch
+
+from model.config import Config, Objective
+from model.contract.dataset import Row
+from model.contract.text import TextConfig, TextContract
+from model.data.training_data import TrainingData
+from model.encoder import SentenceEncoder
+from model.measure import measure_held_out
+from model.objectives.in_batch import InBatchObjective
+from model.report.gather import gather
+from model.training.loop import Trained
+
+WORDS = [f"word{letter}" for letter in "abcdefghijklmnop"]
+
+
+def rows_of(pairs: list[tuple[str, str]]) -> list[Row]:
+    return [Row(line=line, text=text, group=group) for line, (text, group) in enumerate(pairs, start=2)]
+
+
+def trained_on(data: TrainingData) -> Trained:
+    """An encoder as it begins: of two texts written alike, each is the other's nearest."""
+    torch.manual_seed(0)
+    contract = TextContract(TextConfig(buckets=256), WORDS)
+    encoder = SentenceEncoder(contract.n_ids, data.config).eval()
+    return Trained(contract, encoder, InBatchObjective(data, []), "hit_rate@1", 1.0, 1)
+
+
+@pytest.mark.parametrize("strangers", [[], ["zulu", "yankee"]])
+def test_what_has_no_answer_tells_nothing_of_the_answers(strangers: list[str]) -> None:
+    train = rows_of([(f"{word} train", f"t{number // 2}") for number, word in enumerate(WORDS[:8])])
+    asked = [(text, f"v{number}") for number, word in enumerate(WORDS[8:12]) for text in (word, f"{word}!")]
+    lonely = [(word, f"lonely {word}") for word in WORDS[12:]]
+    config = Config(objective=Objective.IN_BATCH, word_dim=16, hidden_size=16, buckets=256)
+    labels = [f"t{number}" for number in range(4)]
+    data = TrainingData(train, rows_of([*asked, *lonely]), strangers, labels, np.arange(8) // 2, config)
+    measured = measure_held_out(trained_on(data), data)
+    assert measured.metrics["hit_rate@1"] == 1.0
+    assert measured.metrics["in_scope_accuracy"] == 1.0
+    assert measured.answers is not None
+    assert len(measured.answers.decisions) == len(asked)
+    assert len(measured.answers.strangers) == (len(strangers) or len(asked))
+    report = gather(data, measured.answers, epochs=[], decision=measured.decision, metrics=measured.metrics, seconds={})
+    assert report.calibration is not None
+    assert report.calibration.ece == pytest.approx(measured.metrics["ece"])
+    assert report.calibration.n == len(asked) + (len(strangers) or len(asked))
