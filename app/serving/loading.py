@@ -28,7 +28,7 @@ from app.serving.repository import (
     read_all,
     read_last,
 )
-from app.serving.snapshots import Base, BuildError, empty_base, load_base
+from app.serving.snapshots import Base, BuildError, StaleReleaseError, empty_base, load_base
 from index.drafts import drafting, remove_dead_drafts
 from index.errors import SnapshotDamagedError, SnapshotError, VectorIndexError
 from index.snapshot import list_snapshots
@@ -83,12 +83,14 @@ class Loader:
         bundle = self._store.get(key.encoder_sha)
         with suppress(OSError):  # it costs room on the disk, no more
             remove_dead_drafts(key.folder(self._data))
-        base = self._from_snapshot(key, bundle)
-        source = "snapshot"
-        if base is None:
-            release, source = self._from_database(active, bundle, is_stopping), "database"
-        else:
-            release = _release(active, bundle, base)
+        release, source = self._from_snapshot(active, bundle), "snapshot"
+        if release is None:
+            try:
+                release, source = self._from_database(active, bundle, is_stopping), "database"
+            except StaleReleaseError:  # while these records were encoded another server has saved them
+                release = self._from_snapshot(active, bundle)
+                if release is None:
+                    raise
         _log.info(
             "release_loaded",
             collection=key.collection,
@@ -127,9 +129,9 @@ class Loader:
         """Keep an encoder in memory no longer."""
         self._store.forget(encoder_sha)
 
-    def _from_snapshot(self, key: ReleaseKey, bundle: Bundle) -> Base | None:
-        """The newest snapshot that is sound and of this database's history."""
-        milvus = None if self._server is None else self._server.milvus
+    def _from_snapshot(self, active: WantedRelease, bundle: Bundle) -> ServingRelease | None:
+        """The release over the newest snapshot that is sound and of this database's history."""
+        milvus, key = None if self._server is None else self._server.milvus, active.key
         sha, dim = bundle.sha, bundle.encoder.dim
         for folder in list_snapshots(key.folder(self._data)):
             try:
@@ -143,7 +145,7 @@ class Loader:
             if doubt := self._doubt(key, base):
                 _throw_away(key, folder, doubt)
                 continue
-            return base
+            return _release(active, bundle, base)
         return None
 
     def _doubt(self, key: ReleaseKey, base: Base) -> str | None:
@@ -168,7 +170,8 @@ class Loader:
 
         Raises:
             IndexServerError: The index server, where it is to go, is away.
-            BuildError: It could not be put there.
+            StaleReleaseError: Another server has saved one meanwhile.
+            BuildError: It could not be put on the index server.
         """
         self._require_server(active.key, bundle)
         compactor = compactor_of(
@@ -185,7 +188,7 @@ class Loader:
         except (OSError, BuildError, VectorIndexError) as error:
             if is_stopping():
                 raise NotReadyError("the server is stopping") from None
-            if self._server is not None and not isinstance(error, OSError):
+            if isinstance(error, StaleReleaseError) or (self._server is not None and not isinstance(error, OSError)):
                 raise  # it may be larger than this machine
             _log.warning("snapshot_not_saved", collection=active.key.collection, error=str(error))
             release = _release(active, bundle, empty_base(bundle.encoder.dim))

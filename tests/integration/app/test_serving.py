@@ -28,6 +28,7 @@ from app.serving.following import apply_changes
 from app.serving.housekeeper import Housekeeper
 from app.serving.loading import Loader
 from app.settings import Settings
+from index.errors import SnapshotTakenError
 from model.contract.onnx_encoder import OnnxEncoder
 from tests.conftest import add_encoder, make_collection
 from tests.fakes.running import Running, make_settings, running, wait_for
@@ -121,6 +122,26 @@ def test_a_doubtful_snapshot_is_thrown_away_and_rebuilt(sqlite: Settings, damage
         assert ids(service, name) == expected
     assert sources(logs) == ["database"]
     assert [event["event"] for event in logs].count("snapshot_thrown_away") == 1
+
+
+def test_what_another_server_saves_while_records_are_encoded_is_taken(
+    sqlite: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running(sqlite) as service:
+        name = fill(service)
+        expected = ids(service, name)
+    (manifest,) = snapshots(sqlite)
+    shutil.move(manifest.parent, tmp_path / "saved")
+
+    def be_late(folder: Path, *_: object, **__: object) -> None:
+        shutil.copytree(tmp_path / "saved", folder)
+        raise SnapshotTakenError(str(folder))
+
+    monkeypatch.setattr("app.serving.building.save_snapshot", be_late)
+    with capture_logs() as logs, running(sqlite) as service:
+        assert ids(service, name) == expected
+    assert sources(logs) == ["snapshot"]
+    assert not {"release_failed", "snapshot_not_saved"} & {event["event"] for event in logs}
 
 
 def test_a_release_whose_snapshot_is_damaged_while_it_answers_is_rebuilt(sqlite: Settings) -> None:
