@@ -185,10 +185,12 @@ class Loader:
         )
         try:
             base = self._database.read(lambda session: _write_all(session, active, bundle, compactor, is_stopping))
+        except StaleReleaseError:
+            raise
         except (OSError, BuildError, VectorIndexError) as error:
             if is_stopping():
                 raise NotReadyError("the server is stopping") from None
-            if isinstance(error, StaleReleaseError) or (self._server is not None and not isinstance(error, OSError)):
+            if self._server is not None and not isinstance(error, OSError):
                 raise  # it may be larger than this machine
             _log.warning("snapshot_not_saved", collection=active.key.collection, error=str(error))
             release = _release(active, bundle, empty_base(bundle.encoder.dim))

@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 import zstandard
 
 from app.bulk.forms import Form, Packing
+from app.bulk.reading import open_rows
+from app.bulk.rows import Fault, FaultCode, RawRow
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -88,3 +90,19 @@ def repeated(line: bytes, times: int) -> Iterator[bytes]:
     """Numbered lines in pieces; `%d` in the line is the number."""
     for start in range(0, times, 1000):
         yield b"".join(line % number for number in range(start, min(start + 1000, times)))
+
+
+def read(tmp_path: Path, content: bytes | str, form: Form, **options: Any) -> list[RawRow]:
+    """The rows of an upload of this form."""
+    return list(open_rows(saved_at(tmp_path / "upload", content), form, **options))
+
+
+def codes(rows: Iterable[RawRow]) -> list[tuple[int, FaultCode | None]]:
+    """Line and fault of each row, None of one that has none."""
+    return [(row.line, row.cells.code if isinstance(row.cells, Fault) else None) for row in rows]
+
+
+def fault(row: RawRow) -> Fault:
+    """What is wrong with a row that is none."""
+    assert isinstance(row.cells, Fault)
+    return row.cells

@@ -10,6 +10,15 @@ from tests.conftest import make_collection
 from tests.fakes.running import Running
 
 
+def with_a_large_group(service: Running) -> str:
+    """The place of a collection of 300 records of one group and one each of two others."""
+    place = f"/v1/collections/{make_collection(service)}"
+    upserts = [{"id": f"a{n}", "text": f"money back please {n}", "group": "a"} for n in range(300)]
+    upserts += [{"id": "b", "text": "weather", "group": "b"}, {"id": "c", "text": "log in", "group": "c"}]
+    service.client.post(f"{place}/records:batch?wait=visible", json={"upsert": upserts})
+    return place
+
+
 def test_a_group_by_search_answers_the_best_of_each_group(service: Running) -> None:
     client, place = service.client, f"/v1/collections/{make_collection(service)}"
     upserts = [{"id": f"a{n}", "text": f"money back please {n}", "group": "a"} for n in range(40)]
@@ -28,10 +37,7 @@ def test_a_group_by_search_answers_the_best_of_each_group(service: Running) -> N
 def test_a_group_by_search_of_many_queries_finds_what_each_alone_finds_or_says_so(
     service: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client, place = service.client, f"/v1/collections/{make_collection(service)}"
-    upserts = [{"id": f"a{n}", "text": f"money back please {n}", "group": "a"} for n in range(300)]
-    upserts += [{"id": "b", "text": "weather", "group": "b"}, {"id": "c", "text": "log in", "group": "c"}]
-    client.post(f"{place}/records:batch?wait=visible", json={"upsert": upserts})
+    client, place = service.client, with_a_large_group(service)
     far, near = [f"money back please {n}" for n in range(4)], ["weather log in"] * 40
     body = {"k": 3, "group_by": "group"}
     alone = client.post(f"{place}:search", json={**body, "query": far[0]}).json()
@@ -51,10 +57,7 @@ def test_a_group_by_search_of_many_queries_finds_what_each_alone_finds_or_says_s
 def test_a_group_by_search_builds_what_it_answers_and_groups_the_rest_elsewhere(
     service: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client, place = service.client, f"/v1/collections/{make_collection(service)}"
-    upserts = [{"id": f"a{n}", "text": f"money back please {n}", "group": "a"} for n in range(300)]
-    upserts += [{"id": "b", "text": "weather", "group": "b"}, {"id": "c", "text": "log in", "group": "c"}]
-    client.post(f"{place}/records:batch?wait=visible", json={"upsert": upserts})
+    client, place = service.client, with_a_large_group(service)
     built, grouped = list[int](), list[tuple[int, str]]()
     find, groups_of = CatalogueView.find, CatalogueView.groups_of
 

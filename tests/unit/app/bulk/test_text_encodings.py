@@ -1,0 +1,107 @@
+"""The encodings of NDJSON, CSV and TSV: told apart, believed, and lines in another one."""
+
+import codecs
+from pathlib import Path
+
+import pytest
+
+from app.bulk.forms import Form
+from app.bulk.rows import Fault, FaultCode, RawRow
+from tests.fakes.uploads import codes, fault, read
+
+MIB = 2**20
+SEPARATORS = {Form.CSV: ",", Form.TSV: "\t"}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "mark"),
+    [
+        ("utf-8", b""),
+        ("utf-8", codecs.BOM_UTF8),
+        ("utf-16-le", codecs.BOM_UTF16_LE),
+        ("utf-16-be", codecs.BOM_UTF16_BE),
+        ("gb18030", b""),
+    ],
+)
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+@pytest.mark.parametrize("form", [Form.NDJSON, Form.CSV, Form.TSV])
+def test_encodings_are_told_apart(tmp_path: Path, form: Form, ends: str, encoding: str, mark: bytes) -> None:
+    texts = ["怎么申请退款，急！", "plain", "生僻字 𠮷 😀"]
+    if form is Form.NDJSON:
+        content = "".join(f'{{"text": "{text}", "group": "退"}}{ends}' for text in texts)
+    else:
+        separator = SEPARATORS[form]
+        content = ends.join([f"text{separator}group", *(f"{text}{separator}退" for text in texts), ""])
+    rows = read(tmp_path, mark + content.encode(encoding), form)
+    assert [row.cells for row in rows] == [{"text": text, "group": "退"} for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("charset", "encoding"), [("utf-16-le", "utf-16-le"), ("gb18030", "gb2312"), ("cp1252", "cp1252")]
+)
+def test_a_charset_that_is_told(tmp_path: Path, charset: str, encoding: str) -> None:
+    text = "é" if charset == "cp1252" else "退款"
+    rows = read(tmp_path, f"text\n{text}\n".encode(encoding), Form.CSV, charset=charset)
+    assert rows == [RawRow(2, {"text": text})]
+
+
+def test_a_mark_counts_for_more_than_the_charset(tmp_path: Path) -> None:
+    content = codecs.BOM_UTF16_LE + "text\n退款\n".encode("utf-16-le")
+    assert read(tmp_path, content, Form.CSV, charset="utf-8") == [RawRow(2, {"text": "退款"})]
+
+
+@pytest.mark.parametrize(
+    ("believed", "other", "sample"), [("utf-8", "gb18030", "怎么退款"), ("gb18030", "utf-8", "怎么退款吗")]
+)
+@pytest.mark.parametrize("form", [Form.CSV, Form.NDJSON, Form.TSV])
+def test_lines_in_another_encoding_are_faults(
+    tmp_path: Path, form: Form, believed: str, other: str, sample: str
+) -> None:
+    def line(number: int) -> str:
+        return f'{{"text": "{sample}{number}"}}\n' if form is Form.NDJSON else f"{sample}{number}\n"
+
+    pieces = [line(number).encode(other if number == 7 else believed) for number in range(20)]
+    header = b"" if form is Form.NDJSON else b"text\n"
+    rows = read(tmp_path, header + b"".join(pieces), form)
+    assert len(rows) == 20
+    bad = [row for row in rows if isinstance(row.cells, Fault)]
+    assert codes(bad) == [(8 + bool(header), FaultCode.WRONG_ENCODING)]
+    assert f"is not {believed}" in fault(bad[0]).detail
+    assert rows[8].cells == {"text": f"{sample}8"}
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        ("I don’t know {}", b"I can\x92t pay"),
+        ("Привет мир {}", b"caf\xe9s"),
+        ("Rückgabe {}", "Größe".encode("latin-1")),
+        ("je l’ai payé {}", b"pay\xe9 d\xe9j\xe0"),
+        ("怎么退款 {}", "怎么退款".encode("gb18030")),
+    ],
+)
+def test_a_line_of_another_code_page_spoils_no_line_of_utf_8(tmp_path: Path, good: str, bad: bytes) -> None:
+    lines = [good.format(number).encode() for number in range(3)]
+    rows = read(tmp_path, b"text\n" + b"\n".join([*lines, bad, lines[0]]), Form.CSV)
+    assert codes(rows) == [(2, None), (3, None), (4, None), (5, FaultCode.WRONG_ENCODING), (6, None)]
+    assert [row.cells for row in rows[:3]] == [{"text": good.format(number)} for number in range(3)]
+
+
+@pytest.mark.parametrize("text", ["怎么申请退款，急！", "開發者帳號", "退款", "生僻字 𠮷 😀"])
+def test_chinese_in_gb18030_is_believed_by_a_single_line(tmp_path: Path, text: str) -> None:
+    assert read(tmp_path, f"text\n{text}\n".encode("gb18030"), Form.CSV) == [RawRow(2, {"text": text})]
+
+
+def test_an_encoding_shows_late_in_a_file(tmp_path: Path) -> None:
+    content = b"text\n" + b"plain ascii\n" * 200_000 + "退款\n".encode("gb18030")
+    assert len(content) > 2 * MIB
+    assert read(tmp_path, content, Form.CSV)[-1] == RawRow(200_002, {"text": "退款"})
+
+
+def test_broken_utf_16_is_a_fault_of_its_line(tmp_path: Path) -> None:
+    lone = "a\nb".encode("utf-16-le") + b"\x3d\xd8" + "\nc\n".encode("utf-16-le")
+    rows = read(tmp_path, codecs.BOM_UTF16_LE + "text\n".encode("utf-16-le") + lone, Form.CSV)
+    assert codes(rows) == [(2, None), (3, FaultCode.WRONG_ENCODING), (4, None)]
+    assert "is not utf-16-le" in fault(rows[1]).detail
+    rows = read(tmp_path, codecs.BOM_UTF16_BE + "text\na\nb".encode("utf-16-be") + b"\0", Form.TSV)
+    assert codes(rows) == [(2, None), (3, FaultCode.WRONG_ENCODING)]
