@@ -28,6 +28,7 @@ from benchmarks.data import data_folder
 from benchmarks.disturbance import Searcher
 from benchmarks.filling import PATH, create
 from benchmarks.load import post
+from benchmarks.progress import tell
 from benchmarks.real_texts import real_texts
 from benchmarks.server import CLIENT_CPU, HOST, SERVER_CPU, Server, add_encoder, pin, samesay_server, wait_until_idle
 
@@ -128,6 +129,7 @@ def searches(data: Path, file: Path, records: Sequence[str], queries: Sequence[s
     ratios, idle_p99, busy_p99 = [], [], []
     with samesay_server(data, cpu=SERVER_CPU) as server:
         create(server.url)
+        tell(f"importing {N_BASE} records to search among")
         _follow(server, _send(server, parts[0]), time.perf_counter())
         for part in parts[1:]:
             wait_until_idle(server)
@@ -141,6 +143,7 @@ def searches(data: Path, file: Path, records: Sequence[str], queries: Sequence[s
             idle_p99.append(loads["idle"].p99_ms)
             busy_p99.append(loads["busy"].p99_ms)
             ratios.append(loads["busy"].p99_ms / loads["idle"].p99_ms)
+            tell(f"{len(ratios)} of {N_PAIRS} pairs: p99 {idle_p99[-1]:.1f} ms idle, {busy_p99[-1]:.1f} ms importing")
     return {
         "imported_each_time": share // N_PAIRS,
         "idle_p99_ms": [round(value, 1) for value in idle_p99],

@@ -20,6 +20,7 @@ import httpx
 
 from benchmarks.growth import TOLERANCE_MB, Sample, Watch, show
 from benchmarks.latency import Latencies
+from benchmarks.progress import tell
 from benchmarks.server import Server, add_encoder, samesay_server
 from tests.fakes.tiny_bundle import make_tiny_bundle
 from tests.fakes.writers import PLACE, Writer, content
@@ -68,12 +69,15 @@ def main() -> None:
 
 def mixed_load(server: Server, watch: Watch, latencies: Latencies, failures: Failures, seconds: float) -> list[Sample]:
     """Search, classify and write from several connections at once, and look at the process meanwhile."""
-    samples, until = [], time.monotonic() + seconds
+    samples, until, minute = [], time.monotonic() + seconds, 0
     with ThreadPoolExecutor(WRITERS) as pool:
         working = [pool.submit(_work, server.url, number, until, latencies, failures) for number in range(WRITERS)]
         while time.monotonic() < until:
             time.sleep(min(1.0, seconds / 60))
             samples.append(watch.look())
+            if samples[-1].at_s >= 60 * (minute + 1):
+                minute += 1
+                tell(f"mixed load: {minute} of {seconds / 60:g} minutes, RSS {samples[-1].rss_bytes / 2**20:.0f} MB")
     for each in working:
         each.result()
     return samples
@@ -122,6 +126,8 @@ def swap(server: Server, watch: Watch, data: Path, failures: Failures, n: int) -
                 break
             filler.check_searches(client, filler.rng.sample(sorted(filler.records), 50))
             samples.append(watch.look())
+            if number and number % 10 == 0:
+                tell(f"{number} of {n} swaps, RSS {samples[-1].rss_bytes / 2**20:.0f} MB")
     return samples[1:]
 
 
