@@ -8,8 +8,9 @@ from model.contract.familiarity import Familiarity
 from model.contract.head import Head, LabelHead
 from model.contract.onnx_encoder import OnnxEncoder
 from model.contract.text import TextContract
+from model.data.strangers import make_strangers
 from model.data.training_data import TrainingData
-from model.evaluation.calibrate import Candidates, calibrate, find_nearest, gather_candidates, gather_stand_ins
+from model.evaluation.calibrate import Candidates, calibrate, find_nearest, gather_candidates
 from model.evaluation.decision_metrics import decision_metrics
 from model.evaluation.held_out import HeldOut, HeldOutAnswers, LabelAnswers, Measured, answerable, best_labels
 from model.evaluation.label_metrics import LabelTruth, label_head_metrics
@@ -67,35 +68,38 @@ def _measure_groups(
     familiar = [familiarity.knows(data.valid[row - n_looked_up].text) for row in asked]
     true_groups = [groups[row] for row in asked]
     inside = gather_candidates(stored[asked], true_groups, found, groups, head, familiar)
-    if data.out_of_scope:
-        strangers = exported.encode(data.out_of_scope)
-        far = find_nearest(strangers, stored, exclude=None)
-        familiar = [familiarity.knows(text) for text in data.out_of_scope]
-        outside = gather_candidates(strangers, [None] * len(strangers), far, groups, head, familiar)
-    else:
-        outside = gather_stand_ins(stored[asked], true_groups, stored, groups, head, familiar)
-    decision = _choose_decision(inside, outside, data)
+    made = make_strangers([*data.looked_up(), *data.valid], len(data.out_of_scope)) if asked else []
+    strangers = [*data.out_of_scope, *made]
+    embedded = exported.encode(strangers)
+    far = find_nearest(embedded, stored, exclude=None)
+    familiar = [familiarity.knows(text) for text in strangers]
+    outside = gather_candidates(embedded, [None] * len(strangers), far, groups, head, familiar)
+    decision = _choose_decision(inside, outside, data, are_made=bool(made))
+    told = outside[: len(data.out_of_scope)] or outside
     answers = HeldOutAnswers(
         monitor=monitor,
         embeddings=stored,
         decisions=tuple(decide(candidates.evidence, decision) for candidates in inside),
-        strangers=tuple(decide(candidates.evidence, decision) for candidates in outside),
+        strangers=tuple(decide(candidates.evidence, decision) for candidates in told),
+        n_made=len(made),
         head_labels=head.labels if head else (),
         head_given=tuple(best_labels(head, valid)) if head else (),
     )
     metrics = HeldOut(data, has_head=head is not None).measure(valid, stored[:n_looked_up], head)
-    of_decisions = decision_metrics(inside, outside, decision)
-    told = of_decisions.keys() if data.out_of_scope else ("in_scope_accuracy", "ece")  # stand-ins are no strangers
-    metrics |= {name: of_decisions[name] for name in told}
+    of_decisions = decision_metrics(inside, told, decision)
+    names = of_decisions.keys() if data.out_of_scope else ("in_scope_accuracy", "ece")  # made ones are no strangers
+    metrics |= {name: of_decisions[name] for name in names}
     return Measured(decision, metrics, answers)
 
 
-def _choose_decision(inside: list[Candidates], outside: list[Candidates], data: TrainingData) -> DecisionParameters:
+def _choose_decision(
+    inside: list[Candidates], outside: list[Candidates], data: TrainingData, *, are_made: bool
+) -> DecisionParameters:
     config = data.config
     return calibrate(
         inside,
         outside,
-        are_stand_ins=not data.out_of_scope,
+        are_made=are_made,
         threshold_rule=config.threshold_rule,
         false_accept_target=config.false_accept_target,
         out_of_scope_score=config.out_of_scope_score,

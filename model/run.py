@@ -141,6 +141,7 @@ def _describe_threshold(data: TrainingData, answers: HeldOutAnswers) -> str:
         return f"measured on {held_out}"
     if len(answers.decisions) < len(data.valid):
         held_out = f"{len(answers.decisions)} of {held_out} (the others are alone in their group)"
-    strangers = len(data.out_of_scope)
-    stand_in = f"{strangers} of no group" if strangers else "none of no group: --out-of-scope FILE would make it better"
-    return f"threshold chosen on {held_out}, {stand_in}"
+    told = [f"{len(data.out_of_scope)} of no group"] if data.out_of_scope else []
+    if answers.n_made:
+        told.append(f"{answers.n_made} made of your own: real ones (--out-of-scope FILE) would make it better")
+    return f"threshold chosen on {' and '.join([held_out, *told])}"

@@ -6,6 +6,7 @@ words alone are no match. Beside real ones they were the best of several ways to
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import numpy as np
 
@@ -15,7 +16,12 @@ from model.data.training_data import TrainingData
 _MOST_OUTLIERS = 20_000
 """Made at most; each is seen several times."""
 
-_LEAST_SHARE, _MOST_SHARE = 0.3, 0.6
+EXCHANGED: Final = (0.3, 0.6)
+"""Least and largest share of a sentence's words that are exchanged, for outliers to learn from."""
+
+_CJK_WORD: Final = 2
+"""Characters of a word where there are no spaces: most Chinese words have two."""
+
 _SHRINKAGE = 2
 
 
@@ -30,18 +36,23 @@ def make_outliers(data: TrainingData, seed: int) -> list[str]:
 
 
 def synthesise_outliers(
-    sentences: Sequence[str], groups: Sequence[str], n: int, rng: np.random.Generator
+    sentences: Sequence[str],
+    groups: Sequence[str],
+    n: int,
+    rng: np.random.Generator,
+    exchanged: tuple[float, float] = EXCHANGED,
 ) -> Iterator[str]:
     """Make n sentences: of a training sentence, the most telling words give way to random words of others.
 
     A word tells its group by its share of the word's occurrences, shrunk where these are few. Where there are no
-    spaces, a word is a character.
+    spaces, two characters are a word.
 
     Args:
         sentences: The training sentences.
         groups: The group of each.
         n: How many.
         rng: Draws sentences, shares and words.
+        exchanged: Least and largest share of a sentence's words that give way; at least one does.
     """
     split = [_words(sentence) for sentence in sentences]
     totals = Counter(word for words in split for word in words)
@@ -49,8 +60,8 @@ def synthesise_outliers(
     for number in rng.integers(len(split), size=n):
         words, group = list(split[number]), groups[number]
         telling = np.array([in_group[word, group] / (totals[word] + _SHRINKAGE) for word in words])
-        exchanged = max(1, round(rng.uniform(_LEAST_SHARE, _MOST_SHARE) * len(words)))
-        for position in np.argsort(-telling, kind="stable")[:exchanged]:
+        n_exchanged = max(1, round(rng.uniform(*exchanged) * len(words)))
+        for position in np.argsort(-telling, kind="stable")[:n_exchanged]:
             other = split[rng.integers(len(split))]
             words[position] = other[rng.integers(len(other))]
         yield _join(words)
@@ -59,12 +70,12 @@ def synthesise_outliers(
 def _words(sentence: str) -> list[str]:
     words: list[str] = []
     for kind, run in script_runs(normalise(sentence)):
-        words += list(run) if kind == CJK else [run]
+        words += [run[at : at + _CJK_WORD] for at in range(0, len(run), _CJK_WORD)] if kind == CJK else [run]
     return words or [sentence]
 
 
 def _join(words: Sequence[str]) -> str:
-    """Spaces between words, none between characters of a script without them."""
+    """Spaces between words, none between those of a script without them."""
     joined = words[0]
     for before, word in zip(words, words[1:], strict=False):
         joined += word if _is_cjk(before) and _is_cjk(word) else f" {word}"

@@ -65,25 +65,6 @@ def gather_candidates(
     return candidates
 
 
-def gather_stand_ins(
-    embeddings: NDArray[np.float32],
-    true_groups: Sequence[str],
-    stored: NDArray[np.float32],
-    stored_groups: Sequence[str],
-    head: Head | None,
-    familiar: Sequence[bool],
-) -> list[Candidates]:
-    """The sentences as if nobody had written their groups yet, for want of real strangers.
-
-    The neighbours are those of other groups: of a large group all that a decision looks at may be its own.
-    """
-    _, numbers = np.unique([*true_groups, *stored_groups], return_inverse=True)
-    apart = numbers[: len(true_groups)], numbers[len(true_groups) :]
-    others = nearest(embeddings, stored, NEIGHBOURS_USED, apart=apart)
-    gathered = gather_candidates(embeddings, true_groups, others, stored_groups, head, familiar)
-    return [_without_own_group(candidates) for candidates in gathered]
-
-
 def find_nearest(
     embeddings: NDArray[np.float32], stored: NDArray[np.float32], exclude: NDArray[np.int64] | None
 ) -> Nearest:
@@ -95,7 +76,7 @@ def calibrate(
     in_scope: Sequence[Candidates],
     strangers: Sequence[Candidates],
     *,
-    are_stand_ins: bool = False,
+    are_made: bool = False,
     threshold_rule: ThresholdRule = ThresholdRule.BALANCED,
     false_accept_target: float = 0.05,
     out_of_scope_score: OutOfScopeScore | None = None,
@@ -112,15 +93,13 @@ def calibrate(
     The balanced threshold answers as large a share of the in-scope sentences rightly as it refuses of the others.
     Whatever the rule, it is the break-even of the confidence.
 
-    Where there are no out-of-scope sentences, each in-scope one stands in for one with its own group taken away: what
-    would have been answered had nobody written its group yet. They are no ground to choose a score by: training has
-    pushed these sentences away from every class vector but their own, which it has not done to real strangers. Unless
-    one is named, `both` is used then, or without a head `knn`.
+    Out-of-scope sentences that were made are no ground to choose a score by, since they were made of what training
+    saw. Unless one is named, `both` is used then, or without a head `knn`.
 
     Args:
         in_scope: Held-out sentences with a group, at least one.
-        strangers: Sentences of no group, or those of `gather_stand_ins`; at least one.
-        are_stand_ins: Whether they are the latter.
+        strangers: Sentences of no group; where there are none, the balanced rule answers nine in ten of what it can.
+        are_made: Whether some of them are made.
         threshold_rule: By which the threshold is chosen.
         false_accept_target: Largest share of out-of-scope sentences that may be answered, for that rule.
         out_of_scope_score: The score to use; None tries all that there is evidence for.
@@ -133,7 +112,7 @@ def calibrate(
     """
     ranking = _choose_ranking(in_scope, DecisionParameters(logit_adjustment_tau=logit_adjustment_tau))
     best_value, chosen = -1.0, ranking
-    for score in _scores_to_try(in_scope, out_of_scope_score, has_strangers=not are_stand_ins):
+    for score in _scores_to_try(in_scope, out_of_scope_score, are_given=not are_made):
         parameters = ranking.model_copy(update={"score": score})
         scored = _score(in_scope, strangers, parameters)
         threshold = choose_threshold(
@@ -154,10 +133,6 @@ def calibrate(
     return chosen.model_copy(update={"scale": _fit_scale(in_scope, strangers, chosen), "margin": margin})
 
 
-def _without_own_group(candidates: Candidates) -> Candidates:
-    return Candidates(None, candidates.evidence.only(lambda group: group != candidates.true_group))
-
-
 def _choose_ranking(in_scope: Sequence[Candidates], start: DecisionParameters) -> DecisionParameters:
     """The head weight under which the right group comes first most often."""
     has_head = any(candidates.evidence.head_cosines for candidates in in_scope)
@@ -171,7 +146,7 @@ def _choose_ranking(in_scope: Sequence[Candidates], start: DecisionParameters) -
 
 
 def _scores_to_try(
-    in_scope: Sequence[Candidates], wanted: OutOfScopeScore | None, *, has_strangers: bool
+    in_scope: Sequence[Candidates], wanted: OutOfScopeScore | None, *, are_given: bool
 ) -> list[OutOfScopeScore]:
     has_head = any(candidates.evidence.head_cosines for candidates in in_scope)
     has_energy = any(candidates.evidence.head_scale is not None for candidates in in_scope)
@@ -181,7 +156,7 @@ def _scores_to_try(
     if has_energy:
         available.append(OutOfScopeScore.ENERGY)
     if wanted is None:
-        return available if has_strangers else available[:1]
+        return available if are_given else available[:1]
     if wanted not in available:
         raise ConfigError(f"out_of_scope_score {wanted} needs class vectors, here there is {', '.join(available)}")
     return [wanted]

@@ -44,7 +44,8 @@ class HeldOutAnswers:
         embeddings: (n, dim) float32 unit rows of the training rows that are looked up and of the held-out ones.
         decisions: Of the held-out rows that are `answerable`, looked up among all the others; empty where rows have no
             groups.
-        strangers: Of each out-of-scope sentence; where none was given, of each of those rows without its own group.
+        strangers: Of each out-of-scope sentence; where none was given, of the made ones.
+        n_made: Made ones that took part in choosing the threshold.
         head_labels, head_given: The head's groups, and the one nearest to each held-out row; empty without a head.
         labels: Of a run with several labels a sentence.
     """
@@ -53,6 +54,7 @@ class HeldOutAnswers:
     embeddings: NDArray[np.float32]
     decisions: tuple[Decision, ...] = ()
     strangers: tuple[Decision, ...] = ()
+    n_made: int = 0
     head_labels: tuple[str, ...] = ()
     head_given: tuple[str, ...] = ()
     labels: LabelAnswers | None = None

@@ -27,8 +27,6 @@ def nearest(
     stored: NDArray[np.float32],
     k: int,
     exclude: NDArray[np.int64] | None = None,
-    *,
-    apart: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
 ) -> Nearest:
     """Find the k best rows exactly.
 
@@ -36,7 +34,6 @@ def nearest(
         queries, stored: (n, dim) and (m, dim), unit rows.
         k: Cut to what is there.
         exclude: (n,) a row of `stored` that is the query itself, left out by index: equal texts elsewhere still count.
-        apart: (n,) and (m,) group numbers: stored rows of the query's group count as -inf, and come last.
     """
     k = min(k, len(stored) - (exclude is not None))
     rows = np.empty((len(queries), k), np.int64)
@@ -47,8 +44,6 @@ def nearest(
         cosines = queries[block] @ stored.T
         if exclude is not None:
             cosines[np.arange(len(cosines)), exclude[block]] = -np.inf
-        if apart is not None:
-            cosines[apart[0][block, None] == apart[1]] = -np.inf
         best = np.argpartition(-cosines, k - 1, axis=1)[:, :k]
         values = np.take_along_axis(cosines, best, axis=1)
         order = np.argsort(-values, axis=1, kind="stable")

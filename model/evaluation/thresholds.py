@@ -6,6 +6,9 @@ from numpy.typing import NDArray
 from model.config import ThresholdRule
 from model.errors import ConfigError
 
+_ANSWERED = 0.9
+"""Share of the right answers that are given where nothing tells how near strangers come."""
+
 
 def choose_threshold(
     rule: ThresholdRule,
@@ -22,9 +25,10 @@ def choose_threshold(
         rightly: Scores of in-scope sentences whose best group is the true one.
         strangers: Scores of out-of-scope sentences.
         n_in_scope: In-scope sentences in all.
-        false_accept_target: Largest share of the strangers that may be answered, for that rule.
+        false_accept_target: Largest share of the strangers that may be answered, for that rule; without strangers no
+            rule can be kept, and `balanced_threshold` says what is done.
     """
-    if rule is ThresholdRule.BALANCED:
+    if rule is ThresholdRule.BALANCED or not len(strangers):
         return balanced_threshold(rightly, strangers, n_in_scope)
     return false_accept_threshold(strangers, false_accept_target)
 
@@ -40,8 +44,11 @@ def balanced_threshold(rightly: NDArray[np.float64], strangers: NDArray[np.float
         n_in_scope: In-scope sentences in all, at least as many as `rightly`.
 
     Returns:
-        The middle of a gap between two scores; of equally good gaps the middle one.
+        The middle of a gap between two scores; of equally good gaps the middle one. Without strangers, what at
+        least nine in ten of the right answers reach.
     """
+    if len(rightly) and not len(strangers):
+        return max(-1.0, float(np.quantile(rightly, 1 - _ANSWERED, method="lower")))
     values = np.unique(np.concatenate([rightly, strangers]))
     if not len(values):
         return 0.0

@@ -102,8 +102,8 @@ def _no_strangers(report: ReportData) -> str | None:
     if report.sizes.n_out_of_scope or report.scores is None:
         return None
     return (
-        f"No out-of-scope sentences were given, so the threshold {report.scores.threshold:.2f} is guessed from how "
-        "your groups look to one another: --out-of-scope FILE would make it better."
+        f"No out-of-scope sentences were given, so the threshold {report.scores.threshold:.2f} was chosen by "
+        "sentences made of your own: --out-of-scope FILE, with real ones, would make it better."
     )
 
 

@@ -76,7 +76,7 @@ def spread_scores(
     Args:
         decisions, groups: Of the held-out sentences.
         strangers: Decisions of out-of-scope sentences, or of their stand-ins.
-        stranger_texts: The out-of-scope sentences; empty where there are stand-ins only.
+        stranger_texts: The out-of-scope sentences; empty where there are made ones only.
         threshold: From this score on a sentence is answered.
     """
     others = STRANGER if stranger_texts else STAND_IN

@@ -62,4 +62,4 @@ def embedding_map(report: ReportData) -> Section | None:
 def _stand_ins(report: ReportData) -> str:
     if report.sizes.n_out_of_scope:
         return ""
-    return "; each held-out sentence, its own group taken away, stands in for one"
+    return "; sentences made of yours, their telling words exchanged, stand in for them"

@@ -9,7 +9,7 @@ from model.contract.evidence import Evidence, OutOfScopeScore
 from model.contract.head import Head
 from model.contract.prior import Prior
 from model.errors import ConfigError
-from model.evaluation.calibrate import Candidates, calibrate, find_nearest, gather_candidates, gather_stand_ins
+from model.evaluation.calibrate import Candidates, calibrate, find_nearest, gather_candidates
 from model.evaluation.decision_metrics import decision_metrics
 
 
@@ -21,12 +21,6 @@ def candidate(true: str | None, best: float, second: float) -> Candidates:
     return near(true, **{true or "x": best, "other": second})
 
 
-def calibrate_alone(inside: list[Candidates], **options: object) -> DecisionParameters:
-    """Calibrated by the sentences themselves, as if their groups were not there."""
-    others = [Candidates(None, one.evidence.only(lambda group, own=one.true_group: group != own)) for one in inside]
-    return calibrate(inside, others, are_stand_ins=True, **options)  # type: ignore[arg-type]
-
-
 def test_the_threshold_separates_what_can_be_separated() -> None:
     inside = [candidate("a", 0.9, 0.3), candidate("b", 0.8, 0.2)]
     outside = [candidate(None, 0.5, 0.4), candidate(None, 0.3, 0.1)]
@@ -36,9 +30,13 @@ def test_the_threshold_separates_what_can_be_separated() -> None:
     assert outcomes == [Outcome.MATCHED] * 2 + [Outcome.NO_MATCH] * 2
 
 
-def test_without_strangers_the_runner_up_group_stands_in() -> None:
-    parameters = calibrate_alone([candidate("a", 0.9, 0.4), candidate("b", 0.85, 0.5)])
-    assert 0.5 < parameters.threshold < 0.85
+def test_without_strangers_nine_in_ten_of_the_right_answers_are_given() -> None:
+    """Such as where no sentence could be made: all are single words."""
+    inside = [candidate("a", 0.5 + number / 100, 0.1) for number in range(40)]
+    for rule in ThresholdRule:
+        parameters = calibrate(inside, [], threshold_rule=rule, are_made=True)
+        outcomes = [decide(c.evidence, parameters).outcome for c in inside]
+        assert outcomes == [Outcome.NO_MATCH] * 3 + [Outcome.MATCHED] * 37
 
 
 def test_the_balanced_rule_gives_both_sides_the_same_share() -> None:
@@ -119,12 +117,11 @@ def test_a_named_score_is_used_whatever_the_others_could() -> None:
         calibrate([near("a", a=0.9)], [near(None, a=0.3)], out_of_scope_score=OutOfScopeScore.ENERGY)
 
 
-def test_stand_ins_are_no_ground_to_choose_a_score_by() -> None:
-    """The head alone would tell these apart best, but it was trained to push them from each other's groups."""
-    inside = [with_head("a", 0.8, 0.8), with_head("a", 0.4, 0.9)]
-    assert calibrate(inside, [with_head(None, 0.95, 0.5)]).score is OutOfScopeScore.MAX_COSINE
-    assert calibrate_alone(inside).score is OutOfScopeScore.BOTH
-    assert calibrate_alone([near("a", a=0.9)]).score is OutOfScopeScore.KNN
+def test_made_strangers_are_no_ground_to_choose_a_score_by() -> None:
+    inside, outside = [with_head("a", 0.8, 0.8), with_head("a", 0.4, 0.9)], [with_head(None, 0.95, 0.5)]
+    assert calibrate(inside, outside).score is OutOfScopeScore.MAX_COSINE
+    assert calibrate(inside, outside, are_made=True).score is OutOfScopeScore.BOTH
+    assert calibrate([near("a", a=0.9)], [near(None, a=0.3)], are_made=True).score is OutOfScopeScore.KNN
 
 
 def test_the_ranking_that_is_right_most_often_is_chosen() -> None:
@@ -158,18 +155,6 @@ def test_a_stricter_threshold_does_not_change_how_sure_answers_are() -> None:
     assert decision_metrics(inside, outside, strict)["ece"] < 0.06
 
 
-def test_strangers_without_a_group_are_made_by_taking_the_own_one_away_from_the_head_too() -> None:
-    evidence = Evidence(
-        neighbour_scores={"a": 0.9, "b": 0.4}, head_cosines={"a": 0.8, "b": 0.3}, head_rest=0.1, head_scale=30.0
-    )
-    for score in OutOfScopeScore:
-        threshold = calibrate_alone([Candidates("a", evidence)] * 4, out_of_scope_score=score).threshold
-        assert 0.3 < threshold < 0.9
-        parameters = DecisionParameters(head_weight=0.5, score=score, threshold=threshold)
-        assert decide(evidence, parameters).outcome is Outcome.MATCHED
-        assert decide(evidence.only(lambda group: group == "b"), parameters).outcome is Outcome.NO_MATCH
-
-
 def test_evidence_is_gathered_from_embeddings() -> None:
     axes = np.eye(3, dtype=np.float32)
     head = Head(("a", "b"), axes[:2], 30.0)
@@ -179,25 +164,6 @@ def test_evidence_is_gathered_from_embeddings() -> None:
     assert evidence.neighbour_scores == pytest.approx({"a": 0.8, "b": 0.6})  # one fewer than there are
     assert evidence.head_cosines == pytest.approx({"a": 0.8, "b": 0.6})
     assert evidence.energy() == pytest.approx(np.log(np.exp(24) + np.exp(18)) / 30)
-
-
-def test_stand_ins_have_the_neighbours_of_other_groups() -> None:
-    """Of a group of twenty all ten nearest are its own: without it, those after them are looked at."""
-    rng = np.random.default_rng(5)
-    groups = ["a"] * 20 + ["b"] * 3 + ["c"] * 3
-    axes = np.eye(4, dtype=np.float32)
-    stored = axes[[0] * 20 + [1] * 3 + [2] * 3] + rng.normal(0, 0.1, (26, 4)).astype(np.float32)
-    stored /= np.linalg.norm(stored, axis=1, keepdims=True)
-    asked = stored[[0, 20]]
-    head = Head(("a", "b", "c"), axes[:3], 30.0)
-    (of_a, of_b) = gather_stand_ins(asked, ["a", "b"], stored, groups, head, [True, True])
-    cosines = asked @ stored.T
-    assert of_a.evidence.neighbour_scores == pytest.approx({"b": cosines[0, 20:23].max(), "c": cosines[0, 23:].max()})
-    assert of_a.evidence.head_cosines.keys() == {"b", "c"}
-    assert of_b.evidence.neighbour_scores == pytest.approx({"a": cosines[1, :20].max(), "c": cosines[1, 23:].max()})
-    assert (of_a.true_group, of_b.true_group) == (None, None)
-    nobody = gather_stand_ins(asked[:1], ["a"], stored[:20], groups[:20], None, [True])[0].evidence
-    assert nobody.neighbour_scores == {}
 
 
 def test_another_prior_than_in_training_is_met_by_the_formula() -> None:

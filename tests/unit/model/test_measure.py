@@ -6,7 +6,9 @@ import torch
 
 from model.config import Config, Objective
 from model.contract.dataset import Row
+from model.contract.decision import Outcome
 from model.contract.text import TextConfig, TextContract
+from model.data.strangers import ENOUGH
 from model.data.training_data import TrainingData
 from model.encoder import SentenceEncoder
 from model.measure import measure_held_out
@@ -29,7 +31,7 @@ def trained_on(data: TrainingData) -> Trained:
     return Trained(contract, encoder, InBatchObjective(data, []), "hit_rate@1", 1.0, 1)
 
 
-@pytest.mark.parametrize("strangers", [[], ["zulu", "yankee"]])
+@pytest.mark.parametrize("strangers", [[], ["zulu", "yankee"], ["zulu"] * ENOUGH])
 def test_what_has_no_answer_tells_nothing_of_the_answers(strangers: list[str]) -> None:
     train = rows_of([(f"{word} train", f"t{number // 2}") for number, word in enumerate(WORDS[:8])])
     asked = [(text, f"v{number}") for number, word in enumerate(WORDS[8:12]) for text in (word, f"{word}!")]
@@ -39,11 +41,15 @@ def test_what_has_no_answer_tells_nothing_of_the_answers(strangers: list[str]) -
     data = TrainingData(train, rows_of([*asked, *lonely]), strangers, labels, np.arange(8) // 2, config)
     measured = measure_held_out(trained_on(data), data)
     assert measured.metrics["hit_rate@1"] == 1.0
-    assert measured.metrics["in_scope_accuracy"] == 1.0
     assert measured.answers is not None
     assert len(measured.answers.decisions) == len(asked)
-    assert len(measured.answers.strangers) == (len(strangers) or len(asked))
+    answered = [decision.outcome is Outcome.MATCHED for decision in measured.answers.decisions]
+    assert measured.metrics["in_scope_accuracy"] == np.mean(answered) >= 0.75  # the best group is always right
+    made = 0 if len(strangers) >= ENOUGH else ENOUGH - len(strangers)
+    assert measured.answers.n_made == made
+    assert len(measured.answers.strangers) == (len(strangers) or made)
+    assert ("oos_recall" in measured.metrics) == bool(strangers)
     report = gather(data, measured.answers, epochs=[], decision=measured.decision, metrics=measured.metrics, seconds={})
     assert report.calibration is not None
     assert report.calibration.ece == pytest.approx(measured.metrics["ece"])
-    assert report.calibration.n == len(asked) + (len(strangers) or len(asked))
+    assert report.calibration.n == len(asked) + (len(strangers) or made)
