@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.db import table_of
 from app.errors import NotFoundError
+from app.job.errors import JobCancelledError
 from app.job.kinds import Kind
 from app.job.tables import TYPES_OF, UNFINISHED, Job, JobEvent, JobState, JobType
 
@@ -189,10 +190,16 @@ class JobRepository:
             self.tell(job)
 
     def hand_over(self, job_id: int, seq: int, progress: Progress, result: dict[str, Any]) -> None:
-        """Leave the rest to the servers: the job is over when searches have reached the change `seq`."""
+        """Leave the rest to the servers: the job is over when searches have reached the change `seq`.
+
+        Raises:
+            JobCancelledError: Somebody wants it to stop, and its release is not to answer then.
+        """
         job = self._session.get_one(Job, job_id, populate_existing=True)
+        if job.state == JobState.CANCELLING and progress.stage == CATCHING_UP:
+            raise JobCancelledError("the job was cancelled")
         job.seq, job.result, job.worker, job.lease_until = seq, result, None, None
-        job.state = JobState.RUNNING  # cancelled at the last moment: there is nothing left to cancel
+        job.state = JobState.RUNNING  # an import cancelled at the last moment: there is nothing left to cancel
         _show(job, progress)
         self.tell(job)
 

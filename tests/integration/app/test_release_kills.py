@@ -189,6 +189,26 @@ def test_cancelled_after_the_worker_died_with_the_release_stored(
 
 
 @sqlite_only
+def test_cancelled_between_the_release_that_is_stored_and_the_job_that_is_handed_over(
+    service: Running, place: str, trainer: FakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit, key = JobRun.commit, order(service, place)
+
+    def cancelled(run: JobRun, step: Callable[[Session], Step]) -> None:
+        commit(run, step)
+        if "register" in run.checkpoint["steps"]:
+            assert service.client.delete(f"/v1/jobs/{key}").json()["state"] == "cancelling"
+
+    monkeypatch.setattr(JobRun, "commit", cancelled)
+    worker_of(service).run_next()
+    job = ended(service, key)
+    assert (job["state"], job["result"]["release"], job["result"]["state"]) == ("cancelled", 2, "candidate")
+    assert service.client.get(place).json()["active_release"] == 1
+    assert service.client.get(f"{place}/releases/2").json()["warm"]
+    assert list((service.container.settings.data / "jobs").glob("*")) == []
+
+
+@sqlite_only
 def test_a_refused_release_whose_promotion_was_cancelled_leaves_the_memory_with_the_next_switch(
     service: Running, place: str, trainer: FakeTrainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
