@@ -10,6 +10,7 @@ from app.encoder.schemas import EncoderAnswer
 from app.encoder.store import EncoderStore
 from app.encoder.tables import Encoder
 from app.errors import FieldProblem, InvalidValueError, NameTakenError
+from app.job.repository import JobRepository
 from app.release.repository import ReleaseRepository
 from model.contract.bundle import Bundle, load_bundle
 
@@ -43,14 +44,18 @@ class EncoderService:
         return added
 
     def remove_unneeded(self) -> None:
-        """Remove the bundles of encoders that went with the last release that used them, and those of no encoder."""
+        """Remove the bundles of encoders that went with the last release that used them, and those of no encoder.
+
+        That of one that a job is to make a release of stays until the job is over.
+        """
 
         def unit(session: Session) -> None:
-            releases = ReleaseRepository(session)
-            for encoder in EncoderRepository(session).lock_removed():
+            releases, removed = ReleaseRepository(session), EncoderRepository(session).lock_removed()
+            ordered = JobRepository(session).encoders_ordered()
+            for encoder in removed:
                 if releases.is_encoder_used(encoder.sha):
                     encoder.removed_at = None  # another collection took it just when this one parted from it
-                else:
+                elif encoder.sha not in ordered:
                     self._store.remove(encoder.sha)
 
         if self._database.read(lambda session: self._is_any_left(session)):
@@ -130,4 +135,5 @@ def _register(session: Session, bundle: Bundle, name: str) -> EncoderAnswer:
         encoder = Encoder(sha=bundle.sha, name=name, dim=manifest.dim, manifest=manifest.model_dump(mode="json"))
         EncoderRepository(session).add(encoder)
     encoder.removed_at = None  # its bundle was just copied again
+    encoder.job = None  # a person wants it: it stays, whatever made it
     return to_answer(encoder)

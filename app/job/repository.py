@@ -133,6 +133,11 @@ class JobRepository:
         statement = select(Job).where(Job.state.in_(UNFINISHED), Job.type.in_(types)).order_by(Job.id)
         return list(self._session.scalars(statement))
 
+    def encoders_ordered(self) -> set[str]:
+        """The sha256 of the encoders that jobs which are not over are to make releases of."""
+        requests = [job.request for job in self.list_unfinished(TYPES_OF[Kind.RELEASES])]
+        return {request["encoder"] for request in requests if "encoder" in request}
+
     def claim(self, worker: str, types: AnyOf[JobType], served: Callable[[int], bool] = lambda _: True) -> Job | None:
         """Take the oldest job that can be run now: a new one, or one whose worker is dead.
 

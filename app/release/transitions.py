@@ -10,9 +10,7 @@ from app.collection.tables import Collection
 from app.db import CHANGED
 from app.encoder.tables import Encoder
 from app.errors import ConflictError
-from app.job.kinds import Kind
 from app.job.repository import JobRepository
-from app.job.tables import TYPES_OF
 from app.release.repository import ReleaseRepository
 from app.release.shadow import new_shadow, strip_examples
 from app.release.tables import Release, ReleaseAction, ReleaseState
@@ -206,8 +204,7 @@ class Releases:
 
     def _prune(self) -> None:
         """Part from the oldest encoders that nobody needs at hand, and no job that is to use them."""
-        jobs = JobRepository(self._session).list_unfinished(TYPES_OF[Kind.RELEASES])
-        ordered = {job.request.get("encoder") for job in jobs}
+        ordered = JobRepository(self._session).encoders_ordered()
         idle = [
             release
             for release in self._repository.list_all(self.collection.id)
