@@ -94,7 +94,9 @@ def promote(
 @app.command()
 def rollback(
     collection: CollectionArgument,
-    number: Annotated[int | None, typer.Argument(help="The release to take back; without, the active one.")] = None,
+    number: Annotated[
+        int | None, typer.Argument(help="The release to take back; without, the active one.", min=1)
+    ] = None,
     why: WhyOption = "",
     url: UrlOption = DEFAULT_URL,
     api_key: KeyOption = None,

@@ -134,7 +134,7 @@ class Releases:
             That one.
 
         Raises:
-            ConflictError: This one is not active, or there is none before it that is kept warm.
+            ConflictError: This one is not active, or there is none before it that is kept warm, or that was pruned.
         """
         release = self.get(number)
         if number != self.collection.active_release:
@@ -144,6 +144,7 @@ class Releases:
         if release.previous is None:
             raise ConflictError(f"release {number} took over from no other: there is nothing to roll back to")
         before = self.get(release.previous)
+        refuse_pruned(self._session, self.collection, before)
         if not before.is_warm:
             raise ConflictError(
                 f"release {before.number}, which was active before, is not kept warm any more: "

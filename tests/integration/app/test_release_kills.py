@@ -252,6 +252,31 @@ def test_a_server_that_restarts_before_the_release_answers_brings_the_job_to_its
         wait_for(lambda: service.client.post(f"{place}:search", json={"query": "x"}).json()["release"] == 2)
 
 
+@sqlite_only
+@pytest.mark.parametrize(("verb", "damaged"), [("promote", 2), ("rollback", 1)])
+def test_a_release_that_cannot_be_loaded_is_not_chosen(
+    registered: Settings, trainer: FakeTrainer, verb: str, damaged: int
+) -> None:
+    settings = registered.model_copy(update={"workers": 0})
+    with running(settings) as service:
+        place = f"/v1/collections/{make_collection(service)}"
+        service.client.put(f"{place}/records/a", json={"text": "one"}, params={"wait": "visible"})
+        key = order(service, place, promote="manual" if verb == "promote" else "auto")
+        worker_of(service).run_next()
+        ended(service, key)
+        sha = service.client.get(f"{place}/releases/{damaged}").json()["encoder"]
+    (settings.data / "encoders" / sha / "encoder.onnx").write_bytes(b"damaged")
+    with running(settings) as service:
+        before = service.client.get(place).json()["active_release"]
+        wait_for(lambda: service.container.serving.failure(damaged))  # the first release has the id 1
+        refused = service.client.post(f"{place}/releases/2:{verb}")
+        assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+        assert f"release {damaged} cannot be brought into memory: " in refused.json()["detail"]
+        assert service.client.get(place).json()["active_release"] == before
+    with running(settings) as service:
+        assert service.client.post(f"{place}:search", json={"query": "x"}).json()["release"] == before
+
+
 def test_a_release_that_cannot_be_loaded_fails_its_job_and_the_one_before_goes_on_answering(
     service: Running, place: str, trainer: FakeTrainer
 ) -> None:
