@@ -82,8 +82,13 @@ class EncoderService:
         return await self._database.read_async(lambda session: named_encoder(session, name_or_sha).sha)
 
 
-def named_encoder(session: Session, name_or_sha: str) -> Encoder:
+def named_encoder(session: Session, name_or_sha: str, *, lists: bool = True) -> Encoder:
     """The encoder that a body names.
+
+    Args:
+        session: Of the unit of work.
+        name_or_sha: What the body says.
+        lists: Whether who asks may hear which there are: their names tell of other collections.
 
     Raises:
         InvalidValueError: There is none; says which there are, or how to get one.
@@ -92,10 +97,14 @@ def named_encoder(session: Session, name_or_sha: str) -> Encoder:
     found = repository.find(name_or_sha)
     if found is not None and found.removed_at is None:
         return found
-    names = [encoder.name for encoder in repository.list_all()]
-    known = f"registered are {', '.join(names[:20])}" if names else f"none is registered: {HOW_TO_ADD}"
+    known = _which(repository) if lists else "whoever runs the server knows which there are"
     detail = f"there is no encoder {name_or_sha[:64]!r}; {known}"
     raise InvalidValueError(detail, errors=[FieldProblem("/encoder", detail)])
+
+
+def _which(repository: EncoderRepository) -> str:
+    names = [encoder.name for encoder in repository.list_all()]
+    return f"registered are {', '.join(names[:20])}" if names else f"none is registered: {HOW_TO_ADD}"
 
 
 def _list_all(session: Session) -> list[EncoderAnswer]:

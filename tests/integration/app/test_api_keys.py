@@ -150,6 +150,25 @@ def test_a_key_of_one_collection_sees_no_other(guarded: Running) -> None:
     assert there.replace(f"'{other}'", "'nowhere'") == missing, "nobody learns whether it is there"
 
 
+def test_a_key_of_one_collection_is_not_told_which_encoders_there_are(guarded: Running) -> None:
+    """Their names are those of the collections that they were trained for."""
+    guarded.client.headers.update(bearer(ADMIN))
+    own = make_collection(guarded)
+    guarded.client.headers.pop("Authorization")
+    of_one = make_key(guarded, "releasing one", KeyScope.RELEASE, collections=[own])
+    of_all = make_key(guarded, "releasing all", KeyScope.RELEASE)
+
+    def add(key: Made) -> Any:
+        place = f"/v1/collections/{own}/releases"
+        answer = guarded.client.post(place, json={"encoder": "nowhere"}, headers=key.headers)
+        return assert_problem(answer, 422, "invalid_value")
+
+    assert "registered are tiny" in add(of_all)["detail"]
+    told = add(of_one)
+    assert "there is no encoder 'nowhere'" in told["detail"]
+    assert "tiny" not in str(told)
+
+
 def test_trainings_that_order_themselves_take_the_scope_that_orders_them(guarded: Running) -> None:
     writer = make_key(guarded, "writer", KeyScope.DATA_WRITE)
     trainer = make_key(guarded, "trainer", KeyScope.DATA_WRITE, KeyScope.TRAIN)
