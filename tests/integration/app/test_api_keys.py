@@ -99,6 +99,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Any:
         ({"collections": ["No Name"]}, "/collections/0"),
         ({"expires_at": "2001-01-01T00:00:00Z"}, "is over: give a moment to come"),
         ({"expires_at": "2101-01-01T00:00:00"}, "has no zone"),
+        ({"expires_at": "9999-12-31T23:59:59-12:00"}, "/expires_at"),
         ({"rate_limit": 0}, "/rate_limit"),
         ({"rate_burst": 0}, "/rate_burst"),
         ({"secret": "mine"}, "/secret"),
