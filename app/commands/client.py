@@ -26,6 +26,10 @@ class PassingError(ClientError):
     """It cannot be reached now, or is not ready: the same request may succeed later."""
 
 
+class ForbiddenError(ClientError):
+    """The key does not allow it."""
+
+
 def path_of(*steps: str) -> str:
     """A path of quoted steps below /v1: ("jobs", "x/y") is /v1/jobs/x%2Fy.
 
@@ -130,8 +134,7 @@ class Client:
     def _check(self, response: httpx.Response) -> None:
         if not response.is_success:
             response.read()
-            kind = PassingError if response.status_code in _PASSING else ClientError
-            raise kind(_explain(response))
+            raise _kind_of(response.status_code)(_explain(response))
 
     def _send(self, method: str, path: str, **options: Any) -> Any:
         with self._explained():
@@ -171,6 +174,12 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield from lines
     if rest:
         yield rest
+
+
+def _kind_of(status: int) -> type[ClientError]:
+    if status == httpx.codes.FORBIDDEN:
+        return ForbiddenError
+    return PassingError if status in _PASSING else ClientError
 
 
 def _strange(response: httpx.Response) -> str:
