@@ -74,17 +74,17 @@ class Client:
         """GET, decoded."""
         return self._send("GET", path, params=parameters)
 
-    def first(self, limit: int, path: str, **parameters: Any) -> list[Any]:
-        """The first items of a list that is told in pages, up to a limit."""
+    def first(self, limit: int, path: str, **parameters: Any) -> tuple[list[Any], bool]:
+        """The first items of a list that is told in pages, up to a limit, and whether there are more."""
         items: list[Any] = []
         cursor: dict[str, str] = {}
-        while len(items) < limit:
+        while True:
             page = self.get(path, limit=min(_MOST_ITEMS, limit - len(items)), **parameters, **cursor)
             items += page["items"]
-            if page["next_cursor"] is None:
-                break
+            is_last = page["next_cursor"] is None
+            if is_last or len(items) >= limit:
+                return items, not is_last
             cursor = {"cursor": page["next_cursor"]}
-        return items
 
     def post(self, path: str, body: Any, **parameters: Any) -> Any:
         """POST, decoded."""

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from app.access.scopes import KeyScope
-from app.commands.shared import DataOption, load_settings, plain_errors
+from app.commands.shared import DataOption, load_settings, opened_database, plain_errors
 from app.errors import InvalidValueError
 from model.contract.tables import ShownTable
 from model.contract.terminal import harmless
@@ -110,12 +110,9 @@ def _end(days: float | None) -> str | None:
 def _opened(data: Path | None, *, makes: bool = False) -> Iterator[tuple["ApiKeyService", "AuditService"]]:
     """The keys of a database, made where it is missing, if that is wanted: a key may come before its server."""
     from app.access.opening import open_keys
-    from app.databases import open_database, require_database
 
     settings = load_settings(data=data)
-    if not makes:
-        require_database(settings)
-    database = open_database(settings)
+    database = opened_database(settings, makes=makes)
     try:
         yield open_keys(settings, database)
     finally:

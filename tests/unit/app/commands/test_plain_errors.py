@@ -48,6 +48,19 @@ def test_a_folder_without_a_database_gets_none_by_being_looked_at(tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_that_gets_a_database_by_a_key_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+
+    def told(name: str) -> bool:
+        command = ["keys", "create", name, "--scope", "search", "--data", str(folder)]
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 0, done.output
+        assert len(done.stdout.split()) == 1, "the key alone"
+        return f"{folder} held no database: a new one was made there" in " ".join(done.stderr.split())
+
+    assert [told("first"), told("second")] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("name", "meant"),
     [("DATABSE_URL", "DATABASE_URL"), ("DB_URL", "DATABASE_URL"), ("APIKEY", "API_KEY"), ("LOGLEVEL", "LOG_LEVEL")],
