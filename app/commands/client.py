@@ -162,7 +162,8 @@ class Client:
             raise PassingError(f"the server at {self.url} does not answer in time: look at its log") from None
         except httpx.TransportError as error:
             raise PassingError(
-                f"the connection to {self.url} broke ({error}): what was stored stays; run it again"
+                f"the connection to {self.url} broke ({error}): it may be done or not; "
+                "look, then run it again if it is not"
             ) from None
 
 

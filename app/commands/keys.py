@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from app.access.key_format import PREFIX
 from app.access.scopes import KeyScope
 from app.commands.shared import DataOption, load_settings, opened_database, plain_errors
 from app.errors import InvalidValueError
@@ -24,7 +25,13 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Make, list, change and revoke API keys.", no_args_is_help=True)
 
-KeyArgument = Annotated[str, typer.Argument(help="Id of the key, the part of it after sms_.")]
+
+def _id_of(key: str) -> str:
+    """The id, also of one who has the whole key at hand and wants to be rid of it."""
+    return key.removeprefix(f"{PREFIX}_").partition("_")[0]
+
+
+KeyArgument = Annotated[str, typer.Argument(help="Id of the key: of sms_ID_SECRET the ID.", parser=_id_of)]
 
 
 @app.command()
