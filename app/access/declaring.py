@@ -27,6 +27,7 @@ ADMITTED: Final = "samesay.admitted"
 
 _DECLARED: Final = "__samesay_access__"
 _TARGET: Final = "samesay.target"
+_COLLECTION: Final = "samesay.collection"
 _READING: Final = frozenset({"GET", "HEAD"})
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Awaitable[Response]])
@@ -124,9 +125,9 @@ def open_to_all(endpoint: Endpoint) -> Endpoint:
     return cast(Endpoint, opened)
 
 
-def name_target(request: Request, target: str) -> None:
-    """Say what the request is about, for the audit log, where the path does not."""
-    request.scope[_TARGET] = target
+def name_target(request: Request, target: str, collection: str | None = None) -> None:
+    """Say what the request is about, and what collection that is of, for the audit log, where the path does not."""
+    request.scope[_TARGET], request.scope[_COLLECTION] = target, collection
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +226,7 @@ async def _try_to_write(endpoint: Endpoint, request: Request, status: int) -> No
 async def _write(endpoint: Endpoint, request: Request, status: int, location: str | None = None) -> None:
     """Write what was done; what came of it, such as a job, has its id at the end of its location."""
     places = dict(request.path_params)
-    collection = places.pop("collection", None)
+    collection = places.pop("collection", request.scope.get(_COLLECTION))
     target = request.scope.get(_TARGET) or "/".join(map(str, places.values())) or (location or "").rpartition("/")[2]
     deed = Deed(
         caller=caller_of(request.scope),

@@ -77,7 +77,7 @@ def test_what_changes_something_is_written_and_nothing_else_is(service: Running,
     expect("erase_records", ask("POST", f"{C}/records:erase", json={"ids": ["r1"]}))
     export = ask("POST", f"{C}/exports", json={})
     expect("start_export", export, target=ids(export))
-    expect("cancel_job", ask("DELETE", f"/v1/jobs/{ids(export)}"), None, ids(export))
+    expect("cancel_job", ask("DELETE", f"/v1/jobs/{ids(export)}"), target=ids(export))
     headers = {**key.headers, "Content-Type": "application/x-ndjson"}
     started = service.client.post(f"{C}/imports", content=b'{"text": "a"}\n', headers=headers)
     expect("start_import", started, target=ids(started))
