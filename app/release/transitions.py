@@ -181,6 +181,7 @@ class Releases:
         self.collection.active_release = release.number
         self._repository.tell(release, action, who, why)
         self._cool(ReleaseState.RETIRED, ReleaseState.REFUSED, but=before)
+        self._count_shadows_anew()
         self._prune()
         CollectionRepository(self._session).bump(self.collection)
         self._session.info[CHANGED] = True
@@ -192,6 +193,12 @@ class Releases:
                     f"release {other.number} is asked live queries already, and one of a collection is at a time: "
                     f'end that first, with POST .../releases/{other.number}:shadow {{"share": 0}}'
                 )
+
+    def _count_shadows_anew(self) -> None:
+        """Another release answers: how a shadow compared with the one before says nothing of this one."""
+        for release in self._repository.list_all(self.collection.id):
+            if release.shadow_share and release.shadow is not None:
+                release.shadow = new_shadow(release.shadow["most_examples"])
 
     def _cool(self, *states: ReleaseState, but: Release) -> None:
         """Keep one release of these states warm, and no other."""
