@@ -28,13 +28,18 @@ def open_database(settings: Settings) -> Database:
     return database
 
 
+def has_database(settings: Settings) -> bool:
+    """Whether there is a database already; opening makes a SQLite file that is missing."""
+    return settings.database_url is not None or (settings.data / "samesay.db").exists()
+
+
 def require_database(settings: Settings) -> None:
     """Refuse a data folder without a SQLite file, which opening it would make.
 
     Raises:
         StartupError: There is none.
     """
-    if settings.database_url is None and not (settings.data / "samesay.db").exists():
+    if not has_database(settings):
         raise StartupError(
             f"{settings.data} holds no samesay.db: give the --data folder of a server, or set SAMESAY_DATABASE_URL"
         )

@@ -5,12 +5,12 @@ The check is where the endpoint is called, so that it holds on whatever way a re
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import wraps
 from typing import Any, Final, TypeVar, cast
 
-import structlog
 from fastapi import APIRouter, FastAPI, Request, Response
 
 from app.access.caller import CALLER, Caller, caller_of
@@ -27,9 +27,8 @@ ADMITTED: Final = "samesay.admitted"
 
 _DECLARED: Final = "__samesay_access__"
 _TARGET: Final = "samesay.target"
+_COLLECTION: Final = "samesay.collection"
 _READING: Final = frozenset({"GET", "HEAD"})
-
-_log = structlog.get_logger(__name__)
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Awaitable[Response]])
 
@@ -126,9 +125,9 @@ def open_to_all(endpoint: Endpoint) -> Endpoint:
     return cast(Endpoint, opened)
 
 
-def name_target(request: Request, target: str) -> None:
-    """Say what the request is about, for the audit log, where the path does not."""
-    request.scope[_TARGET] = target
+def name_target(request: Request, target: str, collection: str | None = None) -> None:
+    """Say what the request is about, and what collection that is of, for the audit log, where the path does not."""
+    request.scope[_TARGET], request.scope[_COLLECTION] = target, collection
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,26 +213,26 @@ async def _audited(endpoint: Endpoint, request: Request, given: dict[str, Any]) 
         await _try_to_write(endpoint, request, 500)
         raise
     if response.status_code < 400:
-        await _write(endpoint, request, response.status_code)
+        await _write(endpoint, request, response.status_code, response.headers.get("location"))
     return response
 
 
 async def _try_to_write(endpoint: Endpoint, request: Request, status: int) -> None:
     """Write it, if that can be done; the error that is on its way says more than that it cannot."""
-    try:
+    with suppress(NotAuditedError):
         await _write(endpoint, request, status)
-    except NotAuditedError as error:
-        _log.warning("not_audited", request_id=request.scope[REQUEST_ID], error=str(error))
 
 
-async def _write(endpoint: Endpoint, request: Request, status: int) -> None:
+async def _write(endpoint: Endpoint, request: Request, status: int, location: str | None = None) -> None:
+    """Write what was done; what came of it, such as a job, has its id at the end of its location."""
     places = dict(request.path_params)
-    collection = places.pop("collection", None)
+    collection = places.pop("collection", request.scope.get(_COLLECTION))
+    target = request.scope.get(_TARGET) or "/".join(map(str, places.values())) or (location or "").rpartition("/")[2]
     deed = Deed(
         caller=caller_of(request.scope),
         action=endpoint.__name__,
         collection=collection,
-        target=request.scope.get(_TARGET) or "/".join(map(str, places.values())) or None,
+        target=target or None,
         status=status,
         request_id=request.scope[REQUEST_ID],
     )

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 
 from app.access.caller import caller_of
-from app.access.declaring import name_target, requires
+from app.access.declaring import requires
 from app.access.schemas import ApiKeyAnswer, ApiKeyCreate, ApiKeyRotate, ApiKeySecret
 from app.access.scopes import KeyScope
 from app.http_body import answer, read_body
@@ -41,7 +41,6 @@ async def create_api_key(request: Request) -> Response:
     """Make a key. Its secret is in this answer only; from the first key on, no request is let in without one."""
     wanted = await read_body(request, ApiKeyCreate)
     made = await services(request).api_keys.create(wanted, caller_of(request.scope))
-    name_target(request, made.id)
     return answer(made, status=201, headers={"Location": f"/v1/api-keys/{made.id}"})
 
 

@@ -3,8 +3,12 @@
 import math
 import time
 from collections.abc import Callable
+from typing import Final
 
 from app.errors import RateLimitedError
+
+_MOST_WAIT_S: Final = 86_400.0
+"""So long a client is told to wait at most: of a tiny rate more would be no number that a header holds."""
 
 
 class Bucket:
@@ -45,7 +49,7 @@ class Bucket:
         self._at = now
         if tokens < n and tokens < self.burst - taken:
             self._tokens = tokens
-            wait_s = math.ceil((min(n + taken, self.burst) - tokens) / self.rate)
+            wait_s = math.ceil(min(_MOST_WAIT_S, (min(n + taken, self.burst) - tokens) / self.rate))
             raise RateLimitedError(
                 f"this key may send {self.rate:g} items a second, {self.burst} at once: repeat it in {wait_s} s",
                 retry_after_s=wait_s,

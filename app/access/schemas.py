@@ -1,9 +1,9 @@
 """What clients send and get about API keys."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from app.access.scopes import OF_NO_COLLECTION, KeyScope
 from app.schemas import Answer, Name, Strict
@@ -34,10 +34,20 @@ class ApiKeyCreate(Strict):
         default=None, description="items at once, in place of SAMESAY_RATE_BURST"
     )
 
+    @field_validator("expires_at")
+    @classmethod
+    def _is_in_utc(cls, moment: datetime | None) -> datetime | None:
+        if moment is None:
+            return None
+        if moment.tzinfo is None:
+            raise ValueError("has no zone: add Z or an offset such as +08:00")
+        try:
+            return moment.astimezone(UTC)
+        except OverflowError:
+            raise ValueError("is beyond the year 9999 in UTC: give an earlier moment, or none") from None
+
     @model_validator(mode="after")
     def _can_be_used(self) -> Self:
-        if self.expires_at is not None and self.expires_at.tzinfo is None:
-            raise ValueError("expires_at has no zone: add Z or an offset such as +08:00")
         beyond = sorted(OF_NO_COLLECTION.intersection(self.scopes))
         if self.collections is not None and beyond:
             raise ValueError(

@@ -11,7 +11,7 @@ class AuditAnswer(Answer):
     Attributes:
         caller: `key ID`, `admin key` for the one in SAMESAY_API_KEY, `anonymous`, or `command line`.
         action: operationId of the route, or the name of the command.
-        target: Id of what it was done to: a key, a job, a group, an encoder.
+        target: Id of what it was done to, or of the job that is to do it: a key, a job, a group, an encoder.
         request_id: As in the answer's X-Request-ID; null for commands.
     """
 

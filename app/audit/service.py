@@ -1,9 +1,15 @@
 """Writing and reading the audit log."""
 
-from dataclasses import dataclass
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import structlog
 from sqlalchemy.orm import Session
 
 from app.access.caller import COMMAND_LINE
@@ -12,10 +18,20 @@ from app.audit.schemas import AuditAnswer
 from app.audit.tables import AuditEntry
 from app.cursors import Cursors
 from app.db import Database
+from app.errors import ServiceError
 from app.schemas import Page
 
+MOST_OWED: Final = 1000
+"""Deeds that could not be written and are written later; of more the oldest are in the server's log only."""
+
 _LISTING: Final = "audit"
-_FORGET_EVERY: Final = 1000
+_FORGET_S: Final = 3600.0
+
+_log = structlog.get_logger(__name__)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,14 +39,16 @@ class Deed:
     """What is written of a change.
 
     Attributes:
+        at: When it was done.
         caller: Name of who ordered it.
         action: operationId of the route, or the name of the command.
         collection: Name of the collection it was done to, if it was one.
-        target: Id of what it was done to; its first 256 characters are kept.
+        target: Id of what it was done to, or of the job that is to do it; its first 256 characters are kept.
         status: Of the answer.
         request_id: Of the request, if it was one.
     """
 
+    at: datetime = field(default_factory=_now)
     caller: str
     action: str
     collection: str | None = None
@@ -46,24 +64,36 @@ class AuditService:
         database: Where it is.
         cursors: Signs the pages of the list.
         keep: So long entries are kept.
+        clock: Tells seconds.
     """
 
-    def __init__(self, database: Database, cursors: Cursors, keep: timedelta) -> None:
+    def __init__(
+        self, database: Database, cursors: Cursors, keep: timedelta, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._database = database
         self._cursors = cursors
         self._keep = keep
-        self._n_written = 0
+        self._clock = clock
+        self._forgot_at = -math.inf
+        self._owed: deque[Deed] = deque(maxlen=MOST_OWED)  # the event loop's
 
     async def write(self, deed: Deed) -> None:
-        """Add an entry; durable when this returns."""
-        await self._database.write_async(self._unit(deed))
+        """Add an entry; durable when this returns. One that cannot be written now comes before the next one."""
+        self._owed.append(deed)
+        try:
+            await self._write_owed()
+        except ServiceError as error:
+            _log.warning("not_audited", **asdict(deed) | {"at": deed.at.isoformat()}, error=error.detail)
+            raise
 
     def write_command(self, action: str, target: str) -> None:
         """`write` what a command has done; blocks."""
-        self._database.write(self._unit(Deed(caller=COMMAND_LINE, action=action, target=target))).result()
+        self._database.write(self._unit([Deed(caller=COMMAND_LINE, action=action, target=target)])).result()
 
     async def list_page(self, cursor: str | None, limit: int) -> Page[AuditAnswer]:
         """One page of the entries, newest first."""
+        with suppress(ServiceError):  # what is there can be read all the same
+            await self._write_owed()
         before = self._cursors.read(_LISTING, cursor)
 
         def unit(session: Session) -> Page[AuditAnswer]:
@@ -76,34 +106,42 @@ class AuditService:
 
         return await self._database.read_async(unit)
 
-    def _unit(self, deed: Deed) -> "_Unit":
-        is_time_to_forget = self._n_written % _FORGET_EVERY == 0
-        self._n_written += 1
-        return _Unit(deed, self._keep if is_time_to_forget else None)
+    async def _write_owed(self) -> None:
+        deeds = [*self._owed]
+        self._owed.clear()  # nobody else is to write them too
+        if not deeds:
+            return
+        try:
+            await self._database.write_async(self._unit(deeds))
+        except ServiceError:  # of another one nobody can say that the next time is better
+            self._owed = deque([*deeds, *self._owed], maxlen=MOST_OWED)
+            raise
+
+    def _unit(self, deeds: Sequence[Deed]) -> Callable[[Session], None]:
+        is_time_to_forget = self._clock() - self._forgot_at >= _FORGET_S
+
+        def unit(session: Session) -> None:
+            repository = AuditRepository(session)
+            for deed in deeds:
+                repository.add(_to_entry(deed))
+            if is_time_to_forget:
+                repository.forget(_now() - self._keep)
+
+        if is_time_to_forget:
+            self._forgot_at = self._clock()
+        return unit
 
 
-@dataclass(frozen=True, slots=True)
-class _Unit:
-    """Adds an entry, and forgets what is older than `keep`, if that is given."""
-
-    deed: Deed
-    keep: timedelta | None
-
-    def __call__(self, session: Session) -> None:
-        now, deed = datetime.now(UTC), self.deed
-        entry = AuditEntry(
-            at=now,
-            caller=deed.caller,
-            action=deed.action,
-            collection=_clean(deed.collection, 63),
-            target=_clean(deed.target, 256),
-            status=deed.status,
-            request_id=deed.request_id,
-        )
-        repository = AuditRepository(session)
-        repository.add(entry)
-        if self.keep is not None:
-            repository.forget(now - self.keep)
+def _to_entry(deed: Deed) -> AuditEntry:
+    return AuditEntry(
+        at=deed.at,
+        caller=deed.caller,
+        action=deed.action,
+        collection=_clean(deed.collection, 63),
+        target=_clean(deed.target, 256),
+        status=deed.status,
+        request_id=deed.request_id,
+    )
 
 
 def _clean(name: str | None, most: int) -> str | None:

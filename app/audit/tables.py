@@ -17,7 +17,7 @@ class AuditEntry(Base):
         caller: Name of who ordered it.
         action: operationId of the route, or the name of the command.
         collection: Name of the collection it was done to, if it was one.
-        target: Id of what it was done to: a key, a job, a group, an encoder. Never a sentence.
+        target: Id of what it was done to, or of the job that is to do it. Never a sentence.
         status: Of the answer.
         request_id: As in the answer's X-Request-ID and in the log.
     """

@@ -26,6 +26,10 @@ class PassingError(ClientError):
     """It cannot be reached now, or is not ready: the same request may succeed later."""
 
 
+class ForbiddenError(ClientError):
+    """The key does not allow it."""
+
+
 def path_of(*steps: str) -> str:
     """A path of quoted steps below /v1: ("jobs", "x/y") is /v1/jobs/x%2Fy.
 
@@ -70,17 +74,17 @@ class Client:
         """GET, decoded."""
         return self._send("GET", path, params=parameters)
 
-    def first(self, limit: int, path: str, **parameters: Any) -> list[Any]:
-        """The first items of a list that is told in pages, up to a limit."""
+    def first(self, limit: int, path: str, **parameters: Any) -> tuple[list[Any], bool]:
+        """The first items of a list that is told in pages, up to a limit, and whether there are more."""
         items: list[Any] = []
         cursor: dict[str, str] = {}
-        while len(items) < limit:
+        while True:
             page = self.get(path, limit=min(_MOST_ITEMS, limit - len(items)), **parameters, **cursor)
             items += page["items"]
-            if page["next_cursor"] is None:
-                break
+            is_last = page["next_cursor"] is None
+            if is_last or len(items) >= limit:
+                return items, not is_last
             cursor = {"cursor": page["next_cursor"]}
-        return items
 
     def post(self, path: str, body: Any, **parameters: Any) -> Any:
         """POST, decoded."""
@@ -130,8 +134,7 @@ class Client:
     def _check(self, response: httpx.Response) -> None:
         if not response.is_success:
             response.read()
-            kind = PassingError if response.status_code in _PASSING else ClientError
-            raise kind(_explain(response))
+            raise _kind_of(response.status_code)(_explain(response))
 
     def _send(self, method: str, path: str, **options: Any) -> Any:
         with self._explained():
@@ -159,7 +162,8 @@ class Client:
             raise PassingError(f"the server at {self.url} does not answer in time: look at its log") from None
         except httpx.TransportError as error:
             raise PassingError(
-                f"the connection to {self.url} broke ({error}): what was stored stays; run it again"
+                f"the connection to {self.url} broke ({error}): it may be done or not; "
+                "look, then run it again if it is not"
             ) from None
 
 
@@ -171,6 +175,12 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield from lines
     if rest:
         yield rest
+
+
+def _kind_of(status: int) -> type[ClientError]:
+    if status == httpx.codes.FORBIDDEN:
+        return ForbiddenError
+    return PassingError if status in _PASSING else ClientError
 
 
 def _strange(response: httpx.Response) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.commands.shared import DataOption, load_settings, plain_errors
+from app.commands.shared import DataOption, load_settings, opened_database, plain_errors
 from app.errors import InvalidValueError
 from model.contract.runtime import check_runtimes
 from model.contract.tables import ShownTable
@@ -62,12 +62,9 @@ def _registry(data: Path | None, *, makes: bool = False) -> Iterator[tuple["Enco
     check_runtimes()
     from app.access.opening import open_keys
     from app.container import open_encoders
-    from app.databases import open_database, require_database
 
     settings = load_settings(data=data)
-    if not makes:
-        require_database(settings)
-    database = open_database(settings)
+    database = opened_database(settings, makes=makes)
     try:
         _, audit = open_keys(settings, database)
         yield open_encoders(settings, database), audit

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from app.commands.client import Client, ClientError, path_of
-from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
+from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors, tell_of_more
 from model.contract.tables import ShownTable
 from model.contract.terminal import harmless
 
@@ -35,7 +35,8 @@ def list_items(
     wanted = {"state": None if state == "all" else state, "verdict": verdict, "source": source}
     given = {name: value for name, value in wanted.items() if value is not None}
     with plain_errors(), Client(url, api_key) as client:
-        items = client.first(limit, _place(collection), **given)
+        items, are_more = client.first(limit, _place(collection), **given)
+    tell_of_more(are_more)
     if as_json:
         _print_json(items)
         return

@@ -1,6 +1,7 @@
 """`samesay import`: a file of sentences into a collection of a running server."""
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Final
 
@@ -8,7 +9,7 @@ import typer
 from rich.console import Console
 
 from app.bulk.forms import form_of_name
-from app.commands.client import Client, ClientError, path_of
+from app.commands.client import Client, ClientError, ForbiddenError, path_of
 from app.commands.following import follow
 from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
 from model.contract.terminal import harmless
@@ -54,7 +55,8 @@ def send_file(client: Client, collection: str, file: Path, **options: Any) -> di
     """Upload a file; the job of its import."""
     form, packing = form_of_name(file.name)
     place = path_of("collections", collection)
-    client.get(place)  # a collection that is not there is said before the file is sent
+    with suppress(ForbiddenError):  # a key that may import need not be one that may read
+        client.get(place)  # a collection that is not there is said before the file is sent
     headers = {"Content-Type": form.content_type}
     if packing.content_encoding is not None:
         headers["Content-Encoding"] = packing.content_encoding

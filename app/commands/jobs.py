@@ -6,7 +6,7 @@ import typer
 
 from app.commands.client import Client, path_of
 from app.commands.following import follow as wait
-from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
+from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors, tell_of_more
 from model.contract.tables import ShownTable
 from model.contract.terminal import harmless
 
@@ -24,13 +24,15 @@ def list_jobs(
     """List the newest jobs."""
     with plain_errors(), Client(url, api_key) as client:
         table = ShownTable("id", "type", "collection", "state", "stage", "done", "began")
-        for job in client.get("/v1/jobs", limit=limit)["items"]:
+        found, are_more = client.first(limit, "/v1/jobs")
+        for job in found:
             progress = job["progress"]
             done = str(progress["done"]) if progress["total"] is None else f"{progress['done']} of {progress['total']}"
             state = job["state"] if job["error"] is None else f"{job['state']}: {job['error']['code']}"
             began = (job["started_at"] or "")[:19].replace("T", " ")
             table.add(job["id"], job["type"], job["collection"], state, progress["stage"], done, began)
         table.print()
+        tell_of_more(are_more)
 
 
 @app.command()

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from app.access.key_format import PREFIX
 from app.access.scopes import KeyScope
-from app.commands.shared import DataOption, load_settings, plain_errors
+from app.commands.shared import DataOption, load_settings, opened_database, plain_errors
 from app.errors import InvalidValueError
 from model.contract.tables import ShownTable
 from model.contract.terminal import harmless
@@ -24,7 +25,13 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Make, list, change and revoke API keys.", no_args_is_help=True)
 
-KeyArgument = Annotated[str, typer.Argument(help="Id of the key, the part of it after sms_.")]
+
+def _id_of(key: str) -> str:
+    """The id, also of one who has the whole key at hand and wants to be rid of it."""
+    return key.removeprefix(f"{PREFIX}_").partition("_")[0]
+
+
+KeyArgument = Annotated[str, typer.Argument(help="Id of the key: of sms_ID_SECRET the ID.", parser=_id_of)]
 
 
 @app.command()
@@ -110,12 +117,9 @@ def _end(days: float | None) -> str | None:
 def _opened(data: Path | None, *, makes: bool = False) -> Iterator[tuple["ApiKeyService", "AuditService"]]:
     """The keys of a database, made where it is missing, if that is wanted: a key may come before its server."""
     from app.access.opening import open_keys
-    from app.databases import open_database, require_database
 
     settings = load_settings(data=data)
-    if not makes:
-        require_database(settings)
-    database = open_database(settings)
+    database = opened_database(settings, makes=makes)
     try:
         yield open_keys(settings, database)
     finally:

@@ -17,7 +17,7 @@ from app.commands.retraining import (
     place_of,
     see_through,
 )
-from app.commands.shared import DEFAULT_URL, DataOption, KeyOption, UrlOption, plain_errors
+from app.commands.shared import DEFAULT_URL, DataOption, KeyOption, UrlOption, plain_errors, tell_of_more
 from model.contract.tables import ShownTable
 from model.contract.terminal import harmless
 
@@ -72,10 +72,12 @@ def events(
     """List what happened to the releases of a collection, newest first."""
     table = ShownTable("when", "release", "what", "who", "why")
     with plain_errors(), Client(url, api_key) as client:
-        for event in client.first(limit, f"{place_of(collection)}/release-events"):
+        found, are_more = client.first(limit, f"{place_of(collection)}/release-events")
+        for event in found:
             when = event["at"][:19].replace("T", " ")
             table.add(when, str(event["release"]), event["action"], event["who"], event["why"])
     table.print()
+    tell_of_more(are_more)
 
 
 @app.command()
@@ -94,7 +96,9 @@ def promote(
 @app.command()
 def rollback(
     collection: CollectionArgument,
-    number: Annotated[int | None, typer.Argument(help="The release to take back; without, the active one.")] = None,
+    number: Annotated[
+        int | None, typer.Argument(help="The release to take back; without, the active one.", min=1)
+    ] = None,
     why: WhyOption = "",
     url: UrlOption = DEFAULT_URL,
     api_key: KeyOption = None,

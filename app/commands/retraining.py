@@ -110,7 +110,7 @@ def see_through(client: Client, job: dict[str, Any], *, detach: bool = False) ->
         print(f"release {number} is ready and does not answer: {result['not_promoted']}")
     else:
         print(f"release {number} is ready: samesay releases promote {place}")
-    if _has_report(client, job):
+    if job["type"] != "promotion":  # which judges nothing
         print(f"its report: samesay releases report {place}")
 
 
@@ -119,11 +119,3 @@ def _left_by(job: dict[str, Any]) -> str:
     if job["result"] is None:
         return "nothing was changed"
     return f"release {job['result']['release']} was stored already: it is kept, and was not promoted"
-
-
-def _has_report(client: Client, job: dict[str, Any]) -> bool:
-    """Whether the job's release was judged: what a promotion builds anew may be the release a collection began with."""
-    if job["type"] != "promotion":
-        return True
-    release = client.get(f"{place_of(job['collection'])}/releases/{job['result']['release']}")
-    return release["job"] is not None

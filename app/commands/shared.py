@@ -17,6 +17,7 @@ from model.contract.errors import SamesayError
 from model.contract.terminal import harmless
 
 if TYPE_CHECKING:
+    from app.db import Database
     from app.settings import Settings
 
 DataOption = Annotated[Path | None, typer.Option("--data", help="Data folder. [env: SAMESAY_DATA; default: data]")]
@@ -64,6 +65,34 @@ def _warn_of_misspelt(settings: Iterable[str]) -> None:
         if near:
             told = f" {name} is no setting and does nothing: did you mean {PREFIX}{near[0]}?"
             Console(stderr=True, soft_wrap=True).print(Text.assemble(("warning:", "bold yellow"), harmless(told)))
+
+
+def opened_database(settings: "Settings", *, makes: bool) -> "Database":
+    """The database of the settings.
+
+    Args:
+        settings: Name it.
+        makes: Make it where it is missing, and say so: the folder may be another one than was meant.
+
+    Raises:
+        StartupError: It is missing, or cannot be opened.
+    """
+    from app.databases import has_database, open_database, require_database
+
+    if not makes:
+        require_database(settings)
+    is_new = not has_database(settings)
+    database = open_database(settings)
+    if is_new:
+        told = f"{settings.data} held no database: a new one was made there, for a server with this --data folder."
+        Console(stderr=True, soft_wrap=True).print(harmless(told), markup=False, highlight=False)
+    return database
+
+
+def tell_of_more(are_more: bool) -> None:
+    """Say beside a list that it was cut."""
+    if are_more:
+        typer.echo("there are more: --limit shows more of them", err=True)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from app.encoder.schemas import EncoderAnswer
 from app.encoder.store import EncoderStore
 from app.encoder.tables import Encoder
 from app.errors import FieldProblem, InvalidValueError, NameTakenError
+from app.job.repository import JobRepository
 from app.release.repository import ReleaseRepository
 from model.contract.bundle import Bundle, load_bundle
 
@@ -43,14 +44,18 @@ class EncoderService:
         return added
 
     def remove_unneeded(self) -> None:
-        """Remove the bundles of encoders that went with the last release that used them, and those of no encoder."""
+        """Remove the bundles of encoders that went with the last release that used them, and those of no encoder.
+
+        That of one that a job is to make a release of stays until the job is over.
+        """
 
         def unit(session: Session) -> None:
-            releases = ReleaseRepository(session)
-            for encoder in EncoderRepository(session).lock_removed():
+            releases, removed = ReleaseRepository(session), EncoderRepository(session).lock_removed()
+            ordered = JobRepository(session).encoders_ordered()
+            for encoder in removed:
                 if releases.is_encoder_used(encoder.sha):
                     encoder.removed_at = None  # another collection took it just when this one parted from it
-                else:
+                elif encoder.sha not in ordered:
                     self._store.remove(encoder.sha)
 
         if self._database.read(lambda session: self._is_any_left(session)):
@@ -77,8 +82,13 @@ class EncoderService:
         return await self._database.read_async(lambda session: named_encoder(session, name_or_sha).sha)
 
 
-def named_encoder(session: Session, name_or_sha: str) -> Encoder:
+def named_encoder(session: Session, name_or_sha: str, *, lists: bool = True) -> Encoder:
     """The encoder that a body names.
+
+    Args:
+        session: Of the unit of work.
+        name_or_sha: What the body says.
+        lists: Whether who asks may hear which there are: their names tell of other collections.
 
     Raises:
         InvalidValueError: There is none; says which there are, or how to get one.
@@ -87,10 +97,14 @@ def named_encoder(session: Session, name_or_sha: str) -> Encoder:
     found = repository.find(name_or_sha)
     if found is not None and found.removed_at is None:
         return found
-    names = [encoder.name for encoder in repository.list_all()]
-    known = f"registered are {', '.join(names[:20])}" if names else f"none is registered: {HOW_TO_ADD}"
+    known = _which(repository) if lists else "whoever runs the server knows which there are"
     detail = f"there is no encoder {name_or_sha[:64]!r}; {known}"
     raise InvalidValueError(detail, errors=[FieldProblem("/encoder", detail)])
+
+
+def _which(repository: EncoderRepository) -> str:
+    names = [encoder.name for encoder in repository.list_all()]
+    return f"registered are {', '.join(names[:20])}" if names else f"none is registered: {HOW_TO_ADD}"
 
 
 def _list_all(session: Session) -> list[EncoderAnswer]:
@@ -130,4 +144,5 @@ def _register(session: Session, bundle: Bundle, name: str) -> EncoderAnswer:
         encoder = Encoder(sha=bundle.sha, name=name, dim=manifest.dim, manifest=manifest.model_dump(mode="json"))
         EncoderRepository(session).add(encoder)
     encoder.removed_at = None  # its bundle was just copied again
+    encoder.job = None  # a person wants it: it stays, whatever made it
     return to_answer(encoder)

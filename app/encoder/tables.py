@@ -13,7 +13,7 @@ class Encoder(Base):
     """A bundle that lies verified in DATA/encoders/SHA.
 
     Attributes:
-        job: The training that made it; null where a person added it.
+        job: The training that made it; null where a person added it, or did so later.
         removed_at: Its bundle was removed then, with the releases that used it; the row stays for their history.
     """
 

@@ -73,10 +73,19 @@ class Resolver:
         return [outcomes[key] for key in keys]
 
     def _find_settled(self, items: Iterable[Feedback]) -> set[str]:
-        """The keys of those that are accepted and whose records are there: of others the records were deleted since."""
-        accepted = {item.key: item.record for item in items if item.state == FeedbackState.ACCEPTED and item.record}
-        there = RecordRepository(self._session, self._collection_id).find_hashes([*accepted.values()])
-        return {key for key, record in accepted.items() if record in there}
+        """The keys of those that are accepted and whose records are there.
+
+        Of others the records were deleted since, or were not theirs and say something else by now; what was made of an
+        item stands for it, also put right by hand.
+        """
+        accepted = [item for item in items if item.state == FeedbackState.ACCEPTED and item.record]
+        records = RecordRepository(self._session, self._collection_id)
+        texts = records.find_texts([item.record for item in accepted if item.record])
+        return {
+            item.key
+            for item in accepted
+            if item.record in texts and (item.record == _record_of(item) or texts[item.record] == item.text)
+        }
 
     def _decide(
         self, item: Feedback | None, key: str, wanted: FeedbackPatch, *, is_settled: bool
@@ -138,7 +147,7 @@ class Resolver:
     def _draft(self, item: Feedback, place: _Place) -> RecordDraft:
         provenance = {"feedback": item.key, "accepted_by": self._who, "accepted_at": self._now.isoformat()}
         return RecordDraft(
-            id=f"feedback-{item.key}",
+            id=_record_of(item),
             text=item.text,
             group=place.group,
             role=place.role,
@@ -149,6 +158,11 @@ class Resolver:
     def _mark(self, item: Feedback, state: FeedbackState) -> None:
         item.state, item.resolved_by, item.resolved_at = state, self._who, self._now
         self.n_resolved += 1
+
+
+def _record_of(item: Feedback) -> str:
+    """The id of the record that an item becomes, unless another one says the same."""
+    return f"feedback-{item.key}"
 
 
 def _place(item: Feedback, wanted: FeedbackPatch) -> _Place | None:

@@ -111,7 +111,7 @@ class HealthService:
 
 
 def _counts(session: Session) -> tuple[int, int]:
-    encoders = session.scalars(select(func.count()).select_from(Encoder)).one()
+    encoders = session.scalars(select(func.count()).where(Encoder.removed_at.is_(None))).one()
     return encoders, session.scalars(select(func.count()).select_from(Collection)).one()
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Final, TypeVar
 
 from fastapi import Header, Request
 from sqlalchemy import delete, or_, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.errors import KeyReusedError, StillRunningError
@@ -77,7 +78,7 @@ class Attempts:
             yield
             return
         if attempt.key in self._running:
-            raise StillRunningError("a request with this Idempotency-Key is running: repeat it in a second")
+            raise _still_running()
         self._running.add(attempt.key)
         try:
             yield
@@ -85,11 +86,16 @@ class Attempts:
             self._running.discard(attempt.key)
 
 
+def _still_running() -> StillRunningError:
+    return StillRunningError("a request with this Idempotency-Key is running: repeat it in a second")
+
+
 def once(session: Session, attempt: Attempt | None, schema: type[A], do: Callable[[], A]) -> A:
     """Do it and keep the answer in the same transaction, or give the answer that was kept.
 
     Raises:
         KeyReusedError: The key came with another request.
+        StillRunningError: Another server has just done it.
     """
     if attempt is None:
         return do()
@@ -126,6 +132,9 @@ def _keep(session: Session, attempt: Attempt, answer: Answer) -> None:
         collection=attempt.collection,
     )
     session.add(kept)
-    session.flush()
+    try:
+        session.flush()
+    except IntegrityError:  # another server was as fast
+        raise _still_running() from None
     too_old = or_(KeptAnswer.created_at < now - KEPT_FOR, KeptAnswer.id <= kept.id - MOST_KEPT)
     session.execute(delete(KeptAnswer).where(too_old).execution_options(synchronize_session=False))

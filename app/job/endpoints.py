@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from app.access.caller import collections_of
-from app.access.declaring import Reach, requires
+from app.access.declaring import Reach, name_target, requires
 from app.access.scopes import KeyScope
 from app.http_body import answer
 from app.job.schemas import JobAnswer
@@ -66,7 +66,9 @@ async def get_job(request: Request, job: JobKey) -> Response:
 @requires(*ORDERS)
 async def cancel_job(request: Request, job: JobKey) -> Response:
     """Cancel a job. One that runs is `cancelling` until its worker has stopped, within seconds."""
-    return answer(await services(request).jobs.cancel(job), status=202)
+    cancelled = await services(request).jobs.cancel(job)
+    name_target(request, cancelled.id, cancelled.collection)
+    return answer(cancelled, status=202)
 
 
 @router.get(

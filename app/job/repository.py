@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.db import table_of
 from app.errors import NotFoundError
+from app.job.errors import JobCancelledError
 from app.job.kinds import Kind
 from app.job.tables import TYPES_OF, UNFINISHED, Job, JobEvent, JobState, JobType
 
@@ -132,6 +133,11 @@ class JobRepository:
         statement = select(Job).where(Job.state.in_(UNFINISHED), Job.type.in_(types)).order_by(Job.id)
         return list(self._session.scalars(statement))
 
+    def encoders_ordered(self) -> set[str]:
+        """The sha256 of the encoders that jobs which are not over are to make releases of."""
+        requests = [job.request for job in self.list_unfinished(TYPES_OF[Kind.RELEASES])]
+        return {request["encoder"] for request in requests if "encoder" in request}
+
     def claim(self, worker: str, types: AnyOf[JobType], served: Callable[[int], bool] = lambda _: True) -> Job | None:
         """Take the oldest job that can be run now: a new one, or one whose worker is dead.
 
@@ -189,10 +195,16 @@ class JobRepository:
             self.tell(job)
 
     def hand_over(self, job_id: int, seq: int, progress: Progress, result: dict[str, Any]) -> None:
-        """Leave the rest to the servers: the job is over when searches have reached the change `seq`."""
+        """Leave the rest to the servers: the job is over when searches have reached the change `seq`.
+
+        Raises:
+            JobCancelledError: Somebody wants it to stop, and its release is not to answer then.
+        """
         job = self._session.get_one(Job, job_id, populate_existing=True)
+        if job.state == JobState.CANCELLING and progress.stage == CATCHING_UP:
+            raise JobCancelledError("the job was cancelled")
         job.seq, job.result, job.worker, job.lease_until = seq, result, None, None
-        job.state = JobState.RUNNING  # cancelled at the last moment: there is nothing left to cancel
+        job.state = JobState.RUNNING  # an import cancelled at the last moment: there is nothing left to cancel
         _show(job, progress)
         self.tell(job)
 

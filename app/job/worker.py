@@ -134,7 +134,7 @@ class Worker:
             _log.exception("job_failed", job=job.key)
             self._fail(job, run, "internal_error", "the worker failed on this job; its log has more under the job's id")
         else:
-            self._succeed(job, done)
+            self._succeed(job, run, done)
 
     def _repeated(self, duty: Duty, run: JobRun) -> dict[str, Any] | Handover:
         """Run it; a database that is away for a moment is no reason to fail."""
@@ -152,12 +152,15 @@ class Worker:
                 with suppress(UnavailableError):
                     run.reload()  # the step that failed may be stored all the same
 
-    def _succeed(self, job: Job, done: dict[str, Any] | Handover) -> None:
-        if isinstance(done, Handover):
-            progress = Progress(done.stage, unit="changes")
-            self._end(job, lambda jobs: jobs.hand_over(job.id, done.seq, progress, done.result), JobState.SUCCEEDED)
-        else:
+    def _succeed(self, job: Job, run: JobRun, done: dict[str, Any] | Handover) -> None:
+        if not isinstance(done, Handover):
             self._finish(job, JobState.SUCCEEDED, done)
+            return
+        progress = Progress(done.stage, unit="changes")
+        try:
+            self._end(job, lambda jobs: jobs.hand_over(job.id, done.seq, progress, done.result), JobState.SUCCEEDED)
+        except JobCancelledError:
+            self._finish(job, JobState.CANCELLED, self._duties[run.type].so_far(run))
 
     def _fail(self, job: Job, run: JobRun, code: str, detail: str) -> None:
         self._finish(job, JobState.FAILED, self._duties[run.type].so_far(run), {"code": code, "detail": detail})

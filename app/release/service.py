@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from app.collection.repository import CollectionRepository
 from app.cursors import Cursors
 from app.db import Database
-from app.errors import NotFoundError
+from app.errors import ConflictError, NotFoundError
 from app.record.repository import RecordRepository
 from app.release.page.page import render
 from app.release.page.source import PageSource, ids_named
@@ -102,7 +102,7 @@ class ReleaseService:
         """Let a warm release answer; answered when this server does so.
 
         Raises:
-            ConflictError: It answers already, or is not warm.
+            ConflictError: It answers already, or is not warm, or this server cannot load it.
         """
 
         def change(releases: Releases) -> Release:
@@ -116,7 +116,7 @@ class ReleaseService:
         """Let the release answer again that was active before this one; answered when this server does so.
 
         Raises:
-            ConflictError: This one is not active, or the one before is not warm.
+            ConflictError: This one is not active, or the one before is not warm, or this server cannot load it.
         """
         return await self._switch(collection, lambda releases: releases.roll_back(number, who, why))
 
@@ -144,13 +144,22 @@ class ReleaseService:
     async def _switch(self, collection: str, change: Callable[[Releases], Release]) -> SwitchedAnswer:
         def unit(session: Session) -> tuple[int, int, ReleaseAnswer]:
             releases = Releases(session, collection, keep=self._keep)
-            before = releases.collection.active_release
-            return releases.collection.id, before, self._to_answer(change(releases))
+            before, chosen = releases.collection.active_release, change(releases)
+            self._refuse_broken(chosen)
+            return releases.collection.id, before, self._to_answer(chosen)
 
         collection_id, before, release = await self._database.write_async(unit)
         self._serving.wake()
         answers = await self._serving.wait_answering(collection_id, release.number)
         return SwitchedAnswer(release=release, before=before, answers=answers)
+
+    def _refuse_broken(self, release: Release) -> None:
+        """Refuse what this server has not in memory and cannot load: with its next start nothing would answer."""
+        reason = self._serving.failure(release.id)
+        if reason is not None and self._serving.behind(release.id) is None:
+            raise ConflictError(
+                f"release {release.number} cannot be brought into memory: {reason}; mend that, or choose another one"
+            )
 
     def _to_answer(self, release: Release) -> ReleaseAnswer:
         return ReleaseAnswer(

@@ -10,9 +10,7 @@ from app.collection.tables import Collection
 from app.db import CHANGED
 from app.encoder.tables import Encoder
 from app.errors import ConflictError
-from app.job.kinds import Kind
 from app.job.repository import JobRepository
-from app.job.tables import TYPES_OF
 from app.release.repository import ReleaseRepository
 from app.release.shadow import new_shadow, strip_examples
 from app.release.tables import Release, ReleaseAction, ReleaseState
@@ -136,7 +134,7 @@ class Releases:
             That one.
 
         Raises:
-            ConflictError: This one is not active, or there is none before it that is kept warm.
+            ConflictError: This one is not active, or there is none before it that is kept warm, or that was pruned.
         """
         release = self.get(number)
         if number != self.collection.active_release:
@@ -146,6 +144,7 @@ class Releases:
         if release.previous is None:
             raise ConflictError(f"release {number} took over from no other: there is nothing to roll back to")
         before = self.get(release.previous)
+        refuse_pruned(self._session, self.collection, before)
         if not before.is_warm:
             raise ConflictError(
                 f"release {before.number}, which was active before, is not kept warm any more: "
@@ -182,6 +181,7 @@ class Releases:
         self.collection.active_release = release.number
         self._repository.tell(release, action, who, why)
         self._cool(ReleaseState.RETIRED, ReleaseState.REFUSED, but=before)
+        self._count_shadows_anew()
         self._prune()
         CollectionRepository(self._session).bump(self.collection)
         self._session.info[CHANGED] = True
@@ -193,6 +193,12 @@ class Releases:
                     f"release {other.number} is asked live queries already, and one of a collection is at a time: "
                     f'end that first, with POST .../releases/{other.number}:shadow {{"share": 0}}'
                 )
+
+    def _count_shadows_anew(self) -> None:
+        """Another release answers: how a shadow compared with the one before says nothing of this one."""
+        for release in self._repository.list_all(self.collection.id):
+            if release.shadow_share and release.shadow is not None:
+                release.shadow = new_shadow(release.shadow["most_examples"])
 
     def _cool(self, *states: ReleaseState, but: Release) -> None:
         """Keep one release of these states warm, and no other."""
@@ -206,8 +212,7 @@ class Releases:
 
     def _prune(self) -> None:
         """Part from the oldest encoders that nobody needs at hand, and no job that is to use them."""
-        jobs = JobRepository(self._session).list_unfinished(TYPES_OF[Kind.RELEASES])
-        ordered = {job.request.get("encoder") for job in jobs}
+        ordered = JobRepository(self._session).encoders_ordered()
         idle = [
             release
             for release in self._repository.list_all(self.collection.id)

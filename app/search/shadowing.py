@@ -49,11 +49,13 @@ class _Series(NamedTuple):
     """Whose queries are counted together.
 
     Attributes:
+        active: Number of the release that they were asked of.
         erasures: How often texts of the collection had been erased, as this server knew when they were asked.
     """
 
     collection_id: int
     release_id: int
+    active: int
     erasures: int
 
 
@@ -101,7 +103,7 @@ class Shadows:
         shadow = self._serving.find_shadow(asked.key.collection_id)
         if shadow is None or asked is not self._serving.find(asked.key.collection):
             return
-        series = _Series(shadow.key.collection_id, shadow.key.release_id, erasures)
+        series = _Series(shadow.key.collection_id, shadow.key.release_id, asked.key.number, erasures)
         for text in sentences:
             if random.random() >= shadow.shadow_share:
                 continue
@@ -161,11 +163,15 @@ class Shadows:
 
 
 def _add(session: Session, tallies: Mapping[_Series, Tally]) -> None:
-    """Add what was counted; without the examples that were taken before texts were erased, which may say the same."""
+    """Add what was counted beside the release that is active; without the examples that were taken before texts were
+    erased, which may say the same.
+    """
     for series, tally in sorted(tallies.items(), key=itemgetter(0)):
         collection = session.get(Collection, series.collection_id, with_for_update=True)  # as who erases locks it
         release = session.get(Release, series.release_id, with_for_update=True)
         if collection is None or release is None or release.shadow is None or release.shadow_share is None:
+            continue
+        if series.active != collection.active_release:
             continue
         examples = tally.examples if series.erasures == collection.erasures else []
         release.shadow = merged(release.shadow, replace(tally, examples=examples))

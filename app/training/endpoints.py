@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
-from app.access.caller import caller_of
+from app.access.caller import caller_of, collections_of
 from app.access.declaring import requires
 from app.access.scopes import KeyScope
 from app.http_body import read_body, read_optional_body
@@ -56,5 +56,7 @@ async def add_release(request: Request, collection: CollectionName, idempotency_
     """Make a release of an encoder that was trained elsewhere: the job that judges it as a training's."""
     wanted = await read_body(request, AdoptionRequest)
     attempt = attempt_of(request, idempotency_key, await request.body())
-    started = await services(request).trainings.start_adoption(collection, wanted, caller_of(request.scope), attempt)
+    started = await services(request).trainings.start_adoption(
+        collection, wanted, caller_of(request.scope), attempt, lists=collections_of(request.scope) is None
+    )
     return accepted(started)

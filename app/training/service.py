@@ -43,9 +43,9 @@ class TrainingService:
         return await self._start(JobType.TRAINING, collection, lambda session, _: request, wanted, attempt)
 
     async def start_adoption(
-        self, collection: str, wanted: AdoptionRequest, who: str, attempt: Attempt | None
+        self, collection: str, wanted: AdoptionRequest, who: str, attempt: Attempt | None, *, lists: bool
     ) -> JobAnswer:
-        """Queue the judging of an encoder that was trained elsewhere.
+        """Queue the judging of an encoder that was trained elsewhere; `lists` whether `who` may hear which there are.
 
         Raises:
             InvalidValueError: There is no such encoder.
@@ -53,7 +53,7 @@ class TrainingService:
         """
 
         def request(session: Session, collection_: Collection) -> dict[str, Any]:
-            encoder = named_encoder(session, wanted.encoder)
+            encoder = named_encoder(session, wanted.encoder, lists=lists)
             active = ReleaseRepository(session).get(collection_.id, collection_.active_release)
             if encoder.sha == active.encoder_sha:
                 raise ConflictError(f"release {active.number}, which is active, has this encoder already")

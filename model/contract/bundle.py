@@ -109,7 +109,8 @@ def load_bundle(folder: Path, *, threads: int = 1) -> Bundle:
     missing = [name for name in names.REQUIRED_FILES if name not in contents]
     if missing:
         raise BundleDamagedError(f"{folder}: {missing[0]} is not in the manifest")
-    contract = TextContract.from_files(contents[names.TEXT_FILE].decode(), contents[names.VOCABULARY_FILE].decode())
+    text, vocabulary = (_decoded(folder, name, contents[name]) for name in (names.TEXT_FILE, names.VOCABULARY_FILE))
+    contract = TextContract.from_files(text, vocabulary)
     many = _load_many(folder, contents, threads)  # by path, as the encoder: a session keeps the bytes it is given
     encoder = OnnxEncoder(contract, folder / names.ENCODER_FILE, many=many, threads=threads)
     if encoder.dim != manifest.dim:
@@ -167,6 +168,13 @@ def _read_verified(folder: Path, name: str, entry: FileEntry) -> bytes:
     return content
 
 
+def _decoded(folder: Path, name: str, content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise BundleDamagedError(f"{folder / name} is not UTF-8: {error}") from error
+
+
 def _load_many(folder: Path, contents: Mapping[str, bytes], threads: int) -> ManyEncoder | None:
     """What encodes many sentences; None of an encoder that has no graphs for it, or was exported before there were."""
     if names.TOKENS_FILE not in contents or names.SENTENCES_FILE not in contents:
@@ -175,13 +183,18 @@ def _load_many(folder: Path, contents: Mapping[str, bytes], threads: int) -> Man
 
 
 def _self_test(folder: Path, encoder: OnnxEncoder, probe: bytes) -> None:
-    entries = json.loads(probe)
-    tokens = [encoder.contract.tokenise(entry["text"]) for entry in entries]
-    if [sentence.ids for sentence in tokens] != [entry["ids"] for entry in entries]:
+    try:
+        entries = [(str(entry["text"]), entry["ids"], entry["vector"]) for entry in json.loads(probe)]
+        expected = np.array([vector for _, _, vector in entries], np.float32)
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleDamagedError(f"{folder / names.PROBE_FILE} is not readable: {error!r}") from error
+    if not entries or expected.shape != (len(entries), encoder.dim):
+        raise BundleDamagedError(f"{folder / names.PROBE_FILE} holds no vectors of dim {encoder.dim}")
+    tokens = [encoder.contract.tokenise(text) for text, _, _ in entries]
+    if [sentence.ids for sentence in tokens] != [ids for _, ids, _ in entries]:
         raise SelfTestError(
             f"{folder}: a probe sentence gets other tokens here; was another Python's Unicode data used?"
         )
-    expected = np.array([entry["vector"] for entry in entries], np.float32)
     for graphs in (encoder, encoder.many):
         if graphs is None:
             continue
@@ -202,7 +215,7 @@ def _read_familiarity(folder: Path, contract: TextContract, contents: Mapping[st
         return None
     try:
         hashes = np.load(BytesIO(contents[names.GRAMS_FILE]), allow_pickle=False)
-    except ValueError as error:
+    except (ValueError, EOFError) as error:
         raise BundleDamagedError(f"{folder / names.GRAMS_FILE} cannot be read: {error}") from error
     return Familiarity(contract, np.asarray(hashes, np.uint32))
 

@@ -56,7 +56,7 @@ def read_head(manifest: Manifest, contents: Mapping[str, bytes]) -> Head | Label
         labels = tuple(json.loads(contents[names.LABELS_FILE]))
         prior = _array(contents[names.PRIOR_FILE]) if names.PRIOR_FILE in contents else None
         words = _read_words(contents[names.WORDS_FILE]) if names.WORDS_FILE in contents else None
-    except (KeyError, ValueError, BadZipFile) as error:
+    except (KeyError, ValueError, EOFError, BadZipFile) as error:
         raise BundleDamagedError(f"the head cannot be read: {error!r}") from error
     has_bias = manifest.head is HeadKind.SIGMOID
     if array.shape != (len(labels), manifest.dim + has_bias):

@@ -99,6 +99,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Any:
         ({"collections": ["No Name"]}, "/collections/0"),
         ({"expires_at": "2001-01-01T00:00:00Z"}, "is over: give a moment to come"),
         ({"expires_at": "2101-01-01T00:00:00"}, "has no zone"),
+        ({"expires_at": "9999-12-31T23:59:59-12:00"}, "/expires_at"),
         ({"rate_limit": 0}, "/rate_limit"),
         ({"rate_burst": 0}, "/rate_burst"),
         ({"secret": "mine"}, "/secret"),
@@ -148,6 +149,25 @@ def test_a_key_of_one_collection_sees_no_other(guarded: Running) -> None:
     there = assert_problem(get(f"/v1/collections/{other}"), 403, "forbidden")["detail"]
     missing = assert_problem(get("/v1/collections/nowhere"), 403, "forbidden")["detail"]
     assert there.replace(f"'{other}'", "'nowhere'") == missing, "nobody learns whether it is there"
+
+
+def test_a_key_of_one_collection_is_not_told_which_encoders_there_are(guarded: Running) -> None:
+    """Their names are those of the collections that they were trained for."""
+    guarded.client.headers.update(bearer(ADMIN))
+    own = make_collection(guarded)
+    guarded.client.headers.pop("Authorization")
+    of_one = make_key(guarded, "releasing one", KeyScope.RELEASE, collections=[own])
+    of_all = make_key(guarded, "releasing all", KeyScope.RELEASE)
+
+    def add(key: Made) -> Any:
+        place = f"/v1/collections/{own}/releases"
+        answer = guarded.client.post(place, json={"encoder": "nowhere"}, headers=key.headers)
+        return assert_problem(answer, 422, "invalid_value")
+
+    assert "registered are tiny" in add(of_all)["detail"]
+    told = add(of_one)
+    assert "there is no encoder 'nowhere'" in told["detail"]
+    assert "tiny" not in str(told)
 
 
 def test_trainings_that_order_themselves_take_the_scope_that_orders_them(guarded: Running) -> None:

@@ -1,6 +1,7 @@
 """The audit log: whatever changes something is in it before it is answered, and no word of a sentence."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,13 @@ from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from app.access.scopes import EVERY_SCOPE, KeyScope
-from app.audit.service import AuditService, Deed
+from app.audit.repository import AuditRepository
+from app.audit.service import AuditService
+from app.cursors import Cursors
+from app.db import Database
 from app.errors import OverloadedError
 from app.settings import Settings
-from tests.conftest import add_encoder
+from tests.conftest import add_encoder, sqlite_only
 from tests.fakes.keys import ADMIN, Made, bearer, make_key
 from tests.fakes.problems import assert_problem
 from tests.fakes.running import Running, make_settings, running
@@ -71,10 +75,14 @@ def test_what_changes_something_is_written_and_nothing_else_is(service: Running,
     expect("change_group", ask("PATCH", f"{C}/groups/g2", json={"title": "other"}), target="g2")
     expect("delete_group", ask("DELETE", f"{C}/groups/g2"), target="g2")
     expect("erase_records", ask("POST", f"{C}/records:erase", json={"ids": ["r1"]}))
-    export = expect("start_export", ask("POST", f"{C}/exports", json={}))
-    expect("cancel_job", ask("DELETE", f"/v1/jobs/{ids(export)}"), None, ids(export))
+    export = ask("POST", f"{C}/exports", json={})
+    expect("start_export", export, target=ids(export))
+    expect("cancel_job", ask("DELETE", f"/v1/jobs/{ids(export)}"), target=ids(export))
     headers = {**key.headers, "Content-Type": "application/x-ndjson"}
-    expect("start_import", service.client.post(f"{C}/imports", content=b'{"text": "a"}\n', headers=headers))
+    started = service.client.post(f"{C}/imports", content=b'{"text": "a"}\n', headers=headers)
+    expect("start_import", started, target=ids(started))
+    compaction = ask("POST", f"{C}:compact")
+    expect("compact_collection", compaction, target=ids(compaction))
     made = ask("POST", "/v1/api-keys", json={"name": "new", "scopes": ["search"]})
     expect("create_api_key", made, None, ids(made))
     expect("rotate_api_key", ask("POST", f"/v1/api-keys/{ids(made)}:rotate", json={}), None, ids(made))
@@ -113,18 +121,44 @@ def test_pages_go_from_the_newest_to_the_oldest(service: Running, key: Made) -> 
 
 
 def test_it_is_written_before_the_answer_goes_out(service: Running, key: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where it cannot be written, nobody is told that all is well."""
-
-    async def full(self: AuditService, deed: Deed) -> None:
-        raise OverloadedError("1024 writes wait already")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(AuditService, "write", full)
+    """Where it cannot be written, nobody is told that all is well; it is written once that can be done."""
+    made = make_key(service, "made", KeyScope.SEARCH)
+    before = entries(service)
+    with monkeypatch.context() as patched, capture_logs() as logs:
+        patched.setattr(AuditRepository, "add", full)
         answer = service.client.post("/v1/api-keys", json={"name": "unseen", "scopes": ["search"]}, headers=key.headers)
         detail = assert_problem(answer, 503, "not_audited")["detail"]
         assert "answered 201, but the audit log could not be written" in detail
+        revoked = service.client.delete(f"/v1/api-keys/{made.id}", headers=key.headers)
+        assert_problem(revoked, 503, "not_audited")
         gone = service.client.delete("/v1/api-keys/0000000000000000", headers=key.headers)
         assert_problem(gone, 404, "not_found")
+        assert entries(service) == before
+    told = [(line["action"], line["request_id"]) for line in logs if line["event"] == "not_audited"]
+    written = [(entry["action"], entry["request_id"]) for entry in entries(service)[len(before) :]]
+    assert told == written == [
+        ("create_api_key", answer.headers["x-request-id"]),
+        ("revoke_api_key", revoked.headers["x-request-id"]),
+    ]  # fmt: skip
+    assert entries(service)[-1]["target"] == made.id
+
+
+def test_what_could_not_be_written_comes_before_what_comes_next(
+    service: Running, key: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [make_key(service, f"next {n}", KeyScope.SEARCH) for n in range(3)]
+    with monkeypatch.context() as patched, capture_logs():
+        patched.setattr(AuditRepository, "add", full)
+        for one in made[:2]:
+            assert service.client.delete(f"/v1/api-keys/{one.id}", headers=key.headers).status_code == 503
+    assert service.client.delete(f"/v1/api-keys/{made[2].id}", headers=key.headers).status_code == 204
+    stored = service.container.database.read(lambda session: AuditRepository(session).list_page(0, 3))
+    assert [entry.target for entry in stored] == [one.id for one in reversed(made)]
+    assert stored[2].at < stored[1].at < stored[0].at, "each with the moment of the deed"
+
+
+def full(*_: object) -> None:
+    raise OverloadedError("1024 writes wait already")
 
 
 def test_what_broke_half_way_is_written_too(service: Running, key: Made, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,6 +172,24 @@ def test_what_broke_half_way_is_written_too(service: Running, key: Made, monkeyp
     assert_problem(answer, 500, "internal_error")
     (entry,) = entries(service)[before:]
     assert (entry["action"], entry["target"], entry["status"]) == ("revoke_api_key", key.id, 500)
+
+
+@sqlite_only
+def test_old_entries_are_forgotten_however_little_is_changed(database: Database) -> None:
+    hours = 0
+    audit = AuditService(database, Cursors(b"key"), timedelta(days=30), clock=lambda: 3600.0 * hours)
+
+    def old_ones_left() -> int:
+        audit.write_command("add_encoder", "sha")
+        found = database.read(lambda session: AuditRepository(session).list_page(0, 100))
+        return sum(entry.at < datetime.now(UTC) - timedelta(days=30) for entry in found)
+
+    assert old_ones_left() == 0
+    old = "INSERT INTO audit_log (at, caller, action, status) VALUES ('2001-01-01 00:00:00', 'key a', 'old', 200)"
+    database.write(lambda session: session.execute(text(old))).result()
+    assert old_ones_left() == 1
+    hours = 25
+    assert old_ones_left() == 0
 
 
 def test_old_entries_are_forgotten_and_no_others(registered: Settings) -> None:

@@ -162,6 +162,31 @@ def test_what_was_accepted_is_written_again_once_its_record_was_deleted(feedback
     assert (confirmed["record"], confirmed["created"]) == ("own", False)
 
 
+def test_what_another_record_said_is_written_once_that_says_something_else(quick: Feedback) -> None:
+    own = f"{quick.collection}/records/own"
+    quick.client.put(own, json={"text": "where is my parcel", "group": "track"})
+    first, second = (quick.give("where is my parcel", "right_group", group="track") for _ in range(2))
+    for item in quick.resolve([first, second], state="accepted")["items"]:
+        assert (item["record"], item["created"]) == ("own", False)
+    quick.client.put(own, json={"text": "when do you open", "group": "hours"})
+    assert quick.patch(first, state="rejected").json()["record"] is None
+    (again,) = quick.resolve([second], state="accepted")["items"]
+    assert (again["record"], again["created"]) == (f"feedback-{second}", True)
+    assert {record["text"]: record["group"] for record in quick.records().values()} == {
+        "when do you open": "hours",
+        "where is my parcel": "track",
+    }
+
+
+def test_a_record_that_somebody_put_right_stays_as_it_is(quick: Feedback) -> None:
+    key = quick.give("wher is my parcle", "right_group", group="track")
+    record = quick.patch(key, state="accepted").json()["record"]
+    quick.client.put(f"{quick.collection}/records/{record}", json={"text": "where is my parcel", "group": "track"})
+    (again,) = quick.resolve([key], state="accepted")["items"]
+    assert (again["record"], again["created"]) == (record, False)
+    assert [found["text"] for found in quick.records().values()] == ["where is my parcel"]
+
+
 def test_what_was_rejected_can_be_accepted_after_all(quick: Feedback) -> None:
     key = quick.give("hmm")
     rejected = quick.patch(key, state="rejected").json()

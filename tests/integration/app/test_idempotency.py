@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.db import Database
-from app.errors import KeyReusedError
+from app.errors import KeyReusedError, StillRunningError
 from app.idempotency import attempts
 from app.idempotency.attempts import Attempt, once
 from app.idempotency.tables import KeptAnswer
@@ -154,3 +154,19 @@ def test_an_answer_is_kept_only_if_the_write_is(database: Database) -> None:
 
     assert isinstance(database.write(unit).exception(10), ValueError)
     assert database.read(lambda session: list(session.scalars(select(KeptAnswer.key)))) == []
+
+
+@pytest.mark.parametrize("settings", ["postgresql"], indirect=True)
+def test_a_key_that_another_server_is_answering_is_a_conflict_of_the_moment(database: Database) -> None:
+    attempt = Attempt("k", "f", "c")
+
+    def other(session: Session) -> BatchAnswer:
+        return once(session, attempt, BatchAnswer, lambda: BatchAnswer(items=[], seq=1))
+
+    def do() -> BatchAnswer:
+        database.write(other).result(10)  # as another server, which this one knows nothing of
+        return BatchAnswer(items=[], seq=2)
+
+    with pytest.raises(StillRunningError):
+        database.write(lambda session: once(session, attempt, BatchAnswer, do)).result(20)
+    assert database.write(other).result(10).seq == 1

@@ -189,6 +189,26 @@ def test_cancelled_after_the_worker_died_with_the_release_stored(
 
 
 @sqlite_only
+def test_cancelled_between_the_release_that_is_stored_and_the_job_that_is_handed_over(
+    service: Running, place: str, trainer: FakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit, key = JobRun.commit, order(service, place)
+
+    def cancelled(run: JobRun, step: Callable[[Session], Step]) -> None:
+        commit(run, step)
+        if "register" in run.checkpoint["steps"]:
+            assert service.client.delete(f"/v1/jobs/{key}").json()["state"] == "cancelling"
+
+    monkeypatch.setattr(JobRun, "commit", cancelled)
+    worker_of(service).run_next()
+    job = ended(service, key)
+    assert (job["state"], job["result"]["release"], job["result"]["state"]) == ("cancelled", 2, "candidate")
+    assert service.client.get(place).json()["active_release"] == 1
+    assert service.client.get(f"{place}/releases/2").json()["warm"]
+    assert list((service.container.settings.data / "jobs").glob("*")) == []
+
+
+@sqlite_only
 def test_a_refused_release_whose_promotion_was_cancelled_leaves_the_memory_with_the_next_switch(
     service: Running, place: str, trainer: FakeTrainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,6 +250,31 @@ def test_a_server_that_restarts_before_the_release_answers_brings_the_job_to_its
     with running(settings) as service:
         assert ended(service, key)["result"]["state"] == "active"
         wait_for(lambda: service.client.post(f"{place}:search", json={"query": "x"}).json()["release"] == 2)
+
+
+@sqlite_only
+@pytest.mark.parametrize(("verb", "damaged"), [("promote", 2), ("rollback", 1)])
+def test_a_release_that_cannot_be_loaded_is_not_chosen(
+    registered: Settings, trainer: FakeTrainer, verb: str, damaged: int
+) -> None:
+    settings = registered.model_copy(update={"workers": 0})
+    with running(settings) as service:
+        place = f"/v1/collections/{make_collection(service)}"
+        service.client.put(f"{place}/records/a", json={"text": "one"}, params={"wait": "visible"})
+        key = order(service, place, promote="manual" if verb == "promote" else "auto")
+        worker_of(service).run_next()
+        ended(service, key)
+        sha = service.client.get(f"{place}/releases/{damaged}").json()["encoder"]
+    (settings.data / "encoders" / sha / "encoder.onnx").write_bytes(b"damaged")
+    with running(settings) as service:
+        before = service.client.get(place).json()["active_release"]
+        wait_for(lambda: service.container.serving.failure(damaged))  # the first release has the id 1
+        refused = service.client.post(f"{place}/releases/2:{verb}")
+        assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+        assert f"release {damaged} cannot be brought into memory: " in refused.json()["detail"]
+        assert service.client.get(place).json()["active_release"] == before
+    with running(settings) as service:
+        assert service.client.post(f"{place}:search", json={"query": "x"}).json()["release"] == before
 
 
 def test_a_release_that_cannot_be_loaded_fails_its_job_and_the_one_before_goes_on_answering(

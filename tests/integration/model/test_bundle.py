@@ -12,6 +12,7 @@ from model.contract.bundle import load_bundle, read_manifest
 from model.contract.errors import BundleDamagedError, BundleMissingError, BundleVersionError, SelfTestError
 from model.contract.normalise import CJK, normalise, script_runs
 from model.export.probe import probe_sentences
+from tests.fakes.changed_bundle import replace_file
 
 GRAPHS = ["encoder.onnx", "tokens.onnx", "sentences.onnx"]
 FILES = [*GRAPHS, "text.json", "vocab.txt", "probe.json", "grams.npy", "head.npy", "labels.json", "prior.npy"]
@@ -44,6 +45,22 @@ def test_every_damaged_file_is_named(copy: Path, name: str, damage: str) -> None
         content[len(content) // 2] ^= 1
         path.write_bytes(content if damage == "flip" else content[:-1])
     with pytest.raises(BundleDamagedError, match=name):
+        load_bundle(copy)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"[1]", b'[{"text": "a", "ids": [], "vector": [1]}]', b"\xff"])
+@pytest.mark.parametrize(
+    "name", [*GRAPHS, "text.json", "probe.json", "grams.npy", "head.npy", "labels.json", "prior.npy"]
+)
+def test_what_no_exporter_wrote_is_damaged_though_the_manifest_agrees(copy: Path, name: str, content: bytes) -> None:
+    replace_file(copy / name, content)
+    with pytest.raises(BundleDamagedError):
+        load_bundle(copy)
+
+
+def test_a_vocabulary_of_another_encoding_is_damaged(copy: Path) -> None:
+    replace_file(copy / "vocab.txt", "退款".encode("gb18030"))
+    with pytest.raises(BundleDamagedError, match=r"vocab\.txt is not UTF-8"):
         load_bundle(copy)
 
 

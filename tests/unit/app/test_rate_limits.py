@@ -31,6 +31,14 @@ def ask(bucket: Bucket, items: int) -> bool:
     return True
 
 
+def test_whoever_is_hardly_let_in_is_told_a_wait_that_a_header_holds() -> None:
+    bucket = Bucket(5e-324, 1, Clock())
+    bucket.take(1)
+    with pytest.raises(RateLimitedError) as refused:
+        bucket.take(1)
+    assert refused.value.retry_after_s == 24 * 3600
+
+
 def test_a_burst_and_then_the_rate() -> None:
     clock = Clock()
     bucket = Bucket(2.0, 3, clock)

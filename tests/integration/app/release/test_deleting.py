@@ -3,12 +3,14 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from app.encoder.store import EncoderStore
 from model.contract.bundle import load_bundle
 from tests.conftest import make_collection, sqlite_only
 from tests.fakes.releases import fill, releases
 from tests.fakes.running import Running
-from tests.fakes.trainer import FakeTrainer, job_of, made, order, worker_of
+from tests.fakes.trainer import FakeTrainer, ended, job_of, made, order, worker_of
 
 
 def encoders(service: Running) -> list[str]:
@@ -54,9 +56,54 @@ def test_encoders_go_with_the_last_collection_that_uses_them_unless_a_person_add
     assert service.client.delete(place).status_code == 204
     assert encoders(service) == [f"{name}-r2", "tiny"]
     assert bundles_of(service) == {trained[1], trained[2]}
+    assert service.client.get("/v1/info").json()["encoders"] == 2
     assert service.client.delete(other).status_code == 204
     assert encoders(service) == ["tiny"]
     assert bundles_of(service) == {trained[1]}
+
+
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_an_encoder_stays_for_a_job_of_another_collection_that_is_to_make_a_release_of_it(
+    service: Running, trainer: FakeTrainer, is_refused: bool
+) -> None:
+    place, other = fill(service), fill(service)
+    made(service, place)
+    trained = releases(service, place)[2]["encoder"]
+    adoption = order(service, other, encoder=trained)
+    assert service.client.delete(place).status_code == 204
+    assert bundles_of(service) == {trained, releases(service, other)[1]["encoder"]}
+    trainer.reasons = ["worse"] if is_refused else []
+    worker_of(service).run_next()
+    job = ended(service, adoption)
+    assert (job["state"], job["result"]["release"]) == ("failed" if is_refused else "succeeded", 2)
+    assert trained in bundles_of(service)
+    assert service.client.delete(other).status_code == 204
+    assert trained not in bundles_of(service)
+
+
+def test_an_encoder_whose_job_was_cancelled_goes_with_the_collection_it_was_trained_for(
+    service: Running, trainer: FakeTrainer
+) -> None:
+    place, other = fill(service), fill(service)
+    made(service, place)
+    trained = releases(service, place)[2]["encoder"]
+    adoption = order(service, other, encoder=trained)
+    assert service.client.delete(place).status_code == 204
+    assert service.client.delete(f"/v1/jobs/{adoption}").json()["state"] == "cancelled"
+    assert trained not in bundles_of(service)
+
+
+@sqlite_only
+def test_an_encoder_that_was_trained_here_stays_once_a_person_has_added_it(
+    service: Running, trainer: FakeTrainer, bundles: list[Path]
+) -> None:
+    place = fill(service)
+    made(service, place)
+    name = f"{place.rsplit('/', 1)[1]}-r2"
+    service.container.services.encoders.add(bundles[0], name)
+    assert service.client.delete(place).status_code == 204
+    assert encoders(service) == [name, "tiny"]
+    assert load_bundle(bundles[0]).sha in bundles_of(service)
 
 
 @sqlite_only

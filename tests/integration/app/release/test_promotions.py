@@ -82,6 +82,25 @@ def test_a_release_that_was_pruned_all_the_same_is_not_promoted(service: Running
     assert search(service, place, "x")["release"] == 1
 
 
+@sqlite_only
+def test_what_rolling_back_to_a_pruned_release_needs_is_said(
+    service: Running, trainer: FakeTrainer, bundles: list[Path]
+) -> None:
+    place = fill(service)
+    for trainer.bundle in bundles[:2]:
+        made(service, place)
+    assert switch(service, place, 3, "rollback").json()["release"]["number"] == 2
+    cold = switch(service, place, 2, "rollback")
+    assert (cold.status_code, "promote release 1" in cold.json()["detail"]) == (409, True)
+    trainer.reasons = ["worse."]
+    for trainer.bundle in bundles[2:4]:
+        made(service, place)
+    assert releases(service, place)[1]["state"] == "pruned"
+    gone = switch(service, place, 2, "rollback")
+    assert (gone.status_code, "promote release 1" in gone.json()["detail"]) == (409, False)
+    assert "`samesay releases add" in gone.json()["detail"]
+
+
 def test_the_encoder_of_a_release_that_answers_is_never_removed(service: Running, tiny_bundle: Path) -> None:
     place = fill(service)
     sha = service.client.get(place).json()["encoder"]

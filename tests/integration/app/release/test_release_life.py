@@ -93,6 +93,39 @@ def test_a_shadow_is_asked_only_what_the_active_release_was_asked(
 
 
 @sqlite_only
+def test_a_shadow_is_counted_anew_beside_another_active_release(
+    service: Running, trainer: FakeTrainer, bundles: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shadowing, "_STORE_S", 0.2)
+    place = fill(service)
+    made(service, place)
+    wait_for(lambda: search(service, place, "x")["release"] == 2)
+    trainer.bundle = bundles[1]
+    made(service, place, promote="manual")
+    wait_for(lambda: releases(service, place)[3]["behind"] == 0)
+    switch(service, place, 3, "shadow", share=1.0, examples=7).raise_for_status()
+    (serving,) = (release for release in service.container.serving.releases if release.key.collection in place)
+    wait_for(lambda: service.container.serving.find_shadow(serving.key.collection_id))
+
+    def counted() -> tuple[int, int]:
+        found = service.client.get(f"{place}/releases/3/shadow").json()
+        return found["queries"], len(found["examples"])
+
+    queries = [f"sentence {n} again" for n in range(9)]
+    service.client.post(f"{place}:classify", json={"texts": queries}).raise_for_status()
+    wait_for(lambda: counted()[0] == len(queries), 5.0)
+    assert counted()[1] > 0
+    monkeypatch.setattr(shadowing, "_STORE_S", 3600.0)
+    service.client.post(f"{place}:classify", json={"texts": queries}).raise_for_status()
+    assert switch(service, place, 2, "rollback").json()["answers"]
+    assert counted() == (0, 0)
+    service.client.post(f"{place}:classify", json={"texts": queries[:4]}).raise_for_status()
+    monkeypatch.setattr(shadowing, "_STORE_S", 0.2)
+    wait_for(lambda: counted()[0] > 0, 5.0)
+    assert counted()[0] == 4, "what was asked of the one before counts no more"
+
+
+@sqlite_only
 def test_one_release_of_a_collection_is_a_shadow_at_a_time(
     service: Running, trainer: FakeTrainer, bundles: list[Path]
 ) -> None:

@@ -67,3 +67,10 @@ def test_a_job_that_is_lost_meanwhile_ends_the_waiting() -> None:
     with scripted(job("running"), job("running"), refusal(404, "not_found")) as server:
         done = CliRunner().invoke(app, ["jobs", "follow", _KEY, "--url", server.url])
     assert done.exit_code == 1 and "not_found" in done.stderr
+
+
+def test_an_import_needs_no_key_that_may_read(file: str) -> None:
+    with scripted(refusal(403, "forbidden"), job("queued"), job("succeeded", result=RESULT)) as server:
+        done = CliRunner().invoke(app, ["import", "faq", file, "--url", server.url])
+    assert (done.exit_code, done.stdout.startswith("3 rows: 3 created")) == (0, True), done.output
+    assert [seen.method for seen in server.seen] == ["GET", "POST", "GET"]

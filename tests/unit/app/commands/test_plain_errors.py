@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from app.cli import app
 from app.errors import PortBusyError
 from app.server import listen
-from tests.fakes.scripted import Reply, answer, scripted
+from tests.fakes.scripted import HANG_UP, Reply, answer, scripted
 
 PAGE = Reply(200, b"<!doctype html><title>an app</title>", {"Content-Type": "text/html"})
 DONE = {"rows": 1, "rejected": 1, "ignored_columns": [], "dry_run": False, "group": 0}
@@ -46,6 +46,38 @@ def test_a_folder_without_a_database_gets_none_by_being_looked_at(tmp_path: Path
     said = refused(*command.split(), "--data", str(tmp_path / "data"))
     assert said.endswith("holds no samesay.db: give the --data folder of a server, or set SAMESAY_DATABASE_URL")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["revoke", "rotate"])
+def test_whoever_has_a_whole_key_at_hand_need_not_look_for_its_id(tmp_path: Path, command: str) -> None:
+    data = ["--data", str(tmp_path / "data")]
+    made = CliRunner().invoke(app, ["keys", "create", "bot", "--scope", "search", *data]).stdout.strip()
+    _, key_id, secret = made.split("_")
+    for given in (made, f"{key_id}_{secret}", key_id):
+        done = CliRunner().invoke(app, ["keys", command, given, *data])
+        assert (done.exit_code, secret in done.output) == (0, False), done.output
+    said = refused("keys", command, made.replace(key_id, "0" * 16), *data)
+    assert said.endswith("there is no key '0000000000000000': GET /v1/api-keys lists them")
+
+
+@pytest.mark.parametrize("command", ["releases rollback faq 2", "retrain faq", "feedback reject faq 1"])
+def test_what_may_be_done_already_is_not_to_be_done_again_unseen(command: str) -> None:
+    with scripted(HANG_UP) as server:
+        said = refused(*command.split(), "--url", server.url)
+    assert "it may be done or not; look, then run it again if it is not" in said
+
+
+def test_a_folder_that_gets_a_database_by_a_key_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+
+    def told(name: str) -> bool:
+        command = ["keys", "create", name, "--scope", "search", "--data", str(folder)]
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 0, done.output
+        assert len(done.stdout.split()) == 1, "the key alone"
+        return f"{folder} held no database: a new one was made there" in " ".join(done.stderr.split())
+
+    assert [told("first"), told("second")] == [True, False]
 
 
 @pytest.mark.parametrize(

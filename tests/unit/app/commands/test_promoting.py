@@ -15,19 +15,23 @@ def job(state: str, kind: str = "promotion", release: str = "active", **more: st
     return answer({**said, "progress": progress})
 
 
-@pytest.mark.parametrize(("made_by", "has_report"), [(None, False), ("another-job", True)])
-def test_a_report_is_named_where_there_is_one(made_by: str | None, has_report: bool) -> None:
-    release = answer({"number": 1, "state": "active", "job": made_by})
-    with scripted(job("queued"), job("succeeded"), release) as server:
-        done = CliRunner().invoke(app, ["releases", "promote", "faq", "1", "--url", server.url])
+@pytest.mark.parametrize("kind", ["promotion", "training", "adoption"])
+def test_a_report_is_named_of_what_was_judged_and_nothing_more_is_asked_for(kind: str) -> None:
+    """A key that may choose releases need not be one that may read."""
+    command = {"promotion": "releases promote faq 1", "training": "retrain faq", "adoption": "releases add faq e"}[kind]
+    with scripted(job("queued", kind), job("succeeded", kind)) as server:
+        done = CliRunner().invoke(app, [*command.split(), "--url", server.url])
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("release 1 answers since ")
-    assert ("samesay releases report faq 1" in done.stdout) == has_report
-    assert [seen.path for seen in server.seen] == [
-        "/v1/collections/faq/releases/1:promote",
-        "/v1/jobs/j",
-        "/v1/collections/faq/releases/1",
-    ]
+    assert ("samesay releases report faq 1" in done.stdout) == (kind != "promotion")
+    assert [seen.path for seen in server.seen][1:] == ["/v1/jobs/j"]
+
+
+@pytest.mark.parametrize("number", ["0", "-1"])
+def test_a_number_that_no_release_has_takes_no_other_back(number: str) -> None:
+    with scripted(answer({"active_release": 3})) as server:
+        done = CliRunner().invoke(app, ["releases", "rollback", "faq", "--url", server.url, "--", number])
+    assert (done.exit_code, server.seen) == (2, [])
 
 
 def test_a_retraining_whose_release_does_not_answer_says_why() -> None:
