@@ -72,8 +72,8 @@ class RecordEraser:
         await asyncio.to_thread(self._store_queries)
         collection_id, seq, deleted = await self._database.write_async(unit)
         self._serving.wake()
+        await asyncio.to_thread(self._database.scrub)  # first: whoever has read the records has saved them after that
         await self._purge(collection_id, seq)
-        await asyncio.to_thread(self._database.scrub)
         await self._remove_files(collection_id)
         erased = [key for key in wanted if key in deleted]
         return EraseAnswer(erased=erased, missing=[key for key in wanted if key not in deleted], seq=seq)
