@@ -133,7 +133,7 @@ class Loader:
         """The release over the newest snapshot that is sound and of this database's history."""
         milvus, key = None if self._server is None else self._server.milvus, active.key
         sha, dim = bundle.sha, bundle.encoder.dim
-        for folder in list_snapshots(key.folder(self._data)):
+        for folder in _newest_first(key.folder(self._data)):
             try:
                 base = load_base(folder, encoder_checksum=sha, dim=dim, device=self._device, server=milvus)
             except (SnapshotError, OSError) as error:
@@ -296,6 +296,14 @@ def _encoded(
         if time.monotonic() - told > _PROGRESS_S:
             told = time.monotonic()
             _log.info("release_encoding", collection=active.key.collection, done=done, total=total)
+
+
+def _newest_first(snapshots: Path) -> Iterator[Path]:
+    """Each snapshot once, the newest first, also one that another server saves, and removes others for, meanwhile."""
+    seen = set[Path]()
+    while (folder := next((one for one in list_snapshots(snapshots) if one not in seen), None)) is not None:
+        seen.add(folder)
+        yield folder
 
 
 def _throw_away(key: ReleaseKey, folder: Path, reason: str) -> None:
