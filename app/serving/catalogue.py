@@ -84,9 +84,9 @@ class CatalogueView:
         """The groups of some records, None where there is none; nothing else of the entries is read."""
         return self._read(record_ids, lambda number: _group_of(self._changes.get(number)), Sidecar.groups_of)
 
-    def changes(self, start: int = 0) -> Iterator[tuple[int, Entry | None]]:
-        """What became of each record that changed since the snapshot, from change number `start` on."""
-        last = self._changes.last(start, self.n_changes)
+    def changes(self, start: int = 0, end: int | None = None) -> Iterator[tuple[int, Entry | None]]:
+        """What became of each record in the changes since the snapshot, from number `start` on and before `end`."""
+        last = self._changes.last(start, self.n_changes if end is None else end)
         return ((record_id, self._changes.get(number)) for record_id, number in last.items())
 
     def changed_ids(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

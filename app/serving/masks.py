@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 
 from app.serving.catalogue import CatalogueView
-from app.serving.entry import Entry
+from app.serving.change_terms import ChangeTerms, Passing
 from app.serving.sidecar import Sidecar
-from app.serving.terms import AnyOf, Condition, Filter, terms_of
+from app.serving.terms import AnyOf, Condition, Filter
 from index.types import Allowed
 
 MOST_BYTES: Final = 64 << 20
@@ -40,6 +40,7 @@ class FilterMasks:
     def __init__(self) -> None:
         self._lock = threading.Lock()  # guards what is kept: a base that moves to a server changes the thread too
         self._sidecar: Sidecar | None = None
+        self._changes = ChangeTerms()
         self._kept: OrderedDict[Filter, _Kept] = OrderedDict()
         self._n_bytes = 0  # of all that is kept
 
@@ -56,7 +57,7 @@ class FilterMasks:
         if view.sidecar is not self._sidecar:  # the masks of a snapshot go with it, and let its files go
             self._kept.clear()
             self._n_bytes = 0
-            self._sidecar = view.sidecar
+            self._sidecar, self._changes = view.sidecar, ChangeTerms()
         before = self._kept.get(wanted)
         if before is not None and before.n_changes == view.n_changes:
             self._kept.move_to_end(wanted)
@@ -65,8 +66,8 @@ class FilterMasks:
         if kept is None or kept.n_changes > view.n_changes:
             kept = _Kept(0, _of_sidecar(view.sidecar, wanted), _filter_bytes(wanted))
         if kept.n_changes < view.n_changes:
-            changes = view.changes(kept.n_changes)
-            kept = _Kept(view.n_changes, _changed(kept.allowed, dict(changes), wanted), kept.n_filter_bytes)
+            parts = list(self._changes.passing(view, kept.n_changes, wanted))
+            kept = _Kept(view.n_changes, _changed(kept.allowed, parts), kept.n_filter_bytes)
         self._keep(wanted, kept, before)
         return kept.allowed
 
@@ -98,11 +99,11 @@ def _of_sidecar(sidecar: Sidecar | None, wanted: Filter) -> Allowed:
     return allowed
 
 
-def _changed(allowed: Allowed, changes: dict[int, Entry | None], wanted: Filter) -> Allowed:
+def _changed(allowed: Allowed, parts: list[Passing]) -> Allowed:
     """The mask after some changes, as another array."""
-    length = max(len(allowed), max(changes) + 1)
+    length = max(len(allowed), *(int(part.record_ids.max(initial=-1)) + 1 for part in parts))
     after = np.zeros(length, np.bool_)
     after[: len(allowed)] = allowed
-    for record_id, entry in changes.items():
-        after[record_id] = entry is not None and wanted.matches(terms_of(entry.group, entry.read_metadata()))
+    for part in parts:
+        after[part.record_ids] = part.passes
     return after
