@@ -1,5 +1,7 @@
 """The index in memory is a projection: a snapshot is used when it is sound, and thrown away when it is not."""
 
+import errno
+import os
 import shutil
 import threading
 import time
@@ -143,6 +145,29 @@ def test_what_another_server_saves_while_records_are_encoded_is_taken(
         assert ids(service, name) == expected
     assert sources(logs) == ["snapshot"]
     assert not {"release_failed", "snapshot_not_saved"} & {event["event"] for event in logs}
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+@pytest.mark.parametrize("opened", ["index.snapshot.load_array", "app.serving.sidecar.EntryFile"])
+def test_a_process_that_has_too_much_open_throws_no_snapshot_away(
+    sqlite: Settings, opened: str, is_shared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with running(sqlite) as service:
+        expected = ids(service, name := fill(service))
+    (manifest,) = snapshots(sqlite)
+    before = manifest.stat().st_ino
+    with monkeypatch.context() as patch, capture_logs() as logs:
+        patch.setattr(opened, refuse)
+        patch.setattr(wiring, "Loader", lambda *given, **named: Loader(*given, **{**named, "is_shared": is_shared}))
+        with running(sqlite) as service:
+            assert ids(service, name) == expected
+        assert sources(logs) == ["database"]
+    assert manifest.stat().st_ino == before
+    with capture_logs() as logs, running(sqlite):
+        assert sources(logs) == ["snapshot"]
 
 
 def test_a_snapshot_that_another_server_replaces_while_it_is_loaded_leads_to_the_newer_one(
