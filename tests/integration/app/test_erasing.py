@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -130,6 +131,34 @@ def test_what_cannot_be_erased_yet_says_so(sqlite: Settings, monkeypatch: pytest
         assert service.client.get(f"/v1/collections/{name}/records/a").status_code == 404
         assert erase(service, name, "a")["missing"] == ["a"]
         assert files_with(sqlite.data, SECRET.encode()) == []
+
+
+def test_what_another_server_removes_meanwhile_keeps_nothing_from_being_erased(
+    sqlite: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removed: list[str] = []
+    remove = shutil.rmtree
+
+    def be_late(folder: Path, *rest: Any, **options: Any) -> None:
+        if Path(folder).name in ("998", "999"):
+            removed.append(Path(folder).name)
+            remove(folder)  # the other server
+            if Path(folder).name == "999":
+                raise OSError(16, "Device or resource busy")
+        remove(folder, *rest, **options)
+
+    with running(sqlite) as service:
+        name = make_collection(service)
+        upsert(service, name, [{"id": "a", "text": SECRET}, {"id": "b", "text": "other"}])
+        erase(service, name, "b")
+        (releases,) = sqlite.data.glob("collections/*/releases")
+        monkeypatch.setattr(shutil, "rmtree", be_late)
+        (releases / "998").mkdir()
+        assert erase(service, name, "a")["erased"] == ["a"]
+        (releases / "999").mkdir()
+        refused = service.client.post(f"/v1/collections/{name}/records:erase", json={"ids": ["a"]})
+        assert_problem(refused, 503, "not_erased_yet")
+    assert removed == ["998", "999"]
 
 
 def test_erasing_lets_a_rebuild_come_to_its_end(sqlite: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
