@@ -1,12 +1,13 @@
 """What a release decides on sentences: by the groups of their neighbours and its head, or by the labels of its head."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.search.head_groups import HeadGroups
 from app.search.lookup import Found
 from app.serving.catalogue import CatalogueView, GroupSizes
 from app.serving.release import ServingRelease
@@ -16,13 +17,26 @@ from model.contract.normalise import same_text_key
 from model.contract.prior import Prior
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Gatherer:
-    """Gathers for the part of a head whose labels are groups of the collection."""
+    """Gathers for the part of a head whose labels are groups of the collection; None where no head counts."""
 
-    groups: GroupSizes
-    version: int
-    gatherer: EvidenceGatherer
+    labels: HeadGroups | None
+    groups: GroupSizes | None = None
+    version: int = -1
+    rows: NDArray[np.int64] | None = None
+    gatherer: EvidenceGatherer = field(default_factory=lambda: EvidenceGatherer(None, with_energy=False))
+
+    def bring_up(self, release: ServingRelease, groups: GroupSizes, version: int) -> None:
+        """Know which groups there are; the part of the head is copied only where it is another one then."""
+        self.groups, self.version, head = groups, version, release.bundle.head
+        if self.labels is None or head is None:
+            return
+        rows = self.labels.rows(groups)
+        if self.rows is None or not np.array_equal(rows, self.rows):
+            with_energy = release.parameters.score is OutOfScopeScore.ENERGY
+            self.gatherer = EvidenceGatherer(head.keep(rows.tolist()), with_energy=with_energy)
+            self.rows = rows
 
 
 class Decider:
@@ -73,19 +87,14 @@ class Decider:
         return decisions
 
     def _gatherer(self, release: ServingRelease, groups: GroupSizes) -> EvidenceGatherer:
-        known, version = self._gatherers.get(release), groups.version
-        if known is None or (known.groups, known.version) != (groups, version):
-            known = self._gatherers[release] = _Gatherer(groups, version, _make_gatherer(release, groups))
+        known = self._gatherers.get(release)
+        if known is None:
+            head = release.bundle.head if release.parameters.uses_head else None
+            known = self._gatherers[release] = _Gatherer(None if head is None else HeadGroups(head.labels))
+        version = groups.version
+        if (known.groups, known.version) != (groups, version):
+            known.bring_up(release, groups, version)
         return known.gatherer
-
-
-def _make_gatherer(release: ServingRelease, groups: GroupSizes) -> EvidenceGatherer:
-    head = release.bundle.head
-    if head is None or not release.parameters.uses_head:
-        return EvidenceGatherer(None, with_energy=False)
-    kept = [row for row, label in enumerate(head.labels) if groups.has(label)]
-    with_energy = release.parameters.score is OutOfScopeScore.ENERGY
-    return EvidenceGatherer(head.keep(kept), with_energy=with_energy)
 
 
 def _neighbours(

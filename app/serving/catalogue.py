@@ -38,11 +38,21 @@ class GroupSizes:
         """Whether any searchable record is in the group."""
         return self._size(group) > 0
 
+    @property
+    def saved(self) -> Iterator[str]:
+        """The groups that the counting started with, in order."""
+        return iter(()) if self._sidecar is None else self._sidecar.groups
+
+    @property
+    def changed(self) -> dict[str, bool]:
+        """Those of which records came or went since, and whether any is there now."""
+        return {group: size > 0 for group, size in self._changed.copy().items()}
+
     def __iter__(self) -> Iterator[str]:
         """The groups that have searchable records."""
-        of_sidecar = iter(()) if self._sidecar is None else self._sidecar.groups
-        changed = set(self._changed)
-        return (group for group in chain(changed, (g for g in of_sidecar if g not in changed)) if self.has(group))
+        changed = self.changed
+        there = (group for group, is_there in changed.items() if is_there)
+        return chain(there, (group for group in self.saved if group not in changed))
 
     def count(self, group: str | None, change: int) -> None:
         """Count a record that came (1) or went (-1)."""
