@@ -1,6 +1,6 @@
 """What a release decides on sentences: by the groups of their neighbours and its head, or by the labels of its head."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
@@ -47,8 +47,10 @@ class Decider:
 
     def decide(
         self, release: ServingRelease, sentences: Sequence[str], found: Found, prior: Prior | None = None
-    ) -> list[Decision]:
+    ) -> Iterator[Decision]:
         """Decide on sentences, each by products of its own: a product over many at once may round differently.
+
+        Each decision is made when it is asked for: with ten thousand groups one takes milliseconds.
 
         Args:
             release: Whose catalogue, head and thresholds to use.
@@ -62,29 +64,27 @@ class Decider:
         decisions = self._by_groups(release, sentences, found, prior)
         head = release.bundle.label_head
         if head is None:
-            return decisions
+            yield from decisions
+            return
         thresholds = release.parameters.thresholds_of(head.labels)
-        return [
-            decide_labels(decision, release.bundle.label_confidences([text], row)[0], head.labels, thresholds)
-            for decision, text, row in zip(decisions, sentences, found.embeddings[:, None], strict=True)
-        ]
+        for decision, text, row in zip(decisions, sentences, found.embeddings[:, None], strict=True):
+            confidences = release.bundle.label_confidences([text], row)[0]
+            yield decide_labels(decision, confidences, head.labels, thresholds)
 
     def _by_groups(
         self, release: ServingRelease, sentences: Sequence[str], found: Found, prior: Prior | None
-    ) -> list[Decision]:
+    ) -> Iterator[Decision]:
         parameters, gatherer = release.parameters, self._gatherer(release, found.catalogue.groups)
         head = gatherer.head
         tau = parameters.logit_adjustment_tau if prior is None else 1.0
         shifts = gatherer.shifts(prior, parameters.scale, tau)
-        decisions = []
         for row, (text, embedding) in enumerate(zip(sentences, found.embeddings, strict=True)):
             is_familiar = release.bundle.knows(text)
             only = None if is_familiar else same_text_key(text)
             groups, scores = _neighbours(found.catalogue, found.record_ids[row], found.scores[row], only)
             cosines: NDArray[np.float32] | None = None if head is None else head.weights @ embedding
             evidence = gatherer.gather(cosines, groups, scores, shifts, is_familiar=is_familiar)
-            decisions.append(decide(evidence, parameters, prior))
-        return decisions
+            yield decide(evidence, parameters, prior)
 
     def _gatherer(self, release: ServingRelease, groups: GroupSizes) -> EvidenceGatherer:
         known = self._gatherers.get(release)
