@@ -206,6 +206,7 @@ def test_erasing_takes_what_another_server_was_encoding(
     """It read the records before they were deleted, and saves them after this server has put its snapshots in order."""
     settings = postgres_settings(postgres, tmp_path / "data")
     add_encoder(settings, tiny_bundle)
+    monkeypatch.setattr(db_postgres, "_LOCK_MS", 20_000)
     entered, may_end = threading.Event(), threading.Event()
 
     def slow(*rest: Any, **options: Any) -> Any:

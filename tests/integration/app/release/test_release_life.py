@@ -1,13 +1,19 @@
 """Releases beside one another: a shadow that is asked live queries, one that feedback orders, many in turn."""
 
 import gc
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from app.db import Database
 from app.search import shadowing
+from app.serving import holding
+from app.serving.following import apply_changes
 from app.serving.release import ServingRelease
 from tests.conftest import sqlite_only
 from tests.fakes.releases import N, events, expected, fill, releases, search, switch
@@ -137,6 +143,31 @@ def test_what_a_shadow_was_asked_before_is_not_stored_after_erasing(
     assert stored()[1] <= set(after)
     service.client.post(f"{place}/{route}", json=body).raise_for_status()
     assert stored() == (len(before + after), set())
+
+
+def test_erasing_waits_for_the_release_beside_the_one_that_answers(
+    service: Running, trainer: FakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside many writes it lacks some for a while: what it had then was saved anew."""
+    place = fill(service)
+    made(service, place, promote="manual")
+    wait_for(lambda: releases(service, place)[2]["behind"] == 0)
+    may_follow = threading.Event()
+
+    def follow(database: Database, release: ServingRelease, limit: int = 1) -> int:
+        is_held = release.key.number == 2 and not may_follow.is_set()
+        return 0 if is_held else apply_changes(database, release, limit)
+
+    monkeypatch.setattr(holding, "apply_changes", follow)
+    with ThreadPoolExecutor(1) as threads:
+        erasing = threads.submit(service.client.post, f"{place}/records:erase", json={"ids": ["r1"]})
+        wait_for(lambda: "r1" not in {hit["id"] for hit in search(service, place, "sentence 1 of many")["results"][0]})
+        time.sleep(0.3)
+        may_follow.set()
+    assert erasing.result().json()["erased"] == ["r1"]
+    entries = list(service.container.settings.data.glob("collections/*/releases/*/snapshots/*/entries.bin"))
+    assert [path.read_bytes().count(b"sentence 1 of many") for path in entries] == [0, 0]
+    assert [path.read_bytes().count(b"sentence 2 of many") for path in entries] == [1, 1], "else this proves nothing"
 
 
 def outcome(result: dict[str, Any]) -> tuple[str, str | None]:
