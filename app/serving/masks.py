@@ -1,10 +1,13 @@
 """Which records a filter lets through, as a mask over record ids; kept, since clients ask with the same filters."""
 
+import math
 import sys
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
+from itertools import count
 from typing import Final
+from weakref import WeakSet
 
 import numpy as np
 
@@ -17,17 +20,26 @@ from index.types import Allowed
 MOST_BYTES: Final = 64 << 20
 """Of all masks that a release keeps, with their filters; the last one asked for is kept even if it is larger."""
 
+MOST_BYTES_OF_ALL: Final = 256 << 20
+"""Of all releases together, of which there may be hundreds: a mask is as long as record ids go, however few records."""
+
 MOST_MASKS: Final = 1_000
 """Of a release, however small they are: each is some objects, which the garbage collector looks through."""
 
 
+_ALL: Final[WeakSet["FilterMasks"]] = WeakSet()
+_LOCK: Final = threading.Lock()  # guards that and what each of them keeps
+_TURNS: Final = count()
+
+
 @dataclass(slots=True)
 class _Kept:
-    """A mask, the moment it is of, and the bytes of its filter."""
+    """A mask, the moment it is of, the bytes of its filter, and when it was asked for last."""
 
     n_changes: int
     allowed: Allowed
     n_filter_bytes: int
+    turn: int = 0
 
     @property
     def n_bytes(self) -> int:
@@ -38,11 +50,12 @@ class FilterMasks:
     """Masks of one release. The same moment gets the very same array, which nobody may change."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()  # guards what is kept: a base that moves to a server changes the thread too
         self._sidecar: Sidecar | None = None
         self._changes = ChangeTerms()
         self._kept: OrderedDict[Filter, _Kept] = OrderedDict()
         self._n_bytes = 0  # of all that is kept
+        with _LOCK:
+            _ALL.add(self)
 
     def of(self, view: CatalogueView, wanted: Filter) -> Allowed:
         """The mask of a filter at one moment.
@@ -50,7 +63,7 @@ class FilterMasks:
         Returns:
             (any length,) bool over record ids; ids past its end are not allowed.
         """
-        with self._lock:
+        with _LOCK:
             return self._of(view, wanted)
 
     def _of(self, view: CatalogueView, wanted: Filter) -> Allowed:
@@ -61,6 +74,7 @@ class FilterMasks:
         before = self._kept.get(wanted)
         if before is not None and before.n_changes == view.n_changes:
             self._kept.move_to_end(wanted)
+            before.turn = next(_TURNS)
             return before.allowed
         kept = before
         if kept is None or kept.n_changes > view.n_changes:
@@ -75,9 +89,21 @@ class FilterMasks:
         self._n_bytes += kept.n_bytes - (0 if before is None else before.n_bytes)
         self._kept[wanted] = kept
         self._kept.move_to_end(wanted)
+        kept.turn = next(_TURNS)
         while len(self._kept) > 1 and (self._n_bytes > MOST_BYTES or len(self._kept) > MOST_MASKS):
-            _, oldest = self._kept.popitem(last=False)
-            self._n_bytes -= oldest.n_bytes
+            self._forget_oldest()
+        while sum(masks._n_bytes for masks in _ALL) > MOST_BYTES_OF_ALL:
+            first = min(_ALL, key=FilterMasks._oldest_turn)
+            if first is self and len(self._kept) == 1:
+                break
+            first._forget_oldest()
+
+    def _oldest_turn(self) -> float:
+        return next((kept.turn for kept in self._kept.values()), math.inf)
+
+    def _forget_oldest(self) -> None:
+        _, oldest = self._kept.popitem(last=False)
+        self._n_bytes -= oldest.n_bytes
 
 
 def _filter_bytes(wanted: Filter) -> int:

@@ -2,6 +2,7 @@
 
 import tracemalloc
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import pytest
@@ -65,6 +66,29 @@ def test_ever_new_small_filters_are_kept_up_to_a_number(catalogue: Catalogue, mo
     assert n_masks(kept) == 8
     same = kept.of(catalogue.view, one_of(50, 1))
     assert same is kept.of(catalogue.view, one_of(50, 1)), "the very same array, which indexes know again"
+
+
+def test_many_releases_together_take_no_more_memory_than_is_allowed(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The masks that were asked for last are kept, of whichever release; one of them may be larger than all that."""
+    monkeypatch.setattr(masks, "_ALL", WeakSet[FilterMasks]())
+    monkeypatch.setattr(masks, "MOST_BYTES_OF_ALL", most := 60_000)
+    releases = [FilterMasks() for _ in range(8)]
+    asked: list[tuple[FilterMasks, Filter]] = []
+    for turn in range(200):
+        asked.append((releases[turn * 7 % 8], one_of(turn % 31, 20)))
+        release, wanted = asked[-1]
+        assert np.flatnonzero(release.of(catalogue.view, wanted)).tolist() == answer(turn % 31, 20)
+        assert sum(one._n_bytes for one in releases) <= most
+        assert asked[-1][1] in release._kept
+    n_kept = sum(map(n_masks, releases))
+    assert n_kept > 8, "else this proves nothing"
+    newest = list(dict.fromkeys(reversed(asked)))[:n_kept]
+    assert all(wanted in release._kept for release, wanted in newest)
+    large = releases[0].of(catalogue.view, one_of(1, 1000))
+    assert large is releases[0].of(catalogue.view, one_of(1, 1000))
+    assert list(map(n_masks, releases)) == [1] + 7 * [0]
 
 
 def test_one_filter_larger_than_all_that_may_be_kept_is_kept_alone(
