@@ -3,14 +3,17 @@
 import gc
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from sqlalchemy.orm import Session
 
 from app.db import Database
+from app.errors import StorageError
 from app.search import shadowing
 from app.serving import holding
 from app.serving.following import apply_changes
@@ -143,6 +146,26 @@ def test_what_a_shadow_was_asked_before_is_not_stored_after_erasing(
     assert stored()[1] <= set(after)
     service.client.post(f"{place}/{route}", json=body).raise_for_status()
     assert stored() == (len(before + after), set())
+
+
+@sqlite_only
+def test_what_a_shadow_was_asked_while_nothing_could_be_stored_counts(
+    service: Running, trainer: FakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shadowing, "_STORE_S", 0.0)
+    place, _ = shadowed(service)
+    add, refused = shadowing._add, list[int]()
+
+    def refuse(session: Session, tallies: Mapping[Any, Any]) -> None:
+        if len(refused) < 3:
+            refused.append(sum(tally.counts["queries"] for tally in tallies.values()))
+            raise StorageError("the database is away")
+        add(session, tallies)
+
+    monkeypatch.setattr(shadowing, "_add", refuse)
+    service.client.post(f"{place}:classify", json={"texts": [f"sentence {n} again" for n in range(7)]})
+    shadow = f"{place}/releases/2/shadow"
+    wait_for(lambda: len(refused) == 3 and service.client.get(shadow).json()["queries"] == 7, 5.0)
 
 
 def test_erasing_waits_for_the_release_beside_the_one_that_answers(
