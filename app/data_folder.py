@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 import socket
+import uuid
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -63,16 +64,23 @@ class DataFolder:
             DataFolderBusyError: A server of that database has the folder too.
         """
         note = self.path / "database"
-        if note.exists() and note.read_text().strip() != database_id:
-            try:
-                self._lock_as(fcntl.LOCK_EX)
-            except DataFolderBusyError:
-                self._note(self._before)
-                raise
-            _log.warning("snapshots_thrown_away", reason="the folder was used with another database")
-            shutil.rmtree(self.path / "collections", ignore_errors=True)
-        note.write_text(database_id + "\n")
+        before = note.read_text().strip() if note.exists() else database_id
+        if before != database_id:
+            self._throw_away()
+        if before != database_id or not note.exists():
+            made = note.with_name(f"{note.name}.{uuid.uuid4().hex}")  # others read the note meanwhile
+            made.write_text(database_id + "\n")
+            made.replace(note)
         self._lock_as(self._kind)
+
+    def _throw_away(self) -> None:
+        try:
+            self._lock_as(fcntl.LOCK_EX)
+        except DataFolderBusyError:
+            self._note(self._before)
+            raise
+        _log.warning("snapshots_thrown_away", reason="the folder was used with another database")
+        shutil.rmtree(self.path / "collections", ignore_errors=True)
 
     def _lock_as(self, kind: int) -> None:
         assert self._descriptor is not None

@@ -183,7 +183,7 @@ _NOT_FLUSHED: Final = (
     "look at the disk, then repeat the request"
 )
 _DAMAGED: Final = "the database file is damaged or is no SQLite file: `samesay restore` a backup into a new folder"
-_LOCKED: Final = (
+STILL_READ: Final = (
     "the records are deleted, but the database's pages still hold them, since a long read goes on: "
     "repeat the request in a minute"
 )
@@ -203,7 +203,7 @@ _SQLITE_ERRORS: Final[_Known] = {
     26: (StorageError, _DAMAGED),
 }
 _POSTGRES_ERRORS: Final[_Known] = {
-    "55P03": (ErasureError, _LOCKED),
+    "55P03": (ErasureError, STILL_READ),
     "23505": (ConflictError, _RACE),
     "23503": (ConflictError, _RACE),
     "40001": (OverloadedError, _BUSY),

@@ -1,18 +1,19 @@
 """PostgreSQL: ordinary transactions in a pool of threads."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, TypeVar
 
 import orjson
-from sqlalchemy import create_engine, make_url
+from sqlalchemy import Connection, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 
-from app.db import CHANGED, READERS, Database, dump_json, translated
+from app.db import CHANGED, READERS, STILL_READ, Database, dump_json, translated
 from app.db_notify import Announcer, Listener
-from app.errors import NotReadyError, OverloadedError, StartupError
+from app.errors import ErasureError, NotReadyError, OverloadedError, StartupError
 
 T = TypeVar("T")
 
@@ -23,6 +24,18 @@ _SCRUBBED: Final = "records, record_labels, kept_answers, feedback, releases"
 
 _CONNECT_TIMEOUT_S: Final = 5
 _LOCK_MS: Final = 5_000
+_LOOK_S: Final = 0.02
+
+_NEXT: Final = "SELECT pg_snapshot_xmax(pg_current_snapshot())::xid::text"
+_IS_ANY_OLDER: Final = """
+    SELECT EXISTS (
+        SELECT FROM pg_stat_activity
+        WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+        AND greatest(age(backend_xmin), age(backend_xid)) > age(CAST(:next AS xid))
+    )
+"""
+"""Whether any transaction may still see what was deleted before that one; of other roles, only who may look knows."""
+
 _UNANSWERED_MS: Final = 30_000
 """After so long without a sign of life a connection is given up; TCP alone would wait a quarter of an hour."""
 
@@ -77,6 +90,7 @@ class PostgresDatabase(Database):
             # whoever waits for the tables' locks keeps all others from them: not for as long as an export reads
             connection.exec_driver_sql(f"SET lock_timeout = {_LOCK_MS}")
             try:
+                _wait_for_older(connection)
                 connection.exec_driver_sql(f"VACUUM FULL {_SCRUBBED}")
             finally:
                 connection.exec_driver_sql("SET lock_timeout = DEFAULT")
@@ -104,6 +118,20 @@ class PostgresDatabase(Database):
         if has_changes:
             self._announcer.announce()
         return done
+
+
+def _wait_for_older(connection: Connection) -> None:
+    """Wait for transactions that began before now: VACUUM keeps, without a word, what one of them may see still.
+
+    Raises:
+        ErasureError: It takes too long.
+    """
+    following = connection.exec_driver_sql(_NEXT).scalar_one()
+    deadline = time.monotonic() + _LOCK_MS / 1_000
+    while connection.execute(text(_IS_ANY_OLDER), {"next": following}).scalar_one():
+        if time.monotonic() > deadline:
+            raise ErasureError(STILL_READ)
+        time.sleep(_LOOK_S)
 
 
 def _with_driver(url: str) -> str:

@@ -1,4 +1,4 @@
-"""Giving memory back to the system, and taking no more than some of it."""
+"""What the process takes of the system: memory, which it bounds and gives back, and open files."""
 
 import ctypes
 import resource
@@ -24,6 +24,15 @@ def bounded_memory(most_bytes: int) -> Iterator[None]:
 
 def _least(before: int, wanted: int) -> int:
     return wanted if before == resource.RLIM_INFINITY else min(before, wanted)
+
+
+def allow_open_files(most: int) -> None:
+    """Let this process have so many files open, or as many as the system allows: shells begin with 1,024."""
+    allowed, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    if allowed != resource.RLIM_INFINITY and allowed < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def give_back_free_memory() -> None:

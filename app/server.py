@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import threading
+from typing import Final
 
 import structlog
 import uvicorn
@@ -15,8 +16,12 @@ from app import container as wiring
 from app.errors import PortBusyError
 from app.http_protocol import ProblemProtocol
 from app.main import create_app
+from app.memory import allow_open_files
 from app.priority import SWITCH_S
 from app.settings import Settings
+
+_MOST_FILES: Final = 65_536
+"""A release in memory has eight files open, those of its snapshot."""
 
 _log = structlog.get_logger(__name__)
 
@@ -27,6 +32,7 @@ def serve(settings: Settings) -> None:
     Raises:
         SamesayError: It cannot start; says why.
     """
+    allow_open_files(_MOST_FILES)
     with listen(settings.host, settings.port) as listener:
         _run(settings, listener)
 

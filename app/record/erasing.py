@@ -73,16 +73,16 @@ class RecordEraser:
         collection_id, seq, deleted = await self._database.write_async(unit)
         self._serving.wake()
         await self._purge(collection_id, seq)
-        await asyncio.to_thread(self._database.scrub)
         await self._remove_files(collection_id)
         erased = [key for key in wanted if key in deleted]
         return EraseAnswer(erased=erased, missing=[key for key in wanted if key not in deleted], seq=seq)
 
     async def _purge(self, collection_id: int, seq: int) -> None:
-        """Have no copy in a snapshot; one that is being built meanwhile, here or by another server, may hold some."""
+        """Have no copy in the database or in a snapshot; one that is being built, here or elsewhere, may hold some."""
         deadline = time.monotonic() + _BUILT_S
         while True:
             if not await self._is_building(collection_id):
+                await asyncio.to_thread(self._database.scrub)  # first: whoever read the records has saved them by then
                 await self._serving.purge(collection_id, seq)
                 if not await self._is_building(collection_id):
                     return

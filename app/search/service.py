@@ -2,9 +2,9 @@
 
 import asyncio
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import orjson
@@ -48,11 +48,23 @@ _MOST_COMPARED: Final = 1000
 _LONGEST_COMPARED: Final = 64
 """Characters of a group that is compared: the time grows with the product of the lengths."""
 
+_LOOKED_UP_ON_LOOP: Final = 100
+"""Groups of a prior: each takes 10 us to look up."""
+
 _MOST_NAMED: Final = 3
 """Misspelt groups that a problem names."""
 
+_DECIDED_AT_ONCE: Final = 4
+"""Sentences of a request that are decided on before anybody else is answered."""
+
+_NAMED_ON_LOOP: Final = 500
+"""Neighbours of a request: each takes up to 10 us to name; more are named in a thread."""
+
 _REVIEWED_AT_ONCE: Final = 16
 """Sentences of a review that are looked up together: whoever asks meanwhile waits for these at most."""
+
+_Answered: TypeAlias = list[tuple[Found, int]]
+"""For each query the lookup that answers it, and where in it."""
 
 
 class SearchService:
@@ -93,11 +105,15 @@ class SearchService:
         incomplete: list[int] = []
         erasures = release.erasures
         if request.group_by is GroupBy.GROUP:
-            truncated, results, incomplete = await self._search_groups(release, request, receive)
+            answered, incomplete = await self._search_groups(release, request, receive)
         else:
             found = await self._look_up(release, request.sentences, request.k, receive, request.wanted)
-            truncated = found.truncated
-            results = [_result(found, at, request.min_score) for at in range(len(truncated))]
+            answered = [(found, at) for at in range(len(found.truncated))]
+        truncated = [found.truncated[at] for found, at in answered]
+        if sum(len(found.record_ids[at]) for found, at in answered) <= _NAMED_ON_LOOP:
+            results = _name(answered, request.min_score)
+        else:
+            results = await asyncio.to_thread(_name, answered, request.min_score)
         self._shadows.offer(release, request.sentences, erasures)
         body = {
             "release": release.key.number,
@@ -117,7 +133,11 @@ class SearchService:
         erasures = release.erasures
         prior = await _prior(release, request.prior)
         found = await self._look_up(release, request.sentences, NEIGHBOURS_USED, receive)
-        decisions = self._decider.decide(release, request.sentences, found, prior)
+        decisions: list[Decision] = []
+        for decision in self._decider.decide(release, request.sentences, found, prior):
+            decisions.append(decision)
+            if len(decisions) % _DECIDED_AT_ONCE == 0:
+                await asyncio.sleep(0)  # others are answered in between
         results = []
         for decision, truncated in zip(decisions, found.truncated, strict=True):
             self._metrics.decided(decision.outcome)
@@ -144,12 +164,13 @@ class SearchService:
             The release, (n, dim) float32 embeddings, and a decision on each.
         """
         release = await self._release(collection, None)
-        embeddings, decisions = np.empty((len(sentences), release.bundle.manifest.dim), np.float32), []
+        embeddings = np.empty((len(sentences), release.bundle.manifest.dim), np.float32)
+        decisions: list[Decision] = []
         for start in range(0, len(sentences), _REVIEWED_AT_ONCE):
             chunk = list(sentences[start : start + _REVIEWED_AT_ONCE])
             found = await self._look_up(release, chunk, NEIGHBOURS_USED, receive)
             embeddings[start : start + len(chunk)] = found.embeddings
-            decisions += self._decider.decide(release, chunk, found)
+            decisions.extend(self._decider.decide(release, chunk, found))
         return release, embeddings, decisions
 
     async def similarity(self, request: SimilarityRequest, receive: Receive) -> bytes:
@@ -190,12 +211,12 @@ class SearchService:
 
     async def _search_groups(
         self, release: ServingRelease, request: SearchRequest, receive: Receive
-    ) -> tuple[list[bool], list[list[dict[str, Any]]], list[int]]:
+    ) -> tuple[_Answered, list[int]]:
         """Look at more and more records until every query has its k groups, or enough were looked at.
 
         Returns:
-            For each query whether the encoder saw its start only, its groups, and the positions of those that may lack
-            some, since too much would have to be looked at, or more than the index finds.
+            What was found for each query, and the positions of those that may lack groups, since too much would have to
+            be looked at, or more than the index finds.
         """
         grouping = Grouping(min(request.k, release.view.catalogue.groups.n_groups), request.min_score)
         newest: dict[int, tuple[Found, int]] = {}
@@ -210,9 +231,7 @@ class SearchService:
             cut_off += _of_reach(Reach.CUT_OFF, left, found)
             left = _of_reach(Reach.FARTHER, left, found)
             if not left or fetched >= min(count, max(request.k, _MOST_LOOKED_AT // len(left))):
-                answered = [newest[position] for position in range(len(newest))]
-                results = [_result(found, at, request.min_score) for found, at in answered]
-                return [found.truncated[at] for found, at in answered], results, sorted([*cut_off, *left])
+                return [newest[position] for position in range(len(newest))], sorted([*cut_off, *left])
             fetched *= _OVERFETCH
 
 
@@ -225,10 +244,17 @@ async def _prior(release: ServingRelease, weights: dict[str, float] | None) -> P
     if weights is None:
         return None
     groups = release.view.catalogue.groups
-    unknown = [group for group in weights if not groups.has(group)]
+    if len(weights) <= _LOOKED_UP_ON_LOOP:
+        unknown = _without_records(groups, weights)
+    else:
+        unknown = await asyncio.to_thread(_without_records, groups, weights)
     if unknown:
         raise await asyncio.to_thread(_no_groups, groups, unknown[:_MOST_NAMED])
     return Prior.of(weights)
+
+
+def _without_records(groups: GroupSizes, names: Iterable[str]) -> list[str]:
+    return [name for name in names if not groups.has(name)]
 
 
 def _no_groups(groups: GroupSizes, unknown: list[str]) -> InvalidValueError:
@@ -242,8 +268,8 @@ def _no_group(known: list[str], group: str) -> str:
     return f"no record is in the group {group[:64]!r}" + (f"; did you mean {near[0]!r}?" if near else "")
 
 
-def _result(found: Found, at: int, min_score: float | None) -> list[dict[str, Any]]:
-    return neighbours(found.catalogue, found.record_ids[at], found.scores[at], min_score)
+def _name(answered: _Answered, min_score: float | None) -> list[list[dict[str, Any]]]:
+    return [neighbours(found.catalogue, found.record_ids[at], found.scores[at], min_score) for found, at in answered]
 
 
 def _classified(decision: Decision, top_n: int) -> dict[str, Any]:

@@ -157,9 +157,10 @@ class Shadows:
         dropped, self._dropped = self._dropped, {}
         for series, n in dropped.items():
             self._tallies.setdefault(series, Tally()).counts["dropped"] += n
-        tallies, self._tallies = self._tallies, {}
+        tallies = self._tallies
         if tallies:
             self._database.write(lambda session: _add(session, tallies)).result()
+            self._tallies = {}  # else they are added to, and stored next time
 
 
 def _add(session: Session, tallies: Mapping[_Series, Tally]) -> None:

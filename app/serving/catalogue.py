@@ -38,11 +38,21 @@ class GroupSizes:
         """Whether any searchable record is in the group."""
         return self._size(group) > 0
 
+    @property
+    def saved(self) -> Iterator[str]:
+        """The groups that the counting started with, in order."""
+        return iter(()) if self._sidecar is None else self._sidecar.groups
+
+    @property
+    def changed(self) -> dict[str, bool]:
+        """Those of which records came or went since, and whether any is there now."""
+        return {group: size > 0 for group, size in self._changed.copy().items()}
+
     def __iter__(self) -> Iterator[str]:
         """The groups that have searchable records."""
-        of_sidecar = iter(()) if self._sidecar is None else self._sidecar.groups
-        changed = set(self._changed)
-        return (group for group in chain(changed, (g for g in of_sidecar if g not in changed)) if self.has(group))
+        changed = self.changed
+        there = (group for group, is_there in changed.items() if is_there)
+        return chain(there, (group for group in self.saved if group not in changed))
 
     def count(self, group: str | None, change: int) -> None:
         """Count a record that came (1) or went (-1)."""
@@ -84,9 +94,9 @@ class CatalogueView:
         """The groups of some records, None where there is none; nothing else of the entries is read."""
         return self._read(record_ids, lambda number: _group_of(self._changes.get(number)), Sidecar.groups_of)
 
-    def changes(self, start: int = 0) -> Iterator[tuple[int, Entry | None]]:
-        """What became of each record that changed since the snapshot, from change number `start` on."""
-        last = self._changes.last(start, self.n_changes)
+    def changes(self, start: int = 0, end: int | None = None) -> Iterator[tuple[int, Entry | None]]:
+        """What became of each record in the changes since the snapshot, from number `start` on and before `end`."""
+        last = self._changes.last(start, self.n_changes if end is None else end)
         return ((record_id, self._changes.get(number)) for record_id, number in last.items())
 
     def changed_ids(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -85,6 +85,7 @@ class Follower:
             roster,
             visibility,
             is_stopping=self._stopping.is_set,
+            wake=self.wake,
         )
 
     def start(self) -> None:
@@ -101,6 +102,7 @@ class Follower:
         self.wake()
         if self._thread.ident is not None:
             self._thread.join()
+        self._holder.stop()
         return self._holder.held
 
     def wake(self, *, urgent: bool = True) -> None:

@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
 import structlog
 
 from app.db import Database
 from app.errors import NotReadyError
+from app.priority import let_others_go_first
 from app.serving.following import CHANGES_AT_ONCE, apply_changes
 from app.serving.housekeeper import Housekeeper
 from app.serving.loading import Loader
@@ -15,6 +17,7 @@ from app.serving.release import ServingRelease, View
 from app.serving.repository import WantedRelease
 from app.serving.roster import Roster
 from app.serving.visibility import Visibility
+from index.snapshot import latest_snapshot
 
 _WARM_AT_ONCE: Final = 128
 """Changes applied to a warm release before those that answer are looked after again: a few milliseconds' worth."""
@@ -34,6 +37,7 @@ class Holder:
         roster: Told which releases answer, and which are warm.
         visibility: Told which changes can be found.
         is_stopping: When it comes true, what takes long is given up.
+        wake: Called, from another thread, when there is more to do.
     """
 
     def __init__(
@@ -45,10 +49,13 @@ class Holder:
         visibility: Visibility,
         *,
         is_stopping: Callable[[], bool],
+        wake: Callable[[], None],
     ) -> None:
         self._database, self._loader, self._housekeeper = database, loader, housekeeper
         self._roster, self._visibility = roster, visibility
-        self._is_stopping = is_stopping
+        self._is_stopping, self._wake = is_stopping, wake
+        self._beside = ThreadPoolExecutor(1, "loading", initializer=let_others_go_first)
+        self._loading: dict[int, Future[ServingRelease]] = {}  # by release_id: what is loaded there
         self._held: dict[int, ServingRelease] = {}  # by release_id
         self._looked_at: dict[int, float] = {}  # by release_id: when newer snapshots were looked for
         self._reloads: set[int] = set()  # collections to load again; added to by any thread
@@ -66,6 +73,10 @@ class Holder:
         """release_ids of those that shall answer, and lack changes which were acknowledged before they were loaded."""
         return set(self._owed)
 
+    def stop(self) -> None:
+        """Give up what is being loaded."""
+        self._beside.shutdown(cancel_futures=True)
+
     def reload(self, release_id: int) -> None:
         """Load a release again, from its newest snapshot, at the next step."""
         self._reloads.add(release_id)
@@ -80,7 +91,10 @@ class Holder:
         answering = self._roster.find_by_id(wanted.key.collection_id)
         release = self._held.get(wanted.key.release_id)
         is_full = release is not None and self._housekeeper.is_full(release)
-        if release is None or in_doubt or release.is_stale or self._is_outdated(release):
+        is_loading = wanted.key.release_id in self._loading
+        if release is None or in_doubt or is_loading or release.is_stale or self._is_outdated(release):
+            if not wanted.is_active and not self._loads_at_once(wanted):
+                return False
             release = self._load(wanted)
         elif release.applied_seq < wanted.last_seq and not is_full:
             self._apply(release, CHANGES_AT_ONCE if wanted.is_active else _WARM_AT_ONCE)
@@ -107,6 +121,8 @@ class Holder:
         shas = {key.encoder_sha for key in keys}
         self._roster.keep_only(collection_ids)
         self._housekeeper.tidy_server(self._roster.releases)
+        for release_id in self._loading.keys() - release_ids:
+            self._give_up_loading(release_id)
         for release_id in self._held.keys() - release_ids:
             release = self._held.pop(release_id)
             self._owed.pop(release_id, None)
@@ -123,12 +139,37 @@ class Holder:
         self._housekeeper.remove(release, with_collection=with_collection)
         _log.info("release_dropped", collection=release.key.collection, release=release.key.number)
 
+    def _loads_at_once(self, wanted: WantedRelease) -> bool:
+        """Whether `_load` takes no time: without a snapshot it takes as long as to encode all records, which is done
+        beside this thread, as others are to be followed.
+        """
+        release_id = wanted.key.release_id
+        if release_id not in self._loading:
+            if latest_snapshot(wanted.key.folder(self._housekeeper.data)) is not None:
+                return True
+            loading = self._beside.submit(self._loader.load, wanted, is_stopping=self._is_stopping)
+            self._loading[release_id] = loading
+            loading.add_done_callback(lambda _: self._wake())
+        return self._loading[release_id].done()
+
     def _load(self, wanted: WantedRelease) -> ServingRelease:
-        release = self._loader.load(wanted, is_stopping=self._is_stopping)
+        loading = self._loading.pop(wanted.key.release_id, None)
+        if loading is None or loading.cancel():
+            release = self._loader.load(wanted, is_stopping=self._is_stopping)
+        else:
+            release = loading.result()
         self._held[wanted.key.release_id] = release
         self._owed.pop(wanted.key.release_id, None)
         self._housekeeper.loaded(release)
         return release
+
+    def _give_up_loading(self, release_id: int) -> None:
+        """Have what is not wanted any more dropped, with what loading has saved, once it is loaded."""
+        loading = self._loading[release_id]
+        if not loading.cancel() and loading.done() and loading.exception() is None:
+            self._held[release_id] = loading.result()
+        if loading.done():
+            del self._loading[release_id]
 
     def _apply(self, release: ServingRelease, limit: int) -> None:
         if apply_changes(self._database, release, limit=limit):

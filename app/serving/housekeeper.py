@@ -20,6 +20,7 @@ from app.serving.release_key import ReleaseKey
 from app.serving.repository import WantedRelease
 from app.serving.snapshots import Base, BuildError, StaleReleaseError
 from app.serving.trimming import LogTrimmer
+from index.drafts import remove_folder
 from index.errors import IndexServerError, VectorIndexError
 from index.live import COMPACT_REMOTE_ROWS, is_worth_compacting
 from index.snapshot import is_of, latest_snapshot, prune_snapshots
@@ -274,13 +275,13 @@ class Housekeeper:
         if not all(self._try_to_save(release, keep=1) for release in releases):
             return False
         held = {release.key.folder(self.data).parent for release in releases}
-        for folder in next(iter(held)).parent.iterdir():
-            if folder not in held:
-                shutil.rmtree(folder)
         try:
+            for folder in next(iter(held)).parent.iterdir():
+                if folder not in held:
+                    remove_folder(folder)
             return self._server is None or self._server.purge(releases)
         except (OSError, IndexServerError) as error:
-            _log.warning("index_server_not_purged", collection=releases[0].key.collection, error=str(error))
+            _log.warning("copies_not_removed", collection=releases[0].key.collection, error=str(error))
             return False
 
     def _tidy(self, server: IndexServer, answering: Sequence[ServingRelease]) -> None:

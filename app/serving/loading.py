@@ -1,5 +1,6 @@
 """From a snapshot where a sound one is, else from the database, to a release in memory."""
 
+import errno
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -37,6 +38,9 @@ from model.contract.bundle import Bundle
 from model.contract.decision import DecisionParameters
 
 _PROGRESS_S: Final = 5.0
+
+_FOR_NOW: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""Too much is open, or in memory: that says nothing about the snapshot."""
 
 _log = structlog.get_logger(__name__)
 
@@ -133,14 +137,14 @@ class Loader:
         """The release over the newest snapshot that is sound and of this database's history."""
         milvus, key = None if self._server is None else self._server.milvus, active.key
         sha, dim = bundle.sha, bundle.encoder.dim
-        for folder in list_snapshots(key.folder(self._data)):
+        for folder in _newest_first(key.folder(self._data)):
             try:
                 base = load_base(folder, encoder_checksum=sha, dim=dim, device=self._device, server=milvus)
             except (SnapshotError, OSError) as error:
-                if self._is_shared and not isinstance(error, SnapshotDamagedError):
-                    _log.warning("snapshot_not_used", collection=key.collection, folder=str(folder), reason=str(error))
-                else:  # where others use it too, only what is proven to be of no use to them either
+                if _is_for_good(error, is_shared=self._is_shared):
                     _throw_away(key, folder, str(error))
+                else:
+                    _log.warning("snapshot_not_used", collection=key.collection, folder=str(folder), reason=str(error))
                 continue
             if doubt := self._doubt(key, base):
                 _throw_away(key, folder, doubt)
@@ -296,6 +300,21 @@ def _encoded(
         if time.monotonic() - told > _PROGRESS_S:
             told = time.monotonic()
             _log.info("release_encoding", collection=active.key.collection, done=done, total=total)
+
+
+def _is_for_good(error: Exception, *, is_shared: bool) -> bool:
+    """Whether a snapshot that cannot be loaded is of no use; where others use it too, to none of them."""
+    if is_shared:
+        return isinstance(error, SnapshotDamagedError)
+    return not (isinstance(error, OSError) and error.errno in _FOR_NOW)
+
+
+def _newest_first(snapshots: Path) -> Iterator[Path]:
+    """Each snapshot once, the newest first, also one that another server saves, and removes others for, meanwhile."""
+    seen = set[Path]()
+    while (folder := next((one for one in list_snapshots(snapshots) if one not in seen), None)) is not None:
+        seen.add(folder)
+        yield folder
 
 
 def _throw_away(key: ReleaseKey, folder: Path, reason: str) -> None:

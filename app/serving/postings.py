@@ -1,7 +1,6 @@
-"""Postings: for every term the rows that have it, in files that are mapped into memory and never read whole."""
+"""Postings: for every term the rows that have it; those of a snapshot are mapped into memory and never read whole."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -14,10 +13,14 @@ Rows: TypeAlias = NDArray[np.int32]
 
 
 class Postings:
-    """The postings in a folder. Immutable; any thread may ask."""
+    """What a table of postings answers. Immutable; any thread may ask.
 
-    def __init__(self, folder: Path) -> None:
-        self.table = PostingTable.load(folder)
+    Args:
+        table: The table.
+    """
+
+    def __init__(self, table: PostingTable) -> None:
+        self.table = table
 
     @property
     def n_terms(self) -> int:
@@ -35,12 +38,14 @@ class Postings:
 
     def count(self, term: bytes) -> int:
         """How many rows have the term."""
-        return len(self._rows_with(term))
+        number = self.table.first_from(term)
+        there = number < self.n_terms and self.table.term(number) == term
+        return len(self.table.rows_in(range(number, number + there)))
 
     def rows_of(self, condition: Condition) -> list[Rows]:
         """The rows that meet a condition, in parts; a row may be there several times."""
         if isinstance(condition, AnyOf):
-            return [self._rows_with(term) for term in sorted(condition.terms)]
+            return [self.table.rows_in(range(number, number + 1)) for number in self._numbers_of(condition.terms)]
         return [self.table.rows_in(self._term_range(condition.low, condition.high))]
 
     def mask(self, wanted: Filter, n_rows: int) -> NDArray[np.bool_]:
@@ -53,10 +58,12 @@ class Postings:
             passing &= meeting
         return passing
 
-    def _rows_with(self, term: bytes) -> Rows:
-        number = self.table.first_from(term)
-        there = number < self.n_terms and self.table.term(number) == term
-        return self.table.rows_in(range(number, number + there))
+    def _numbers_of(self, terms: frozenset[bytes]) -> list[int]:
+        """Of those terms that there are. Many are not looked for one by one: each takes as many steps as bits."""
+        if len(terms) * self.n_terms.bit_length() > self.n_terms:
+            return [number for number in range(self.n_terms) if self.table.term(number) in terms]
+        found = ((term, self.table.first_from(term)) for term in sorted(terms))
+        return [number for term, number in found if number < self.n_terms and self.table.term(number) == term]
 
     def _term_range(self, low: bytes, high: bytes) -> range:
         first = self.table.first_from(low)

@@ -206,17 +206,27 @@ class Serving:
         """Have no copy of what was deleted up to `seq`, neither in the index nor in a snapshot.
 
         Raises:
-            ErasureError: The follower is behind, or the disk or the index server refused.
+            ErasureError: A release in memory is behind, or the disk or the index server refused.
         """
-        release = self._roster.find_by_id(collection_id) if await self.wait_visible(collection_id, seq) else None
-        if release is None:
+        held = await self._caught_up(collection_id, seq)
+        if not held:
             raise ErasureError("the records are deleted, but the index has not caught up: repeat the request soon")
-        held = self._roster.of_collection(collection_id)
         if not await asyncio.wrap_future(self._housekeeper.purge(held)):
             raise ErasureError(
                 "the records are deleted, but older snapshots hold them still, since no new one could be written: "
                 "look at the server's log, at the disk's free space and at the index server, then repeat the request"
             )
+
+    async def _caught_up(self, collection_id: int, seq: int) -> list[ServingRelease]:
+        """All that is in memory of a collection, once none of it lacks the change; nothing where it takes too long."""
+        deadline = time.monotonic() + self._wait_visible_s
+        is_visible = await self.wait_visible(collection_id, seq)
+        while is_visible and time.monotonic() < deadline:
+            held = self._roster.of_collection(collection_id)
+            if all(release.applied_seq >= seq for release in held):
+                return held
+            await asyncio.sleep(_SWAP_LOOK_S)  # those beside the one that answers come when there is time
+        return []
 
     def forget(self, collection_id: int) -> None:
         """Answer no more for a collection that was just deleted; the follower clears up."""

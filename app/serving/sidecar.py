@@ -30,7 +30,7 @@ class Sidecar:
     def __init__(self, folder: Path, record_ids: Ids) -> None:
         self._record_ids = record_ids
         self._entries = EntryFile(folder)
-        self._postings = Postings(folder)
+        self._postings = Postings(PostingTable.load(folder))
         if len(self._entries) != len(record_ids):
             raise ValueError(f"{len(self._entries)} entries for {len(record_ids)} records")
 

@@ -58,13 +58,14 @@ def load_base(
 
     Raises:
         SnapshotError: It is damaged, or of another encoder or version.
+        OSError: It cannot be read now.
         DeviceError: The device is not there, or has no room.
         IndexServerError: The index server is away, refuses, or is needed and was not given.
     """
     snapshot = load_snapshot(folder, encoder_checksum=encoder_checksum, dim=dim, device=device, server=server)
     try:
         sidecar = Sidecar(folder, snapshot.index.rows.record_ids)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise SnapshotDamagedError(str(folder), f"its entries cannot be read ({error})") from error
     return Base(
         index=snapshot.index,

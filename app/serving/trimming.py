@@ -93,7 +93,7 @@ class LogTrimmer:
     def _mark(self, release: WantedRelease, known: Marks | None, now: datetime) -> None:
         """Mark where the log of a collection ends, once an hour while it grows."""
         seq = release.last_seq
-        if seq == 0 or (known is not None and (seq <= known.seq or now - known.marked_at < MARK_EVERY)):
+        if seq == 0 or (known is not None and (seq <= known.seq or _is_fresh(known, now))):
             return
         old = None if known is None else known.old
         try:
@@ -123,3 +123,8 @@ class LogTrimmer:
             start = reached
             time.sleep(_PAUSE_S)
         return start
+
+
+def _is_fresh(known: Marks, now: datetime) -> bool:
+    """Whether the newest mark will do: not one of a clock that went ahead of this one, and would be fresh for long."""
+    return timedelta(0) <= now - known.marked_at < MARK_EVERY

@@ -1,6 +1,7 @@
 """`samesay serve` as its users meet it: a process, a socket, signals."""
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -57,6 +58,19 @@ def test_it_serves_without_torch_in_little_memory_and_drains_on_sigterm(data: Pa
         assert "cpu" in ready
         (loaded_line,) = [line for line in log.splitlines() if "release_loaded" in line]
         assert "CPUExecutionProvider" in loaded_line
+
+
+@pytest.mark.skipif(not hasattr(psutil, "RLIMIT_NOFILE"), reason=f"{sys.platform} tells no limits of a process")
+def test_many_collections_may_have_their_files_open(data: Path) -> None:
+    """Shells begin with 1,024 files, which are those of some 120 snapshots."""
+    before, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (500, hard))
+    try:
+        with spawned(data) as server:
+            allowed = server.memory.rlimit(psutil.RLIMIT_NOFILE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before, hard))
+    assert allowed == (min(65_536, hard), hard)
 
 
 def test_an_upload_that_a_stopping_server_breaks_off_is_told_to_come_again(data: Path) -> None:

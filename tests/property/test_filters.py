@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.http_body import parse_body
 from app.search.schemas import SearchRequest
-from app.serving.posting_table import collect
+from app.serving.posting_table import PostingTable, collect
 from app.serving.postings import Postings
 from app.serving.terms import Filter, terms_of
 from tests.fakes.plain_filter import passes
@@ -72,7 +72,7 @@ def test_a_filter_means_what_it_says(wanted: dict[str, Any], records: list[tuple
     terms = [terms_of(group, json.loads(json.dumps(metadata))) for group, metadata in records]
     with tempfile.TemporaryDirectory() as folder:
         collect(terms).save(Path(folder))
-        mask = Postings(Path(folder)).mask(compiled(wanted), len(records))
+        mask = Postings(PostingTable.load(Path(folder))).mask(compiled(wanted), len(records))
 
     assert [compiled(wanted).matches(of_record) for of_record in terms] == expected
     assert mask.tolist() == expected

@@ -19,6 +19,7 @@ import pytest
 from numpy.typing import NDArray
 
 from app.search.filters import SearchFilter
+from app.serving import change_terms
 from app.serving.compacting import Compactor
 from app.serving.entry import Entry
 from app.serving.following import without_vectors
@@ -232,7 +233,9 @@ def check_groups(release: ServingRelease, records: dict[int, Record]) -> None:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_random_operations_agree_with_a_dict(seed: int, tmp_path: Path) -> None:
+def test_random_operations_agree_with_a_dict(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if seed % 2:
+        monkeypatch.setattr(change_terms, "BLOCK", 5)
     scenario, done = Scenario(seed, tmp_path / "snapshots"), []
     try:
         for step in scenario.steps():

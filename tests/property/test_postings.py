@@ -24,7 +24,7 @@ def written(rows: list[list[bytes]]) -> tuple[Postings, list[str]]:
     with tempfile.TemporaryDirectory() as folder:
         names = collect(iter(rows)).save(Path(folder))
         assert sorted(path.name for path in Path(folder).iterdir()) == sorted(names)
-        return Postings(Path(folder)), names
+        return Postings(PostingTable.load(Path(folder))), names
 
 
 def meets(terms: list[bytes], condition: AnyOf | Between) -> bool:

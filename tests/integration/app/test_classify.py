@@ -1,6 +1,7 @@
 """POST :classify over a real socket: groups, labels, priors, and how it refuses."""
 
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from app.serving.catalogue import GroupSizes
 from model.contract.bundle import load_bundle
 from model.contract.decision import DecisionParameters
 from model.contract.evidence import OutOfScopeScore
@@ -202,6 +204,24 @@ def test_a_group_of_weight_0_is_never_answered(service: Running) -> None:
     assert first["decision"] == "no_match"
     assert "refund" not in {group["group"] for group in first["groups"]}
     assert (second["decision"], second["groups"][0]["group"]) == ("matched", "login")
+
+
+def test_a_long_prior_holds_nobody_up(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """10,000 groups, which it may name, take a tenth of a second to look up."""
+    threads: dict[str, str] = {}
+
+    def has(_: GroupSizes, group: str) -> bool:
+        threads[group] = threading.current_thread().name
+        return True
+
+    place = filled(service, "tiny")
+    monkeypatch.setattr(GroupSizes, "has", has)
+    classify(service, place, text="money", prior={"login": 1, "refund": 2})
+    on_loop = set(threads.values())
+    classify(service, place, text="money", prior={f"g{number}": 2 for number in range(500)})
+    assert len(threads) == 502
+    assert len(on_loop) == 1
+    assert on_loop.isdisjoint(threads[f"g{number}"] for number in range(500))
 
 
 @pytest.mark.parametrize(

@@ -3,19 +3,27 @@
 import json
 import os
 import random
+import shutil
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psycopg
 import pytest
 
 from app import container as wiring
+from app import db_postgres
+from app.encoder.store import EncoderStore
 from app.encoding.bulk import encode_many
 from app.record import erasing
 from app.serving.housekeeper import Housekeeper
+from app.serving.loading import Loader
+from app.serving.repository import list_wanted
 from app.settings import Settings
 from tests.conftest import add_encoder, make_collection, postgres_settings
 from tests.fakes.problems import assert_problem
@@ -125,6 +133,34 @@ def test_what_cannot_be_erased_yet_says_so(sqlite: Settings, monkeypatch: pytest
         assert files_with(sqlite.data, SECRET.encode()) == []
 
 
+def test_what_another_server_removes_meanwhile_keeps_nothing_from_being_erased(
+    sqlite: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removed: list[str] = []
+    remove = shutil.rmtree
+
+    def be_late(folder: Path, *rest: Any, **options: Any) -> None:
+        if Path(folder).name in ("998", "999"):
+            removed.append(Path(folder).name)
+            remove(folder)  # the other server
+            if Path(folder).name == "999":
+                raise OSError(16, "Device or resource busy")
+        remove(folder, *rest, **options)
+
+    with running(sqlite) as service:
+        name = make_collection(service)
+        upsert(service, name, [{"id": "a", "text": SECRET}, {"id": "b", "text": "other"}])
+        erase(service, name, "b")
+        (releases,) = sqlite.data.glob("collections/*/releases")
+        monkeypatch.setattr(shutil, "rmtree", be_late)
+        (releases / "998").mkdir()
+        assert erase(service, name, "a")["erased"] == ["a"]
+        (releases / "999").mkdir()
+        refused = service.client.post(f"/v1/collections/{name}/records:erase", json={"ids": ["a"]})
+        assert_problem(refused, 503, "not_erased_yet")
+    assert removed == ["998", "999"]
+
+
 def test_erasing_lets_a_rebuild_come_to_its_end(sqlite: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it writes may hold the records, so that erasing is not done before; and is not removed under it."""
     entered, may_end = threading.Event(), threading.Event()
@@ -162,6 +198,58 @@ def test_erasing_in_postgresql_leaves_no_snapshot_behind(postgres: str, tmp_path
         assert files_with(settings.data, SECRET.encode()) == []
         vectors = service.container.serving.releases[-1].view.index.live_rows()[1]
         assert np.isfinite(vectors).all() and len(vectors) == 1
+
+
+def test_erasing_takes_what_another_server_was_encoding(
+    postgres: str, tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It read the records before they were deleted, and saves them after this server has put its snapshots in order."""
+    settings = postgres_settings(postgres, tmp_path / "data")
+    add_encoder(settings, tiny_bundle)
+    monkeypatch.setattr(db_postgres, "_LOCK_MS", 20_000)
+    entered, may_end = threading.Event(), threading.Event()
+
+    def slow(*rest: Any, **options: Any) -> Any:
+        entered.set()
+        assert may_end.wait(20)
+        return encode_many(*rest, **options)
+
+    with running(settings) as service, ThreadPoolExecutor(2) as threads:
+        name = make_collection(service)
+        upsert(service, name, [{"id": f"r{n}", "text": f"{SECRET} {n}"} for n in range(30)])
+        database = service.container.database
+        (wanted,) = [one for one in database.read(list_wanted) if one.key.collection == name]
+        other = Loader(database, EncoderStore(settings.data / "encoders"), settings.data, is_shared=True)
+        monkeypatch.setattr("app.serving.loading.encode_many", slow)
+        loading = threads.submit(other.load, wanted, is_stopping=lambda: False)
+        assert entered.wait(10)
+        erasing_all = threads.submit(erase, service, name, *(f"r{n}" for n in range(30)))
+        wait_for(lambda: not service.client.get(f"/v1/collections/{name}/records").json()["items"])
+        time.sleep(0.5)
+        may_end.set()
+        assert loading.result().applied_seq == 30, "else this proves nothing"
+        assert len(erasing_all.result()["erased"]) == 30  # type: ignore[arg-type]
+        assert files_with(settings.data, SECRET.encode()) == []
+
+
+def test_erasing_in_postgresql_waits_for_who_may_read_the_record_still(
+    postgres: str, tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backup that has not come to the records yet: PostgreSQL keeps their rows for it, whatever it is told."""
+    settings = postgres_settings(postgres, tmp_path / "data")
+    add_encoder(settings, tiny_bundle)
+    monkeypatch.setattr(db_postgres, "_LOCK_MS", 300)
+    assert settings.database_url is not None
+    with running(settings) as service, psycopg.connect(settings.database_url.get_secret_value()) as backup:
+        name = make_collection(service)
+        upsert(service, name, [{"id": "a", "text": SECRET}, {"id": "b", "text": "other"}])
+        backup.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        backup.execute("SELECT name FROM collections")
+        refused = service.client.post(f"/v1/collections/{name}/records:erase", json={"ids": ["a"]})
+        assert "a long read goes on" in assert_problem(refused, 503, "not_erased_yet")["detail"]
+        assert backup.execute("SELECT count(*) FROM records WHERE text = %s", [SECRET]).fetchone() == (1,)
+        backup.rollback()
+        assert erase(service, name, "a")["missing"] == ["a"]
 
 
 def test_files_of_imports_and_exports_hold_nothing_erased(sqlite: Settings) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,43 @@ def blocked(service: Running) -> Iterator[threading.Event]:
     finally:
         gate.set()
         batcher._run_jobs = run
+
+
+@pytest.mark.parametrize(
+    ("slow", "seconds", "route", "body"),
+    [
+        ("app.search.service.neighbours", 0.06, ":search", {"queries": ["money"] * 20, "k": 1000}),
+        ("app.search.deciding.decide", 0.005, ":classify", {"texts": ["money"] * 256}),
+    ],
+)
+def test_others_are_answered_while_a_large_answer_is_made(
+    shared_service: Running,
+    collection: str,
+    slow: str,
+    seconds: float,
+    route: str,
+    body: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Naming 20,000 neighbours, or deciding 256 times among thousands of groups, takes a large part of a second."""
+    module, name = slow.rsplit(".", 1)
+    fast, begun = getattr(import_module(module), name), threading.Event()
+
+    def take_time(*given: Any) -> Any:
+        begun.set()
+        time.sleep(seconds)
+        return fast(*given)
+
+    monkeypatch.setattr(slow, take_time)
+    with ThreadPoolExecutor(1) as threads:
+        url = f"{shared_service.url}/v1/collections/{collection}{route}"
+        answer = threads.submit(httpx.post, url, json=body, timeout=30)
+        n_others = 0
+        assert begun.wait(10)
+        while not answer.done():
+            n_others += shared_service.client.get("/livez").status_code == 200
+    assert len(answer.result().json()["results"]) == len(next(iter(body.values())))
+    assert n_others > 10
 
 
 def test_more_than_can_be_encoded_is_refused_at_once(tmp_path: Path, tiny_bundle: Path) -> None:

@@ -1,5 +1,7 @@
 """The index in memory is a projection: a snapshot is used when it is sound, and thrown away when it is not."""
 
+import errno
+import os
 import shutil
 import threading
 import time
@@ -27,6 +29,7 @@ from app.serving import follower, holding
 from app.serving.following import apply_changes
 from app.serving.housekeeper import Housekeeper
 from app.serving.loading import Loader
+from app.serving.snapshots import Base, load_base
 from app.settings import Settings
 from index.errors import SnapshotTakenError
 from model.contract.onnx_encoder import OnnxEncoder
@@ -142,6 +145,53 @@ def test_what_another_server_saves_while_records_are_encoded_is_taken(
         assert ids(service, name) == expected
     assert sources(logs) == ["snapshot"]
     assert not {"release_failed", "snapshot_not_saved"} & {event["event"] for event in logs}
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+@pytest.mark.parametrize("opened", ["index.snapshot.load_array", "app.serving.sidecar.EntryFile"])
+def test_a_process_that_has_too_much_open_throws_no_snapshot_away(
+    sqlite: Settings, opened: str, is_shared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with running(sqlite) as service:
+        expected = ids(service, name := fill(service))
+    (manifest,) = snapshots(sqlite)
+    before = manifest.stat().st_ino
+    with monkeypatch.context() as patch, capture_logs() as logs:
+        patch.setattr(opened, refuse)
+        patch.setattr(wiring, "Loader", lambda *given, **named: Loader(*given, **{**named, "is_shared": is_shared}))
+        with running(sqlite) as service:
+            assert ids(service, name) == expected
+        assert sources(logs) == ["database"]
+    assert manifest.stat().st_ino == before
+    with capture_logs() as logs, running(sqlite):
+        assert sources(logs) == ["snapshot"]
+
+
+def test_a_snapshot_that_another_server_replaces_while_it_is_loaded_leads_to_the_newer_one(
+    sqlite: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running(sqlite) as service:
+        name = fill(service)
+    with running(sqlite) as service:
+        service.client.put(f"/v1/collections/{name}/records/new?wait=visible", json={"text": "sentence 7 again"})
+        expected = ids(service, name)
+    older, newer = (manifest.parent for manifest in snapshots(sqlite))
+    shutil.move(newer, tmp_path / "saved")
+
+    def be_overtaken(folder: Path, **known: Any) -> Base:
+        if folder == older and older.exists():
+            shutil.move(tmp_path / "saved", newer)
+            shutil.rmtree(older)
+        return load_base(folder, **known)
+
+    monkeypatch.setattr("app.serving.loading.load_base", be_overtaken)
+    with capture_logs() as logs, running(sqlite) as service:
+        assert ids(service, name) == expected
+    assert not older.exists(), "else this proves nothing"
+    assert sources(logs) == ["snapshot"]
 
 
 def test_a_release_whose_snapshot_is_damaged_while_it_answers_is_rebuilt(sqlite: Settings) -> None:

@@ -124,6 +124,18 @@ def test_only_what_is_old_goes(log: Log) -> None:
     assert log.last_seq == 60
 
 
+def test_a_clock_that_went_ahead_keeps_nothing_for_long(log: Log) -> None:
+    """A machine that starts with a date of next year marks so, until it has asked what time it is."""
+    log.release(1, 40, applied_seq=60)
+    log.trim()
+    log.age(timedelta(days=-365))
+    log.grow(10)
+    log.trim()
+    log.age(2 * DAY)
+    log.trim()
+    assert (log.seqs, log.marked) == (list(range(40, 51)), [40, 50])
+
+
 def test_the_last_change_stays_for_good_and_numbers_go_on(log: Log) -> None:
     log.release(1, 40, applied_seq=40)
     for _ in range(3):

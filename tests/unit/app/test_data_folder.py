@@ -1,5 +1,6 @@
 """The data folder: snapshots of another database go only where nobody uses them."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,24 @@ def test_snapshots_that_servers_of_another_database_use_stay(tmp_path: Path) -> 
         assert (tmp_path / "database").read_text() == "aa\n"
         with DataFolder(tmp_path, is_shared=True) as replica:
             replica.belong_to("aa")
+
+
+def test_whoever_starts_never_sees_half_of_what_another_notes(tmp_path: Path) -> None:
+    """Replicas start together, and workers look whose folder it is: none may take it for another's."""
+    database_id, over, seen = "a" * 32, threading.Event(), set[str]()
+    note = tmp_path / "database"
+
+    def look() -> None:
+        while not over.is_set():
+            if note.exists():
+                seen.add(note.read_text())
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    for _ in range(500):
+        with DataFolder(tmp_path, is_shared=True) as folder:
+            folder.belong_to(database_id)
+    over.set()
+    looking.join()
+    assert seen == {database_id + "\n"}
+    assert {path.name for path in tmp_path.iterdir()} == {"lock", "database"}

@@ -63,7 +63,7 @@ def test_a_release_that_is_loaded_again_is_decided_by_its_own_groups(
 
     def decide(release: ServingRelease) -> Decision:
         found = Found(bundle.encoder.encode(["login"]), [False], [1], [[]], [[]], release.view)
-        return decider.decide(release, ["login"], found)[0]
+        return next(decider.decide(release, ["login"], found))
 
     decide(load(("refund",)))
     decision = decide(load(groups))

@@ -1,17 +1,31 @@
 """Releases beside one another: a shadow that is asked live queries, one that feedback orders, many in turn."""
 
 import gc
+import shutil
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from sqlalchemy.orm import Session
 
+from app.db import Database
+from app.errors import StorageError
 from app.search import shadowing
+from app.serving import holding
+from app.serving.following import apply_changes
+from app.serving.loading import Loader
 from app.serving.release import ServingRelease
+from app.serving.repository import WantedRelease
+from app.settings import Settings
+from model.contract.bundle import load_bundle
 from tests.conftest import sqlite_only
 from tests.fakes.releases import N, events, expected, fill, releases, search, switch
-from tests.fakes.running import Running, wait_for
+from tests.fakes.running import Running, running, wait_for
 from tests.fakes.trainer import FakeTrainer, ended, made, worker_of
 
 
@@ -170,6 +184,121 @@ def test_what_a_shadow_was_asked_before_is_not_stored_after_erasing(
     assert stored()[1] <= set(after)
     service.client.post(f"{place}/{route}", json=body).raise_for_status()
     assert stored() == (len(before + after), set())
+
+
+@sqlite_only
+def test_what_a_shadow_was_asked_while_nothing_could_be_stored_counts(
+    service: Running, trainer: FakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shadowing, "_STORE_S", 0.0)
+    place, _ = shadowed(service)
+    add, refused = shadowing._add, list[int]()
+
+    def refuse(session: Session, tallies: Mapping[Any, Any]) -> None:
+        if len(refused) < 3:
+            refused.append(sum(tally.counts["queries"] for tally in tallies.values()))
+            raise StorageError("the database is away")
+        add(session, tallies)
+
+    monkeypatch.setattr(shadowing, "_add", refuse)
+    service.client.post(f"{place}:classify", json={"texts": [f"sentence {n} again" for n in range(7)]})
+    shadow = f"{place}/releases/2/shadow"
+    wait_for(lambda: len(refused) == 3 and service.client.get(shadow).json()["queries"] == 7, 5.0)
+
+
+@sqlite_only
+def test_a_release_that_is_encoded_beside_the_one_that_answers_holds_no_write_up(
+    registered: Settings, trainer: FakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a restore, which brings no snapshots: nothing written was found until all of them were encoded."""
+    settings = registered.model_copy(update={"workers": 0, "keep_releases": 1, "wait_visible_s": 5.0})
+    with running(settings) as service:
+        place = fill(service)
+        made(service, place, promote="manual")
+        wait_for(lambda: releases(service, place)[2]["behind"] == 0)
+    shutil.rmtree(settings.data / "collections")
+    entered, may_end = threading.Event(), threading.Event()
+    sha = load_bundle(trainer.bundle).sha
+
+    def load(self: Loader, wanted: WantedRelease, **options: Any) -> ServingRelease:
+        if wanted.key.encoder_sha == sha:
+            entered.set()
+            assert may_end.wait(20)
+        return read(self, wanted, **options)
+
+    read = Loader.load
+    monkeypatch.setattr(Loader, "load", load)
+    with running(settings) as service:
+        assert entered.wait(10)
+        put = service.client.put(f"{place}/records/new?wait=visible", json={"text": "quite another thing"})
+        assert put.json()["visible"]
+        assert releases(service, place)[2].get("behind") is None
+        assert service.client.post(f"{place}:search", json={"query": "many", "release": 2}).status_code == 404
+        may_end.set()
+        wait_for(lambda: releases(service, place)[2]["behind"] == 0)
+        found = search(service, place, "quite another thing", release=2)["results"][0]
+        assert found[0]["id"] == "new"
+
+
+@sqlite_only
+@pytest.mark.parametrize("ends_as", ["promoted", "deleted"])
+def test_what_becomes_of_a_release_while_it_is_loaded(
+    registered: Settings, trainer: FakeTrainer, monkeypatch: pytest.MonkeyPatch, ends_as: str
+) -> None:
+    settings = registered.model_copy(update={"workers": 0, "keep_releases": 1})
+    with running(settings) as service:
+        place = fill(service)
+        made(service, place, promote="manual")
+        wait_for(lambda: releases(service, place)[2]["behind"] == 0)
+    shutil.rmtree(settings.data / "collections")
+    entered, may_end, loaded = threading.Event(), threading.Event(), list[int]()
+    sha = load_bundle(trainer.bundle).sha
+
+    def load(self: Loader, wanted: WantedRelease, **options: Any) -> ServingRelease:
+        if wanted.key.encoder_sha == sha:
+            entered.set()
+            assert may_end.wait(20)
+        loaded.append(wanted.key.number)
+        return read(self, wanted, **options)
+
+    read = Loader.load
+    monkeypatch.setattr(Loader, "load", load)
+    with running(settings) as service:
+        assert entered.wait(10)
+        if ends_as == "promoted":
+            switch(service, place, 2, "promote", why="now").raise_for_status()
+            may_end.set()
+            wait_for(lambda: search(service, place, "many")["release"] == 2)
+        else:
+            service.client.delete(place).raise_for_status()
+            may_end.set()
+            wait_for(lambda: loaded == [1, 2] and not list((settings.data / "collections").glob("*")))
+    assert loaded == [1, 2], "once each"
+
+
+def test_erasing_waits_for_the_release_beside_the_one_that_answers(
+    service: Running, trainer: FakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside many writes it lacks some for a while: what it had then was saved anew."""
+    place = fill(service)
+    made(service, place, promote="manual")
+    wait_for(lambda: releases(service, place)[2]["behind"] == 0)
+    may_follow = threading.Event()
+
+    def follow(database: Database, release: ServingRelease, limit: int = 1) -> int:
+        is_held = release.key.number == 2 and not may_follow.is_set()
+        return 0 if is_held else apply_changes(database, release, limit)
+
+    monkeypatch.setattr(holding, "apply_changes", follow)
+    with ThreadPoolExecutor(1) as threads:
+        erasing = threads.submit(service.client.post, f"{place}/records:erase", json={"ids": ["r1"]})
+        wait_for(lambda: "r1" not in {hit["id"] for hit in search(service, place, "sentence 1 of many")["results"][0]})
+        time.sleep(0.3)
+        may_follow.set()
+    assert erasing.result().json()["erased"] == ["r1"]
+    entries = list(service.container.settings.data.glob("collections/*/releases/*/snapshots/*/entries.bin"))
+    assert [path.read_bytes().count(b"sentence 1 of many") for path in entries] == [0, 0]
+    assert [path.read_bytes().count(b"sentence 2 of many") for path in entries] == [1, 1], "else this proves nothing"
 
 
 def outcome(result: dict[str, Any]) -> tuple[str, str | None]:
