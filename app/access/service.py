@@ -74,11 +74,7 @@ class ApiKeyService:
 
         def unit(session: Session) -> Page[ApiKeyAnswer]:
             found = ApiKeyRepository(session).list_page(after, limit + 1)
-            more = len(found) > limit
-            return Page[ApiKeyAnswer](
-                items=[_to_answer(row) for row in found[:limit]],
-                next_cursor=self._cursors.sign(_LISTING, found[limit - 1].id) if more else None,
-            )
+            return self._cursors.page(Page[ApiKeyAnswer], _LISTING, limit, found, lambda row: (row.id, _to_answer(row)))
 
         return await self._database.read_async(unit)
 

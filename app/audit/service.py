@@ -68,11 +68,7 @@ class AuditService:
 
         def unit(session: Session) -> Page[AuditAnswer]:
             found = AuditRepository(session).list_page(before, limit + 1)
-            more = len(found) > limit
-            return Page[AuditAnswer](
-                items=[_to_answer(entry) for entry in found[:limit]],
-                next_cursor=self._cursors.sign(_LISTING, found[limit - 1].id) if more else None,
-            )
+            return self._cursors.page(Page[AuditAnswer], _LISTING, limit, found, lambda row: (row.id, _to_answer(row)))
 
         return await self._database.read_async(unit)
 

@@ -50,11 +50,7 @@ class RecordService:
         def unit(session: Session) -> Page[RecordAnswer]:
             repository = RecordRepository(session, CollectionRepository(session).get(collection).id)
             found = repository.list_page(after, limit + 1)
-            more = len(found) > limit
-            return Page[RecordAnswer](
-                items=[record for _, record in found[:limit]],
-                next_cursor=self._cursors.sign(listing, found[limit - 1][0]) if more else None,
-            )
+            return self._cursors.page(Page[RecordAnswer], listing, limit, found, lambda record: record)
 
         return await self._database.read_async(unit)
 
