@@ -86,9 +86,9 @@ class PostgresDatabase(Database):
 
     def close(self) -> None:
         self._writers.shutdown()
-        self._announcer.close()
+        self._announcer.stop()
         for listener in self._listeners:
-            listener.close()
+            listener.stop()
         super().close()
 
     def _read_session(self) -> Session:
