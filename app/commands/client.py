@@ -1,6 +1,7 @@
 """What the commands that talk to a running server share: a client whose errors say what to do."""
 
 import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,8 +71,8 @@ class Client:
         """GET, decoded."""
         return self._send("GET", path, params=parameters)
 
-    def first(self, limit: int, path: str, **parameters: Any) -> list[Any]:
-        """The first items of a list that is told in pages, up to a limit."""
+    def items(self, path: str, limit: int = sys.maxsize, **parameters: Any) -> list[Any]:
+        """The items of a list that is told in pages, the first ones up to a limit."""
         items: list[Any] = []
         cursor: dict[str, str] = {}
         while len(items) < limit:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -67,9 +67,6 @@ def _registry(data: Path | None, *, makes: bool = False) -> Iterator[tuple["Enco
     settings = load_settings(data=data)
     if not makes:
         require_database(settings)
-    database = open_database(settings)
-    try:
+    with closing(open_database(settings)) as database:
         _, audit = open_keys(settings, database)
         yield open_encoders(settings, database), audit
-    finally:
-        database.close()

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -115,11 +115,8 @@ def _opened(data: Path | None, *, makes: bool = False) -> Iterator[tuple["ApiKey
     settings = load_settings(data=data)
     if not makes:
         require_database(settings)
-    database = open_database(settings)
-    try:
+    with closing(open_database(settings)) as database:
         yield open_keys(settings, database)
-    finally:
-        database.close()
 
 
 def _show(made: "ApiKeySecret") -> None:
