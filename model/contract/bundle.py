@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from model.contract import manifest as names
 from model.contract.errors import BundleDamagedError, BundleMissingError, BundleVersionError, SelfTestError
 from model.contract.familiarity import Familiarity
+from model.contract.files import sync_path
 from model.contract.head import Head as Head
 from model.contract.head import LabelHead as LabelHead
 from model.contract.head_files import head_files as head_files
@@ -84,7 +85,8 @@ def write_bundle(folder: Path, files: Mapping[str, bytes], manifest: Manifest) -
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     for name, content in [*files.items(), (names.MANIFEST_FILE, text)]:
-        _write_durably(staging / name, content)
+        (staging / name).write_bytes(content)
+        sync_path(staging / name)
     sync_path(staging)
     retired = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     if folder.exists():
@@ -205,19 +207,3 @@ def _read_familiarity(folder: Path, contract: TextContract, contents: Mapping[st
     except ValueError as error:
         raise BundleDamagedError(f"{folder / names.GRAMS_FILE} cannot be read: {error}") from error
     return Familiarity(contract, np.asarray(hashes, np.uint32))
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync_path(path: Path) -> None:
-    """Make a file, or the names in a folder, survive power loss."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

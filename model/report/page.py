@@ -1,9 +1,9 @@
 """The whole report as one HTML file: no script, no font, no picture from anywhere else."""
 
-import os
 from importlib.resources import files
 from pathlib import Path
 
+from model.contract.files import whole_file
 from model.report.data import ReportData
 from model.report.markup import Html, element
 from model.report.measures import calibration, embedding_map, thresholds
@@ -42,15 +42,8 @@ def render(report: ReportData, title: str = "Training report") -> str:
 
 def write_report(path: Path, report: ReportData) -> None:
     """Write the page so that it is there whole or not at all."""
-    staging = path.with_name(f".{path.name}.tmp")
-    try:
-        with staging.open("w", encoding="utf-8") as file:
-            file.write(render(report))
-            file.flush()
-            os.fsync(file.fileno())
-        staging.replace(path)
-    finally:
-        staging.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        file.write(render(report).encode())
 
 
 def _style() -> Html:
