@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
+from model.contract.markup import Html, element, table
 from model.report.advice import advise
 from model.report.charts import draw_curve
 from model.report.data import ReportData, Sizes
-from model.report.markup import Html, element, table, with_options
 from model.report.section import Section
-from model.report.wording import count, figure
+from model.report.wording import count, figure, with_options
 
 _MOST_EPOCH_ROWS = 100
 

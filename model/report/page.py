@@ -4,8 +4,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from model.contract.files import whole_file
+from model.contract.markup import Html, element
 from model.report.data import ReportData
-from model.report.markup import Html, element
 from model.report.measures import calibration, embedding_map, thresholds
 from model.report.mistakes import confusions, hardest, labels
 from model.report.overview import curves, settings, summary, times
