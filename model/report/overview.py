@@ -59,12 +59,11 @@ def _describe(sizes: Sizes) -> str:
 
 
 def _tile(name: str, value: float, report: ReportData) -> Html:
-    beside = f"{name}, TF-IDF {report.baseline[name]:.3f}" if name in report.baseline else name
     chosen = name == report.watched
     return element(
         "li",
         element("b", f"{value:.3f}"),
-        element("span", f"{beside} (watched)" if chosen else beside),
+        element("span", f"{name} (watched)" if chosen else name),
         class_="watched" if chosen else None,
     )
 
