@@ -10,9 +10,9 @@ from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 
-from app.db import CHANGED, READERS, Database, dump_json, translated
+from app.db import CHANGED, READERS, Database, closed, dump_json, too_many_writes, translated
 from app.db_notify import Announcer, Listener
-from app.errors import NotReadyError, OverloadedError, StartupError
+from app.errors import StartupError
 
 T = TypeVar("T")
 
@@ -60,14 +60,12 @@ class PostgresDatabase(Database):
 
     def write(self, unit: Callable[[Session], T]) -> "Future[T]":
         if not self._room.acquire(blocking=False):
-            raise OverloadedError(
-                f"{self._max_queued} writes wait already: nothing was stored; repeat the request in a second"
-            )
+            raise too_many_writes(self._max_queued)
         try:
             future = self._writers.submit(self._run, unit)
         except RuntimeError:
             self._room.release()
-            raise NotReadyError("the server is stopping: nothing was stored; repeat the request") from None
+            raise closed() from None
         future.add_done_callback(lambda _: self._room.release())
         return future
 

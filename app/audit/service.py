@@ -1,6 +1,7 @@
 """Writing and reading the audit log."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -72,34 +73,19 @@ class AuditService:
 
         return await self._database.read_async(unit)
 
-    def _unit(self, deed: Deed) -> "_Unit":
+    def _unit(self, deed: Deed) -> Callable[[Session], None]:
+        """Adds an entry, and now and then forgets what is too old."""
         is_time_to_forget = self._n_written % _FORGET_EVERY == 0
         self._n_written += 1
-        return _Unit(deed, self._keep if is_time_to_forget else None)
+        cleaned = {"collection": _clean(deed.collection, 63), "target": _clean(deed.target, 256)}
 
+        def unit(session: Session) -> None:
+            repository, now = AuditRepository(session), datetime.now(UTC)
+            repository.add(AuditEntry(at=now, **(asdict(deed) | cleaned)))
+            if is_time_to_forget:
+                repository.forget(now - self._keep)
 
-@dataclass(frozen=True, slots=True)
-class _Unit:
-    """Adds an entry, and forgets what is older than `keep`, if that is given."""
-
-    deed: Deed
-    keep: timedelta | None
-
-    def __call__(self, session: Session) -> None:
-        now, deed = datetime.now(UTC), self.deed
-        entry = AuditEntry(
-            at=now,
-            caller=deed.caller,
-            action=deed.action,
-            collection=_clean(deed.collection, 63),
-            target=_clean(deed.target, 256),
-            status=deed.status,
-            request_id=deed.request_id,
-        )
-        repository = AuditRepository(session)
-        repository.add(entry)
-        if self.keep is not None:
-            repository.forget(now - self.keep)
+        return unit
 
 
 def _clean(name: str | None, most: int) -> str | None:
@@ -107,12 +93,4 @@ def _clean(name: str | None, most: int) -> str | None:
 
 
 def _to_answer(entry: AuditEntry) -> AuditAnswer:
-    return AuditAnswer(
-        at=entry.at,
-        caller=entry.caller,
-        action=entry.action,
-        collection=entry.collection,
-        target=entry.target,
-        status=entry.status,
-        request_id=entry.request_id,
-    )
+    return AuditAnswer.model_validate(entry, from_attributes=True)
