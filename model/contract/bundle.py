@@ -97,7 +97,7 @@ def write_bundle(folder: Path, files: Mapping[str, bytes], manifest: Manifest) -
     return hashlib.sha256(text).hexdigest()
 
 
-def load_bundle(folder: Path, *, threads: int = 1) -> Bundle:
+def load_bundle(folder: Path) -> Bundle:
     """Verify every checksum, load the encoder and let it reproduce its probe.
 
     Raises:
@@ -112,8 +112,8 @@ def load_bundle(folder: Path, *, threads: int = 1) -> Bundle:
     if missing:
         raise BundleDamagedError(f"{folder}: {missing[0]} is not in the manifest")
     contract = TextContract.from_files(contents[names.TEXT_FILE].decode(), contents[names.VOCABULARY_FILE].decode())
-    many = _load_many(folder, contents, threads)  # by path, as the encoder: a session keeps the bytes it is given
-    encoder = OnnxEncoder(contract, folder / names.ENCODER_FILE, many=many, threads=threads)
+    many = _load_many(folder, contents)  # by path, as the encoder: a session keeps the bytes it is given
+    encoder = OnnxEncoder(contract, folder / names.ENCODER_FILE, many=many)
     if encoder.dim != manifest.dim:
         raise BundleDamagedError(f"{folder}: encoder.onnx has dim {encoder.dim}, the manifest says {manifest.dim}")
     _self_test(folder, encoder, contents[names.PROBE_FILE])
@@ -169,11 +169,11 @@ def _read_verified(folder: Path, name: str, entry: FileEntry) -> bytes:
     return content
 
 
-def _load_many(folder: Path, contents: Mapping[str, bytes], threads: int) -> ManyEncoder | None:
+def _load_many(folder: Path, contents: Mapping[str, bytes]) -> ManyEncoder | None:
     """What encodes many sentences; None of an encoder that has no graphs for it, or was exported before there were."""
     if names.TOKENS_FILE not in contents or names.SENTENCES_FILE not in contents:
         return None
-    return ManyEncoder(ManyGraphs(folder / names.TOKENS_FILE, folder / names.SENTENCES_FILE), threads=threads)
+    return ManyEncoder(ManyGraphs(folder / names.TOKENS_FILE, folder / names.SENTENCES_FILE))
 
 
 def _self_test(folder: Path, encoder: OnnxEncoder, probe: bytes) -> None:

@@ -10,6 +10,8 @@ from model.report.measures import calibration, embedding_map, thresholds
 from model.report.mistakes import confusions, hardest, labels
 from model.report.overview import curves, settings, summary, times
 
+_TITLE = "Training report"
+
 _SECTIONS = (
     summary,
     curves,
@@ -24,19 +26,19 @@ _SECTIONS = (
 )
 
 
-def render(report: ReportData, title: str = "Training report") -> str:
+def render(report: ReportData) -> str:
     """The page, well-formed as HTML and as XML; the same data gives the same text."""
     sections = [section for make in _SECTIONS if (section := make(report)) is not None]
     head = element(
         "head",
         element("meta", charset="utf-8"),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("title", title),
+        element("title", _TITLE),
         element("style", _style()),
     )
     links = element("nav", *(section.link() for section in sections), aria_label="Sections")
     main = element("main", *(section.draw() for section in sections))
-    body = element("body", element("header", element("h1", title), links), main)
+    body = element("body", element("header", element("h1", _TITLE), links), main)
     return "<!DOCTYPE html>\n" + element("html", head, body, lang="en") + "\n"
 
 
