@@ -4,9 +4,14 @@ import hashlib
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
 from app.errors import FieldProblem, InvalidValueError
+from app.schemas import Page
+
+R = TypeVar("R")
+T = TypeVar("T")
 
 _SIGNATURE_BYTES: Final = 12
 
@@ -20,6 +25,22 @@ class Cursors:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
+
+    def page(
+        self, kind: type[Page[T]], listing: str, limit: int, found: Sequence[R], show: Callable[[R], tuple[int, T]]
+    ) -> Page[T]:
+        """One page of a listing, with the cursor to the next one.
+
+        Args:
+            kind: Of the page.
+            listing: Names the list.
+            limit: Items of a page.
+            found: Up to one more than that, past the key that `read` gave.
+            show: The key of one of them, and the item.
+        """
+        shown = [show(row) for row in found[:limit]]
+        next_cursor = self.sign(listing, shown[-1][0]) if len(found) > limit else None
+        return kind(items=[item for _, item in shown], next_cursor=next_cursor)
 
     def sign(self, listing: str, last: int) -> str:
         """The cursor after the item of key `last` in this listing."""

@@ -15,7 +15,15 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
-from app.errors import ConflictError, ErasureError, OverloadedError, ServiceError, StorageError, StorageFullError
+from app.errors import (
+    ConflictError,
+    ErasureError,
+    NotReadyError,
+    OverloadedError,
+    ServiceError,
+    StorageError,
+    StorageFullError,
+)
 
 T = TypeVar("T")
 
@@ -141,6 +149,16 @@ class Database(ABC):
 
     @abstractmethod
     def _read_session(self) -> Session: ...
+
+
+def too_many_writes(most: int) -> OverloadedError:
+    """What to raise of a write for which there is no room."""
+    return OverloadedError(f"{most} writes wait already: nothing was stored; repeat the request in a second")
+
+
+def closed() -> NotReadyError:
+    """What to raise of a write after `close`."""
+    return NotReadyError("the server is stopping: nothing was stored; repeat the request")
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Any, Final
 import structlog
 from sqlalchemy import Engine
 
+from app.background import Background
 from app.errors import StorageError
 
 _CHANNEL: Final = "samesay_changes"
@@ -20,7 +21,7 @@ _LOOK_S: Final = 0.5
 _log = structlog.get_logger(__name__)
 
 
-class Announcer:
+class Announcer(Background):
     """Announces commits, some time after them and together: none of them waits for it.
 
     Args:
@@ -28,23 +29,22 @@ class Announcer:
     """
 
     def __init__(self, engine: Engine) -> None:
+        super().__init__("db-announce")
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._is_any_unsaid = False
         self._wake = threading.Event()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="db-announce", daemon=True)
-        self._thread.start()
+        self.start()
 
     def announce(self) -> None:
         """Say that something was committed."""
         self._is_any_unsaid = True
         self._wake.set()
 
-    def close(self) -> None:
+    def stop(self) -> None:
         """End."""
         self._stopping.set()
         self._wake.set()
-        self._thread.join()
+        super().stop()
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -62,7 +62,7 @@ class Announcer:
                 self._stopping.wait(_AWAY_S)
 
 
-class Listener:
+class Listener(Background):
     """Hears what any server announces.
 
     Args:
@@ -71,15 +71,9 @@ class Listener:
     """
 
     def __init__(self, engine: Engine, heard: Callable[[], None]) -> None:
+        super().__init__("db-listen")
         self._engine, self._heard = engine, heard
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="db-listen", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """End."""
-        self._stopping.set()
-        self._thread.join()
+        self.start()
 
     def _run(self) -> None:
         while not self._stopping.is_set():

@@ -11,9 +11,9 @@ from sqlalchemy import Connection, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 
-from app.db import CHANGED, READERS, STILL_READ, Database, dump_json, translated
+from app.db import CHANGED, READERS, STILL_READ, Database, closed, dump_json, too_many_writes, translated
 from app.db_notify import Announcer, Listener
-from app.errors import ErasureError, NotReadyError, OverloadedError, StartupError
+from app.errors import ErasureError, StartupError
 
 T = TypeVar("T")
 
@@ -73,14 +73,12 @@ class PostgresDatabase(Database):
 
     def write(self, unit: Callable[[Session], T]) -> "Future[T]":
         if not self._room.acquire(blocking=False):
-            raise OverloadedError(
-                f"{self._max_queued} writes wait already: nothing was stored; repeat the request in a second"
-            )
+            raise too_many_writes(self._max_queued)
         try:
             future = self._writers.submit(self._run, unit)
         except RuntimeError:
             self._room.release()
-            raise NotReadyError("the server is stopping: nothing was stored; repeat the request") from None
+            raise closed() from None
         future.add_done_callback(lambda _: self._room.release())
         return future
 
@@ -100,9 +98,9 @@ class PostgresDatabase(Database):
 
     def close(self) -> None:
         self._writers.shutdown()
-        self._announcer.close()
+        self._announcer.stop()
         for listener in self._listeners:
-            listener.close()
+            listener.stop()
         super().close()
 
     def _read_session(self) -> Session:

@@ -14,9 +14,9 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from app.db import READERS, Database, dump_json, translate, translated
+from app.db import READERS, Database, closed, dump_json, too_many_writes, translate, translated
 from app.db_turn import WriteTurn
-from app.errors import ErasureError, NotReadyError, OverloadedError, StorageError, StorageFullError, WorkerDeadError
+from app.errors import ErasureError, StorageError, StorageFullError, WorkerDeadError
 
 T = TypeVar("T")
 
@@ -104,15 +104,13 @@ class SqliteDatabase(Database):
         future: Future[T] = Future()
         with self._door:
             if self._closed:
-                raise NotReadyError("the server is stopping: nothing was stored; repeat the request")
+                raise closed()
             if not self.is_alive:
                 raise WorkerDeadError("the writer has died: nothing was stored; restart the server, its log says why")
             try:
                 self._queue.put_nowait((unit, future))
             except Full:
-                raise OverloadedError(
-                    f"{self._queue.maxsize} writes wait already: nothing was stored; repeat the request in a second"
-                ) from None
+                raise too_many_writes(self._queue.maxsize) from None
         return future
 
     def scrub(self) -> None:

@@ -41,7 +41,7 @@ SamesayError                       (model.contract.errors)
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from model.contract.errors import SamesayError
 
@@ -138,6 +138,17 @@ class InvalidValueError(ServiceError):
     """The body or a parameter has a wrong value."""
 
     status, code, title = 422, "invalid_value", "Invalid value"
+
+    @classmethod
+    def at(cls, pointer: str, detail: str) -> Self:
+        """Of one value."""
+        return cls.of([FieldProblem(pointer, detail)])
+
+    @classmethod
+    def of(cls, problems: Sequence[FieldProblem], *, whole: str = "the body") -> Self:
+        """Of several values, at least one; the first is told, and `whole` names what a pointer to nothing means."""
+        first = problems[0]
+        return cls(f"{first.pointer or whole}: {first.detail}", errors=problems)
 
 
 class KeyReusedError(InvalidValueError):

@@ -67,8 +67,7 @@ def _invalid_often(
     except ValidationError as of_part:
         found = without(_invalid(of_part, lambda: part, schema).errors, cut)
         if found:
-            problems = [FieldProblem(prefix + problem.pointer, problem.detail) for problem in found]
-            return InvalidValueError(f"{problems[0].pointer or 'the body'}: {problems[0].detail}", errors=problems)
+            return InvalidValueError.of([FieldProblem(prefix + problem.pointer, problem.detail) for problem in found])
     where = prefix or "the body"
     return InvalidValueError(
         f"{where}: {error.error_count()} values are wrong, but none of the first {MOST_TOLD} of each list and object"

@@ -123,8 +123,7 @@ def invalid(
     place = _parameter if isinstance(error, RequestValidationError) else pointer
     entries = lean_errors(error) if isinstance(error, ValidationError) else error.errors()
     problems = [FieldProblem(prefix + place(entry["loc"]), _reason(entry, schema)) for entry in entries[:MOST_TOLD]]
-    first = problems[0]
-    return InvalidValueError(f"{first.pointer or 'the body'}: {first.detail}", errors=problems)
+    return InvalidValueError.of(problems)
 
 
 def lean_errors(error: ValidationError) -> list[ErrorDetails]:

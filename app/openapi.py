@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from app.http_errors import PROBLEM_JSON
+from app.http_errors import PROBLEM_JSON, problem_body
 from app.schemas import Problem
 
 _ALWAYS: Final = (401, 403, 422, 429, 503)
@@ -92,18 +92,16 @@ def _body_schemas() -> dict[str, Any]:
 
 def _problem(status: int) -> dict[str, Any]:
     code, detail = _EXAMPLES[status]
-    phrase = HTTPStatus(status).phrase
-    example = {
-        "type": f"urn:samesay:problem:{code}",
-        "title": code.replace("_", " ").capitalize(),
-        "status": status,
-        "detail": detail,
-        "instance": "/v1/collections/faq",
-        "code": code,
-        "request_id": "0193a1b2c3d44e5f8a9b0c1d2e3f4a5b",
-    }
+    example = problem_body(
+        status=status,
+        code=code,
+        title=code.replace("_", " ").capitalize(),
+        detail=detail,
+        instance="/v1/collections/faq",
+        request_id="0193a1b2c3d44e5f8a9b0c1d2e3f4a5b",
+    )
     content = {"schema": {"$ref": _REF.format(model=Problem.__name__)}, "example": example}
-    return {"description": phrase, "content": {PROBLEM_JSON: content}}
+    return {"description": HTTPStatus(status).phrase, "content": {PROBLEM_JSON: content}}
 
 
 _BODIES.add(Problem)

@@ -23,6 +23,9 @@ MOST_TEXT_BYTES: Final = 100_000
 MOST_ITEMS: Final = 1000
 """Items of a page or of a batch."""
 
+_MOST_DEPTH: Final = 16
+"""Levels of JSON inside one another."""
+
 NAME_PATTERN: Final = "^[a-z0-9][a-z0-9_-]{0,62}$"
 
 _UNFIT_IN_KEYS: Final = re.compile(r"[/\x00-\x1f\x7f-\x9f]")
@@ -131,25 +134,25 @@ Line = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_no_nul
 """A title or a description."""
 
 
-def check_json(value: Any, *, most_depth: int = 16) -> Any:
+def check_json(value: Any) -> Any:
     """Refuse what a database or JSON itself cannot keep: NUL, lone surrogates, NaN, huge numbers, deep nests."""
-    _check_leaves(value, 0, most_depth)
+    _check_leaves(value, 0)
     return value
 
 
-def _check_leaves(value: Any, depth: int, most_depth: int) -> None:
-    if depth > most_depth:
-        raise ValueError(f"is nested deeper than {most_depth} levels")
+def _check_leaves(value: Any, depth: int) -> None:
+    if depth > _MOST_DEPTH:
+        raise ValueError(f"is nested deeper than {_MOST_DEPTH} levels")
     if isinstance(value, str):
         _no_nul(value)
         _in_utf8(value)
     elif isinstance(value, dict):
         for key, item in value.items():
-            _check_leaves(key, depth, most_depth)
-            _check_leaves(item, depth + 1, most_depth)
+            _check_leaves(key, depth)
+            _check_leaves(item, depth + 1)
     elif isinstance(value, list):
         for item in value:
-            _check_leaves(item, depth + 1, most_depth)
+            _check_leaves(item, depth + 1)
     elif isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError("holds a number that is not finite")

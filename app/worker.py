@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import closing
 from secrets import token_hex
 from typing import Final
 
@@ -24,6 +25,7 @@ from app.secrets_table import DATABASE_ID, get_secret
 from app.serving.index_server import require_client
 from app.settings import Settings
 from app.worker_duties import duties_of
+from model.contract.tied import end_with_parent
 
 _LOOK_S: Final = 0.5
 _AWAY_S: Final = 1.0
@@ -46,8 +48,7 @@ def work(settings: Settings, *, embedded: bool, only: Kind | None = None) -> Non
         StartupError: The database cannot be used, or the client of the index server is not installed.
     """
     require_client(settings)
-    database = databases.connect_database(settings)
-    try:
+    with closing(databases.connect_database(settings)) as database:
         migrating.check(database.engine)
         check_folder(settings.data, get_secret(database, DATABASE_ID).hex())
         name = worker_name(os.getpid(), token_hex(4))
@@ -57,15 +58,13 @@ def work(settings: Settings, *, embedded: bool, only: Kind | None = None) -> Non
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: leaving.set())
         if embedded:
-            threading.Thread(target=_end_with_the_server, daemon=True).start()
+            end_with_parent()
         else:
             print(f"samesay worker {name} is ready", flush=True)
         sys.setswitchinterval(SWITCH_S)  # one thread parses while another stores
         gc.collect()
         gc.freeze()  # the libraries stay: looking through them again and again took a fifth of an import
         _loop(worker, idle_s=_IDLE_S if embedded else None)
-    finally:
-        database.close()
 
 
 def _loop(worker: Worker, idle_s: float | None) -> None:
@@ -88,9 +87,3 @@ def _leave(leaving: threading.Event, database: Database, name: str) -> None:
         database.write(lambda session: JobRepository(session).release(name)).result(_RELEASE_S)
     finally:
         os._exit(0)  # without it the lease runs out by itself
-
-
-def _end_with_the_server() -> None:
-    while os.read(sys.stdin.fileno(), 1):
-        pass
-    os._exit(1)

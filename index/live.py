@@ -1,18 +1,15 @@
-"""The index that changes while it is searched: an immutable base, a delta, tombstones, and compaction."""
+"""The index that changes while it is searched: an immutable base, a delta, tombstones, and a new base for the old."""
 
 import threading
-from collections.abc import Callable
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from index.backends.exact import ExactIndex
 from index.backends.rows import FrozenIndex, Rows
-from index.checks import check_ids, check_rows, check_vectors, last_of_each
-from index.factory import build
+from index.checks import check_ids, check_rows, last_of_each
 from index.overlay import Overlay
-from index.spec import IndexSpec, choose_spec
 from index.state import IndexStats, LiveState
 from index.types import Allowed, Neighbours, Vectors
 
@@ -37,26 +34,20 @@ class LiveIndex:
     Args:
         base: Where to start from.
         applied_seq: The sequence number up to which `base` is complete.
-        choose: From number of records and dim to what `compact` builds.
     """
 
-    def __init__(
-        self, base: FrozenIndex, *, applied_seq: int = 0, choose: Callable[[int, int], IndexSpec] = choose_spec
-    ) -> None:
-        self._choose = choose
+    def __init__(self, base: FrozenIndex, *, applied_seq: int = 0) -> None:
         self._overlay = Overlay(base, applied_seq)
         # Readers take this reference and nothing else. Writers replace it, holding _writing.
         self._state = self._overlay.state
         # Guards _overlay and the replacing of _state. There is one writer by contract; the lock keeps a second one, and
         # the end of a compaction, from interleaving with it. No search ever waits for it.
         self._writing = threading.Lock()
-        # Held through a whole compaction, so that there is one at a time. Taken before _writing, never after.
-        self._compacting = threading.Lock()
 
     @classmethod
-    def empty(cls, dim: int, *, choose: Callable[[int, int], IndexSpec] = choose_spec) -> "LiveIndex":
+    def empty(cls, dim: int) -> Self:
         """An index of no records, at sequence number 0."""
-        return cls(ExactIndex(Rows.sorted(np.empty(0, np.int64), np.empty((0, dim), np.float32))), choose=choose)
+        return cls(ExactIndex(Rows.sorted(np.empty(0, np.int64), np.empty((0, dim), np.float32))))
 
     @property
     def state(self) -> LiveState:
@@ -72,7 +63,7 @@ class LiveIndex:
 
     @property
     def applied_seq(self) -> int:
-        """See IndexWriter."""
+        """The sequence number up to which every change has been applied."""
         return self._state.applied_seq
 
     def search(self, queries: Vectors, k: int, allowed: Allowed | None = None) -> Neighbours:
@@ -80,11 +71,11 @@ class LiveIndex:
         return self._state.search(queries, k, allowed)
 
     def upsert(self, record_ids: ArrayLike, vectors: Vectors, seq: int) -> None:
-        """See IndexWriter. Of an id that is there twice, the last vector counts."""
+        """`apply` of a batch that removes nothing."""
         self.apply(record_ids, vectors, (), seq)
 
     def delete(self, record_ids: ArrayLike, seq: int) -> None:
-        """See IndexWriter."""
+        """`apply` of a batch that only removes."""
         self.apply((), np.empty((0, self.dim), np.float32), record_ids, seq)
 
     def apply(self, record_ids: ArrayLike, vectors: Vectors, deleted_ids: ArrayLike, seq: int) -> None:
@@ -107,31 +98,6 @@ class LiveIndex:
         deleted = np.setdiff1d(check_ids(deleted_ids), ids)
         with self._writing:
             self._state = self._overlay.apply(ids[kept], rows[kept], deleted, seq)
-
-    def compact(self, *, queries: Vectors | None = None, build_threads: int = 1, search_threads: int = 1) -> None:
-        """Build a new base from the live records and put it in the old one's place.
-
-        Searches and changes go on meanwhile; changes made during the build are applied to the new base before it takes
-        over. A second compaction waits for the first.
-
-        Args:
-            queries: (m, dim) float32 typical queries to tune with; None makes some from the vectors.
-            build_threads: OpenMP threads of the training.
-            search_threads: OpenMP threads of each later search.
-        """
-        if queries is not None:
-            queries = check_vectors(queries, self.dim)
-        with self._compacting:
-            before = self._state
-            base = build(
-                *before.live_rows(),
-                self._choose(before.count, before.base.dim),
-                queries=queries,
-                trained_from=before.base,
-                build_threads=build_threads,
-                search_threads=search_threads,
-            )
-            self.rebase(base, before)
 
     def rebase(self, base: FrozenIndex, built_from: LiveState) -> None:
         """Put another base under the changes that came since it was built.

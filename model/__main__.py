@@ -1,14 +1,19 @@
 """`python -m model`."""
 
 import os
+from typing import Final
 
 # Threads that wait must not spin: beside any other load a spinning pair of threads trains four times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from model.cli import main  # after the line above: OpenMP reads its environment once, when torch is loaded
-from model.tied import end_with_parent, is_tied
+from model.contract.tied import TIED, end_with_parent
+
+_NICENESS: Final = 5
+"""Of a run that a service started: others go first."""
 
 if __name__ == "__main__":
-    if is_tied():
+    if os.environ.get(TIED) == "1":
+        os.nice(_NICENESS)
         end_with_parent()
     main()

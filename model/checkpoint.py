@@ -1,7 +1,6 @@
 """The resumable state of a run in one safetensors file: weights, optimiser, random generator, position."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from model.contract.files import whole_file
 from model.data.batching import BatchPlan
 from model.errors import RunFolderError
 
@@ -143,15 +143,10 @@ def load_weights(path: Path, modules: nn.Module) -> None:
 
 def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     content = save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata)
-    staging = path.with_name(f".{path.name}.tmp")
     try:
-        with staging.open("wb") as file:
+        with whole_file(path) as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        staging.replace(path)
     except OSError as error:
-        staging.unlink(missing_ok=True)
         raise RunFolderError(
             f"{path} cannot be written: {error.strerror}; make room, then --resume goes on from the last checkpoint"
         ) from error

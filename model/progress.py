@@ -113,22 +113,6 @@ class JsonNarrator:
         print(json.dumps(event), file=sys.stderr, flush=True)
 
 
-class SilentNarrator:
-    """Says nothing: for the other processes of a distributed run."""
-
-    def begin(self, step: int) -> None:
-        """Nothing."""
-
-    def batch(self, step: int, total_steps: int, note: Mapping[str, float]) -> None:
-        """Nothing."""
-
-    def epoch(self, values: Mapping[str, float]) -> None:
-        """Nothing."""
-
-    def close(self) -> None:
-        """Nothing."""
-
-
 def make_narrator(form: ProgressForm) -> Narrator:
     """The one for this form; auto takes the terminal where there is one."""
     if form is ProgressForm.JSON:

@@ -9,7 +9,7 @@ from samesay.calls import KEEP, Call, Keep, Repeat, asking, changed, changing, g
 from samesay.feedback import Feedback
 from samesay.groups import Groups
 from samesay.jobs import Job, starting
-from samesay.operations import Resource, X, listing, operation
+from samesay.operations import OfCollection, Resource, X, listing, operation
 from samesay.paging import pages
 from samesay.plans import Items
 from samesay.records import Records
@@ -17,7 +17,7 @@ from samesay.releases import Releases
 from samesay.uploads import Source, pairs_of, upload_of
 
 
-class Collection(Resource[X]):
+class Collection(OfCollection[X]):
     """One collection; making this asks the server nothing.
 
     Args:
@@ -29,7 +29,7 @@ class Collection(Resource[X]):
     """
 
     def __init__(self, transport: X, name: str) -> None:
-        super().__init__(transport)
+        super().__init__(transport, name)
         self.name = name
         self.records: Records[X] = Records(transport, name)
         self.groups: Groups[X] = Groups(transport, name)
@@ -179,9 +179,6 @@ class Collection(Resource[X]):
 
     def _starting(self, what: str, body: Mapping[str, Any]) -> Call[Job[X]]:
         return starting(self._transport, changing("POST", self._path(what), None, body=body, repeat=Repeat.WITH_KEY))
-
-    def _path(self, *steps: str, verb: str | None = None) -> str:
-        return path("v1", "collections", self.name, *steps) + (f":{verb}" if verb else "")
 
 
 class Collections(Resource[X]):

@@ -4,21 +4,12 @@ from collections.abc import Mapping
 from typing import Literal
 
 from samesay.answers import FeedbackReceipt, MetadataValue
-from samesay.calls import Call, Repeat, changing, given, path
-from samesay.operations import Resource, X, operation
+from samesay.calls import Call, Repeat, changing, given
+from samesay.operations import OfCollection, X, operation
 
 
-class Feedback(Resource[X]):
-    """The feedback on a collection.
-
-    Args:
-        transport: Does what is described.
-        collection: The collection's name.
-    """
-
-    def __init__(self, transport: X, collection: str) -> None:
-        super().__init__(transport)
-        self._collection = collection
+class Feedback(OfCollection[X]):
+    """The feedback on a collection."""
 
     @operation
     def give(
@@ -39,5 +30,4 @@ class Feedback(Resource[X]):
             answer_id: One of the answer_ids of the answer.
         """
         body = given(text=text, verdict=verdict, group=group, answer_id=answer_id, metadata=metadata)
-        where = path("v1", "collections", self._collection, "feedback")
-        return changing("POST", where, FeedbackReceipt, body=body, repeat=Repeat.WITH_KEY)
+        return changing("POST", self._path("feedback"), FeedbackReceipt, body=body, repeat=Repeat.WITH_KEY)

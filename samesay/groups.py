@@ -3,33 +3,26 @@
 from typing import Any, Literal
 
 from samesay.answers import Group, Page
-from samesay.calls import KEEP, Call, Keep, asking, changed, changing, given, path
-from samesay.operations import Resource, X, listing, operation
+from samesay.calls import KEEP, Call, Keep, asking, changed, changing, given
+from samesay.operations import OfCollection, X, listing, operation
 from samesay.paging import pages
 from samesay.plans import Items
 
 
-class Groups(Resource[X]):
-    """The groups of a collection.
-
-    Args:
-        transport: Does what is described.
-        collection: The collection's name.
-    """
-
-    def __init__(self, transport: X, collection: str) -> None:
-        super().__init__(transport)
-        self._collection = collection
+class Groups(OfCollection[X]):
+    """The groups of a collection."""
 
     @operation
     def get(self, group: str) -> Call[Group]:
         """One group."""
-        return asking("GET", self._path(group), Group)
+        return asking("GET", self._path("groups", group), Group)
 
     @listing
     def list(self, *, page_size: int = 100) -> Items[Group]:
         """All groups, oldest first."""
-        return pages(asking("GET", self._path(), Page[Group], query={"limit": page_size}), self._transport.retries)
+        return pages(
+            asking("GET", self._path("groups"), Page[Group], query={"limit": page_size}), self._transport.retries
+        )
 
     @operation
     def put(
@@ -50,7 +43,7 @@ class Groups(Resource[X]):
             only_new: Only if there is none yet, else PreconditionFailedError.
         """
         body = given(title=title, payload=payload)
-        return changing("PUT", self._path(group), Group, body=body, if_match=if_match, only_new=only_new)
+        return changing("PUT", self._path("groups", group), Group, body=body, if_match=if_match, only_new=only_new)
 
     @operation
     def change(
@@ -58,14 +51,11 @@ class Groups(Resource[X]):
     ) -> Call[Group]:
         """Change what is given, keep the rest."""
         body = changed(title=title, payload=payload)
-        return changing("PATCH", self._path(group), Group, body=body, if_match=if_match)
+        return changing("PATCH", self._path("groups", group), Group, body=body, if_match=if_match)
 
     @operation
     def delete(
         self, group: str, *, records: Literal["delete", "detach"] | None = None, if_match: str | None = None
     ) -> Call[None]:
         """Delete a group; ConflictError for one that has records, unless `records` says what becomes of them."""
-        return changing("DELETE", self._path(group), None, query={"records": records}, if_match=if_match)
-
-    def _path(self, *steps: str) -> str:
-        return path("v1", "collections", self._collection, "groups", *steps)
+        return changing("DELETE", self._path("groups", group), None, query={"records": records}, if_match=if_match)

@@ -14,7 +14,7 @@ import functools
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, overload
 
-from samesay.calls import Call
+from samesay.calls import Call, path
 from samesay.plans import Items, Plan
 from samesay.sending import sent
 from samesay.transports import AsyncTransport, SyncTransport
@@ -36,6 +36,22 @@ class Resource(Generic[X]):
 
     def _sent(self, call: Call[T]) -> Plan[T]:
         return sent(call, self._transport.retries)
+
+
+class OfCollection(Resource[X]):
+    """A part of the API that belongs to one collection.
+
+    Args:
+        transport: Does what is described.
+        collection: The collection's name.
+    """
+
+    def __init__(self, transport: X, collection: str) -> None:
+        super().__init__(transport)
+        self._collection = collection
+
+    def _path(self, *steps: str | int, verb: str | None = None) -> str:
+        return path("v1", "collections", self._collection, *steps) + (f":{verb}" if verb else "")
 
 
 class Operation(Generic[P, T]):

@@ -7,8 +7,8 @@ from typing import Literal, NotRequired, TypedDict
 import httpx
 
 from samesay.answers import BatchResult, Erased, MetadataValue, Page, Record, Role, Written
-from samesay.calls import Call, Repeat, asking, changing, given, path
-from samesay.operations import Resource, X, listing, operation
+from samesay.calls import Call, Repeat, asking, changing, given
+from samesay.operations import OfCollection, X, listing, operation
 from samesay.paging import pages
 from samesay.plans import Items
 
@@ -27,17 +27,8 @@ class Draft(TypedDict):
     metadata: NotRequired[Mapping[str, MetadataValue]]
 
 
-class Records(Resource[X]):
-    """The records of a collection.
-
-    Args:
-        transport: Does what is described.
-        collection: The collection's name.
-    """
-
-    def __init__(self, transport: X, collection: str) -> None:
-        super().__init__(transport)
-        self._collection = collection
+class Records(OfCollection[X]):
+    """The records of a collection."""
 
     @operation
     def get(self, record: str) -> Call[Record]:
@@ -106,9 +97,6 @@ class Records(Resource[X]):
         """
         body = {"ids": list(records)}
         return changing("POST", self._path("records:erase"), Erased, body=body, repeat=Repeat.NEVER)
-
-    def _path(self, *steps: str) -> str:
-        return path("v1", "collections", self._collection, *steps)
 
 
 def _is_visible(response: httpx.Response) -> bool | None:

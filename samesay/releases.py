@@ -6,26 +6,17 @@ from typing import Any, Literal, cast
 import httpx
 
 from samesay.answers import Page, Release, ReleaseEvent, Report, Shadow, Switched
-from samesay.calls import Call, Repeat, asking, changing, given, path, reader
+from samesay.calls import Call, Repeat, asking, changing, given, reader
 from samesay.jobs import Job, job_reader, starting
-from samesay.operations import Resource, X, listing, operation
+from samesay.operations import OfCollection, X, listing, operation
 from samesay.paging import pages
 from samesay.plans import Items
 
 _SWITCHED = reader(Switched)
 
 
-class Releases(Resource[X]):
-    """The releases of a collection.
-
-    Args:
-        transport: Does what is described.
-        collection: The collection's name.
-    """
-
-    def __init__(self, transport: X, collection: str) -> None:
-        super().__init__(transport)
-        self._collection = collection
+class Releases(OfCollection[X]):
+    """The releases of a collection."""
 
     @operation
     def get(self, number: int) -> Call[Release]:
@@ -98,9 +89,6 @@ class Releases(Resource[X]):
     def get_shadow(self, number: int) -> Call[Shadow]:
         """How a release's answers to live queries compare with the active one's."""
         return asking("GET", self._path("releases", number, "shadow"), Shadow)
-
-    def _path(self, *steps: str | int) -> str:
-        return path("v1", "collections", self._collection, *steps)
 
 
 _NEVER = Repeat.NEVER

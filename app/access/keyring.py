@@ -21,6 +21,7 @@ from app.access.refusals import REFUSAL, Refusal
 from app.access.repository import ApiKeyRepository
 from app.access.scopes import KeyScope
 from app.access.tables import ApiKey
+from app.background import Background
 from app.db import Database
 from app.errors import UnauthorisedError, UnavailableError
 
@@ -66,8 +67,8 @@ class KnownKey:
         return now < self.old_until and hmac.compare_digest(digest, self.old_digest)
 
 
-class Keyring:
-    """The keys of the database, and the one of the settings. `start` and `stop` it once each.
+class Keyring(Background):
+    """The keys of the database, and the one of the settings; its thread finds what others change.
 
     Args:
         database: The truth.
@@ -84,6 +85,7 @@ class Keyring:
         rate_limit: float | None = None,
         rate_burst: int | None = None,
     ) -> None:
+        super().__init__("keyring")
         self._database = database
         self._rate, self._burst = rate_limit, rate_burst
         self._api_key = api_key.encode() if api_key else None
@@ -91,14 +93,7 @@ class Keyring:
         self._keys: dict[bytes, KnownKey] = {}
         self._written: dict[bytes, float] = {}
         self._loading = threading.Lock()  # an older look must not be put in the place of a newer one
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="keyring", daemon=True)
         self.reload()
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether the thread runs that finds what others changed."""
-        return self._thread.is_alive()
 
     @property
     def is_required(self) -> bool:
@@ -113,17 +108,6 @@ class Keyring:
             KeyScope.ADMIN in known.caller.scopes and not known.is_revoked and now < known.expires
             for known in self._keys.values()
         )
-
-    def start(self) -> None:
-        """Begin to look for what others change."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End, and write when keys were used last."""
-        self._stopping.set()
-        if self._thread.ident is not None:
-            self._thread.join()
-            _try("key_use_not_written", self._touch)
 
     def admit(self, scope: Scope, given: bytes | None) -> None:
         """Note in the ASGI scope who asks, and count one item against the rate of the key.
@@ -206,6 +190,7 @@ class Keyring:
             if time.monotonic() - touched >= TOUCH_S:
                 touched = time.monotonic()
                 _try("key_use_not_written", self._touch)
+        _try("key_use_not_written", self._touch)
 
     def _touch(self) -> None:
         used = {key: known.used for key, known in self._keys.items() if known.used > self._written.get(key, 0.0)}

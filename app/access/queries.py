@@ -45,5 +45,4 @@ def _refuse_unknown(request: Request, known: list[str]) -> None:
         for name in islice(strange, _MOST_NAMED)
     ]
     if problems:
-        first = problems[0]
-        raise InvalidValueError(f"{first.pointer or 'the query'}: {first.detail}", errors=problems)
+        raise InvalidValueError.of(problems, whole="the query")

@@ -15,7 +15,7 @@ from app.access.tables import ApiKey
 from app.collection.repository import CollectionRepository
 from app.cursors import Cursors
 from app.db import Database
-from app.errors import ConflictError, FieldProblem, InvalidValueError, NameTakenError
+from app.errors import ConflictError, InvalidValueError, NameTakenError
 from app.schemas import Page
 
 MOST_KEYS: Final = 1000
@@ -74,11 +74,7 @@ class ApiKeyService:
 
         def unit(session: Session) -> Page[ApiKeyAnswer]:
             found = ApiKeyRepository(session).list_page(after, limit + 1)
-            more = len(found) > limit
-            return Page[ApiKeyAnswer](
-                items=[_to_answer(row) for row in found[:limit]],
-                next_cursor=self._cursors.sign(_LISTING, found[limit - 1].id) if more else None,
-            )
+            return self._cursors.page(Page[ApiKeyAnswer], _LISTING, limit, found, lambda row: (row.id, _to_answer(row)))
 
         return await self._database.read_async(unit)
 
@@ -122,8 +118,8 @@ class ApiKeyService:
 def _add(session: Session, wanted: ApiKeyCreate, digest: bytes, by: str) -> ApiKey:
     repository = ApiKeyRepository(session)
     if wanted.expires_at is not None and wanted.expires_at <= datetime.now(UTC):
-        detail = f"{wanted.expires_at.isoformat()} is over: give a moment to come, or none"
-        raise InvalidValueError(f"/expires_at: {detail}", errors=[FieldProblem("/expires_at", detail)])
+        over = wanted.expires_at.isoformat()
+        raise InvalidValueError.at("/expires_at", f"{over} is over: give a moment to come, or none")
     if repository.find_name(wanted.name) is not None:
         raise NameTakenError(f"there is a key {wanted.name!r} already: rotate or revoke it, or choose another name")
     if repository.count() >= MOST_KEYS and not repository.forget_a_dead_one():

@@ -98,11 +98,7 @@ class AuditService:
 
         def unit(session: Session) -> Page[AuditAnswer]:
             found = AuditRepository(session).list_page(before, limit + 1)
-            more = len(found) > limit
-            return Page[AuditAnswer](
-                items=[_to_answer(entry) for entry in found[:limit]],
-                next_cursor=self._cursors.sign(_LISTING, found[limit - 1].id) if more else None,
-            )
+            return self._cursors.page(Page[AuditAnswer], _LISTING, limit, found, lambda row: (row.id, _to_answer(row)))
 
         return await self._database.read_async(unit)
 
@@ -118,7 +114,10 @@ class AuditService:
             raise
 
     def _unit(self, deeds: Sequence[Deed]) -> Callable[[Session], None]:
+        """Adds entries, and now and then forgets what is too old."""
         is_time_to_forget = self._clock() - self._forgot_at >= _FORGET_S
+        if is_time_to_forget:
+            self._forgot_at = self._clock()
 
         def unit(session: Session) -> None:
             repository = AuditRepository(session)
@@ -127,21 +126,12 @@ class AuditService:
             if is_time_to_forget:
                 repository.forget(_now() - self._keep)
 
-        if is_time_to_forget:
-            self._forgot_at = self._clock()
         return unit
 
 
 def _to_entry(deed: Deed) -> AuditEntry:
-    return AuditEntry(
-        at=deed.at,
-        caller=deed.caller,
-        action=deed.action,
-        collection=_clean(deed.collection, 63),
-        target=_clean(deed.target, 256),
-        status=deed.status,
-        request_id=deed.request_id,
-    )
+    cleaned = {"collection": _clean(deed.collection, 63), "target": _clean(deed.target, 256)}
+    return AuditEntry(**(asdict(deed) | cleaned))
 
 
 def _clean(name: str | None, most: int) -> str | None:
@@ -149,12 +139,4 @@ def _clean(name: str | None, most: int) -> str | None:
 
 
 def _to_answer(entry: AuditEntry) -> AuditAnswer:
-    return AuditAnswer(
-        at=entry.at,
-        caller=entry.caller,
-        action=entry.action,
-        collection=entry.collection,
-        target=entry.target,
-        status=entry.status,
-        request_id=entry.request_id,
-    )
+    return AuditAnswer.model_validate(entry, from_attributes=True)

@@ -14,7 +14,7 @@ import xxhash
 
 from app.backup.manifest import MANIFEST, Contents, Manifest, MemberEntry, read_manifest
 from app.errors import BackupDamagedError, BackupError
-from model.contract.bundle import sync_path
+from model.contract.files import sync_path
 
 _CHUNK: Final = 1 << 20
 

@@ -16,7 +16,7 @@ from app.db import translated
 from app.db_sqlite import sqlite_engine
 from app.errors import BackupDamagedError, TargetNotEmptyError
 from app.tables import Base
-from model.contract.bundle import sync_path
+from model.contract.files import sync_path
 
 _SQLITE_CACHE_KB: Final = 16_000
 

@@ -3,23 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import orjson
 
 from app.bulk.schemas import ExportForm
-
-
-class Writer(Protocol):
-    """Writes rows to a file."""
-
-    def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write some rows; what a row does not have is left out or null."""
-        ...
-
-    def close(self) -> None:
-        """Finish the file."""
-        ...
 
 
 class NdjsonWriter:

@@ -1,6 +1,5 @@
 """The job of an export: every group and record of one moment, to one file."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from secrets import token_hex
@@ -22,6 +21,7 @@ from app.record.repository import RecordRepository
 from app.record.schemas import RecordAnswer
 from app.release.repository import ReleaseRepository
 from model.contract.bundle import Bundle
+from model.contract.files import sync_path
 
 _AT_ONCE: Final = 1000
 _PART: Final = ".part"
@@ -122,7 +122,5 @@ def _row(record: RecordAnswer) -> dict[str, Any]:
 
 def _make_durable(part: Path, path: Path) -> None:
     for place in (part, part.parent):
-        descriptor = os.open(place, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
+        sync_path(place)
     part.replace(path)

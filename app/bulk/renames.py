@@ -5,7 +5,7 @@ from typing import Final
 
 from app.bulk.columns import ColumnMap
 from app.bulk.rows import UploadError
-from app.errors import FieldProblem, InvalidValueError
+from app.errors import InvalidValueError
 
 _PAIR: Final = re.compile(r'\s*"((?:[^"]|"")*)"\s*(?:,|\Z)|([^,]*)(?:,|\Z)')
 """A pair in quotes, in which a quote is doubled, or one without."""
@@ -21,9 +21,10 @@ def read_renames(columns: str) -> dict[str, str]:
     for part in filter(None, (_bare(found) for found in _PAIR.finditer(columns))):
         ours, colon, theirs = part.partition(":")
         if not colon or not theirs.strip() or ours.strip() in renames:
-            raise _wrong(
+            raise InvalidValueError.at(
+                "columns",
                 f"{part!r}: give our column, a colon and the file's, each of ours once: text:question; "
-                'where a name has a comma, with quotes around: "text:question, as asked"'
+                'where a name has a comma, with quotes around: "text:question, as asked"',
             )
         renames[ours.strip()] = theirs.strip()
     return renames
@@ -39,8 +40,4 @@ def check_columns(columns: str) -> None:
     try:
         ColumnMap(read_renames(columns))
     except UploadError as error:
-        raise _wrong(error.detail) from None
-
-
-def _wrong(detail: str) -> InvalidValueError:
-    return InvalidValueError(f"columns: {detail}", errors=[FieldProblem("columns", detail)])
+        raise InvalidValueError.at("columns", error.detail) from None

@@ -100,10 +100,8 @@ class CollectionService:
 
     def _list_page(self, session: Session, after: int, limit: int, within: AnyOf[str] | None) -> Page[CollectionAnswer]:
         found = CollectionRepository(session).list_page(after, limit + 1, within)
-        more = len(found) > limit
-        return Page[CollectionAnswer](
-            items=[self._to_answer(session, collection) for collection in found[:limit]],
-            next_cursor=self._cursors.sign(_LISTING, found[limit - 1].id) if more else None,
+        return self._cursors.page(
+            Page[CollectionAnswer], _LISTING, limit, found, lambda row: (row.id, self._to_answer(session, row))
         )
 
     def _to_answer(self, session: Session, collection: Collection) -> CollectionAnswer:

@@ -5,10 +5,9 @@ from typing import Annotated, Any
 import typer
 
 from app.commands.client import Client, path_of
-from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
+from app.commands.shared import DEFAULT_URL, CollectionArgument, KeyOption, UrlOption, plain_errors
 from model.contract.tables import ShownTable
 
-CollectionArgument = Annotated[str, typer.Argument(help="Name of the collection.")]
 TextArgument = Annotated[str, typer.Argument(help="The sentence.")]
 
 

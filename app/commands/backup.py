@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,12 +41,8 @@ def backup(
         if file.is_dir() or (file.exists() and not force):
             raise BackupError(f"{file} is there already: give another name, or --force to replace a file")
         require_database(settings)
-        database = connect_database(settings)
-        try:
-            with _telling() as tell, ArchiveWriter(file) as archive:
-                contents = back_up(database, settings.data / "encoders", archive, tell)
-        finally:
-            database.close()
+        with closing(connect_database(settings)) as database, _telling() as tell, ArchiveWriter(file) as archive:
+            contents = back_up(database, settings.data / "encoders", archive, tell)
         print(f"{file}: {_summary(contents, archive.size_bytes, time.monotonic() - started)}")
 
 
@@ -80,11 +76,8 @@ def _target(settings: "Settings") -> Iterator["Target"]:
     if settings.database_url is None:
         yield SqliteTarget(settings.data / "samesay.db")
         return
-    database = connect_database(settings)
-    try:
+    with closing(connect_database(settings)) as database:
         yield PostgresTarget(database.engine)
-    finally:
-        database.close()
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """What the commands that talk to a running server share: a client whose errors say what to do."""
 
 import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,6 +74,10 @@ class Client:
     def get(self, path: str, **parameters: Any) -> Any:
         """GET, decoded."""
         return self._send("GET", path, params=parameters)
+
+    def items(self, path: str, **parameters: Any) -> list[Any]:
+        """All items of a list that is told in pages."""
+        return self.first(sys.maxsize, path, **parameters)[0]
 
     def first(self, limit: int, path: str, **parameters: Any) -> tuple[list[Any], bool]:
         """The first items of a list that is told in pages, up to a limit, and whether there are more."""

@@ -29,13 +29,7 @@ def list_all(url: UrlOption = DEFAULT_URL, api_key: KeyOption = None) -> None:
     """List the collections."""
     table = ShownTable("name", "encoder", "records", "groups", "searchable up to", "changes")
     with plain_errors(), Client(url, api_key) as client:
-        cursor = None
-        while True:
-            page = client.get("/v1/collections", limit=100, **({"cursor": cursor} if cursor else {}))
-            for found in page["items"]:
-                numbers = (found[name] for name in ("records", "groups", "visible_seq", "last_seq"))
-                table.add(found["name"], found["encoder_name"], *map(str, numbers))
-            cursor = page["next_cursor"]
-            if cursor is None:
-                break
+        for found in client.items("/v1/collections"):
+            numbers = (found[name] for name in ("records", "groups", "visible_seq", "last_seq"))
+            table.add(found["name"], found["encoder_name"], *map(str, numbers))
         table.print()

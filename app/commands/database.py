@@ -1,5 +1,7 @@
 """`samesay db`: the database's schema."""
 
+from contextlib import closing
+
 import typer
 
 from app.commands.shared import DataOption, load_settings, plain_errors
@@ -19,9 +21,6 @@ def upgrade(data: DataOption = None) -> None:
         from app import migrating
         from app.databases import connect_database
 
-        database = connect_database(load_settings(data=data))
-        try:
+        with closing(connect_database(load_settings(data=data))) as database:
             migrating.upgrade(database.engine)
-        finally:
-            database.close()
         print(f"{database.engine.dialect.name} is at schema {migrating.head()}")

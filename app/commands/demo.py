@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib.metadata import version
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -107,11 +107,8 @@ def _register(bundle: Path, server_data: Path) -> None:
     from app.settings import Settings
 
     settings = Settings(data=server_data, database_url=None, api_key=None)
-    database = open_database(settings)
-    try:
+    with closing(open_database(settings)) as database:
         open_encoders(settings, database).add(bundle, COLLECTION)
-    finally:
-        database.close()
 
 
 def _free_port() -> int:

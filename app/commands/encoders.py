@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,9 +64,6 @@ def _registry(data: Path | None, *, makes: bool = False) -> Iterator[tuple["Enco
     from app.container import open_encoders
 
     settings = load_settings(data=data)
-    database = opened_database(settings, makes=makes)
-    try:
+    with closing(opened_database(settings, makes=makes)) as database:
         _, audit = open_keys(settings, database)
         yield open_encoders(settings, database), audit
-    finally:
-        database.close()

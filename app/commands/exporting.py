@@ -9,13 +9,13 @@ import typer
 from app.bulk.forms import Form
 from app.commands.client import Client, ClientError, path_of
 from app.commands.following import follow
-from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
+from app.commands.shared import DEFAULT_URL, CollectionArgument, KeyOption, UrlOption, plain_errors
 
 _FORMS: Final[Mapping[str, Form]] = {".ndjson": Form.NDJSON, ".jsonl": Form.NDJSON, ".parquet": Form.PARQUET}
 
 
 def export(
-    collection: Annotated[str, typer.Argument(help="Name of the collection.")],
+    collection: CollectionArgument,
     file: Annotated[Path, typer.Argument(help="Where to write it: FILE.ndjson, .jsonl or .parquet.")],
     vectors: Annotated[bool, typer.Option("--vectors", help="With each record's embedding.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is there.")] = False,

@@ -1,21 +1,26 @@
 """`samesay feedback`: what people said of answers, the kept queries, and what becomes of them."""
 
-import json
 from typing import Annotated, Any, Final
 
 import typer
 
 from app.commands.client import Client, ClientError, path_of
-from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors, tell_of_more
+from app.commands.shared import (
+    DEFAULT_URL,
+    CollectionArgument,
+    KeyOption,
+    UrlOption,
+    plain_errors,
+    print_json,
+    tell_of_more,
+)
 from model.contract.tables import ShownTable
-from model.contract.terminal import harmless
 
 app = typer.Typer(help="Feedback on answers, and kept queries.", no_args_is_help=True)
 
 _SHOWN: Final = 3
 """Items that could not be resolved and are named."""
 
-CollectionArgument = Annotated[str, typer.Argument(help="Name of the collection.")]
 IdsArgument = Annotated[list[str], typer.Argument(help="Ids of items, up to 1,000.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print what the server answers.")]
 
@@ -38,7 +43,7 @@ def list_items(
         items, are_more = client.first(limit, _place(collection), **given)
     tell_of_more(are_more)
     if as_json:
-        _print_json(items)
+        print_json(items)
         return
     table = ShownTable("id", "source", "verdict", "group", "state", "asked", "text")
     for item in items:
@@ -59,7 +64,7 @@ def queue(
     with plain_errors(), Client(url, api_key) as client:
         found = client.get(f"{_place(collection)}/clusters", limit=limit)
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     table = ShownTable("priority", "asked", "suggestion", "nearest groups", "texts", "id")
     for cluster in found["clusters"]:
@@ -106,7 +111,7 @@ def _resolve(collection: str, body: dict[str, Any], as_json: bool, url: str, api
         answer = client.post(f"{_place(collection)}:resolve", body)
         wrong = [item for item in answer["items"] if item["code"] is not None]
         if as_json:
-            _print_json(answer)
+            print_json(answer)
         else:
             created = sum(item["created"] is True for item in answer["items"])
             n_records = f", {created} of them as new records" if body["state"] == "accepted" else ""
@@ -128,7 +133,3 @@ def _first_group(item: dict[str, Any]) -> str:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-def _print_json(value: Any) -> None:
-    print(harmless(json.dumps(value, ensure_ascii=False, indent=2)))

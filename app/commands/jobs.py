@@ -6,7 +6,7 @@ import typer
 
 from app.commands.client import Client, path_of
 from app.commands.following import follow as wait
-from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors, tell_of_more
+from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, moment, plain_errors, tell_of_more
 from model.contract.tables import ShownTable
 from model.contract.terminal import harmless
 
@@ -29,7 +29,7 @@ def list_jobs(
             progress = job["progress"]
             done = str(progress["done"]) if progress["total"] is None else f"{progress['done']} of {progress['total']}"
             state = job["state"] if job["error"] is None else f"{job['state']}: {job['error']['code']}"
-            began = (job["started_at"] or "")[:19].replace("T", " ")
+            began = moment(job["started_at"])
             table.add(job["id"], job["type"], job["collection"], state, progress["stage"], done, began)
         table.print()
         tell_of_more(are_more)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -119,11 +119,8 @@ def _opened(data: Path | None, *, makes: bool = False) -> Iterator[tuple["ApiKey
     from app.access.opening import open_keys
 
     settings = load_settings(data=data)
-    database = opened_database(settings, makes=makes)
-    try:
+    with closing(opened_database(settings, makes=makes)) as database:
         yield open_keys(settings, database)
-    finally:
-        database.close()
 
 
 def _show(made: "ApiKeySecret") -> None:

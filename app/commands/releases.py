@@ -1,6 +1,5 @@
 """`samesay releases`: which encoder, index and thresholds answer, which did, and which could."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,7 +7,6 @@ import typer
 
 from app.commands.client import Client, ClientError
 from app.commands.retraining import (
-    CollectionArgument,
     DetachOption,
     GateOption,
     ManualOption,
@@ -17,7 +15,17 @@ from app.commands.retraining import (
     place_of,
     see_through,
 )
-from app.commands.shared import DEFAULT_URL, DataOption, KeyOption, UrlOption, plain_errors, tell_of_more
+from app.commands.shared import (
+    DEFAULT_URL,
+    CollectionArgument,
+    DataOption,
+    KeyOption,
+    UrlOption,
+    moment,
+    plain_errors,
+    print_json,
+    tell_of_more,
+)
 from model.contract.tables import ShownTable
 from model.contract.terminal import harmless
 
@@ -32,7 +40,7 @@ def list_all(collection: CollectionArgument, url: UrlOption = DEFAULT_URL, api_k
     table = ShownTable("release", "state", "at hand", "encoder", "threshold", "made", "answered since")
     with plain_errors(), Client(url, api_key) as client:
         for found in client.get(f"{place_of(collection)}/releases")["items"]:
-            moments = ((found[name] or "")[:19].replace("T", " ") for name in ("created_at", "activated_at"))
+            moments = (moment(found[name]) for name in ("created_at", "activated_at"))
             at_hand = "yes" if found["warm"] or found["state"] == "active" else "no"
             cells = (found["state"], at_hand, found["encoder"][:12], f"{found['threshold']:.3f}", *moments)
             table.add(str(found["number"]), *cells)
@@ -57,7 +65,7 @@ def report(
             return
         found = client.get(path)["report"]
         if as_json:
-            print(harmless(json.dumps(found, ensure_ascii=False, indent=2)))
+            print_json(found)
         else:
             print_report(found)
 
@@ -74,8 +82,7 @@ def events(
     with plain_errors(), Client(url, api_key) as client:
         found, are_more = client.first(limit, f"{place_of(collection)}/release-events")
         for event in found:
-            when = event["at"][:19].replace("T", " ")
-            table.add(when, str(event["release"]), event["action"], event["who"], event["why"])
+            table.add(moment(event["at"]), str(event["release"]), event["action"], event["who"], event["why"])
     table.print()
     tell_of_more(are_more)
 

@@ -8,7 +8,7 @@ import typer
 
 from app.commands.client import Client, ClientError, path_of
 from app.commands.following import follow
-from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
+from app.commands.shared import DEFAULT_URL, CollectionArgument, KeyOption, UrlOption, plain_errors
 
 ManualOption = Annotated[
     bool, typer.Option("--manual", help="Keep the release ready; `samesay releases promote` lets it answer.")
@@ -18,7 +18,6 @@ GateOption = Annotated[
 ]
 WhyOption = Annotated[str, typer.Option(help="Kept with the release's events.")]
 DetachOption = Annotated[bool, typer.Option("--detach", help="Print the id of the job, and do not wait.")]
-CollectionArgument = Annotated[str, typer.Argument(help="Name of the collection.")]
 
 
 def retrain(

@@ -1,6 +1,7 @@
 """What commands share: options, settings from them, printing, and errors without a traceback."""
 
 import errno
+import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 DataOption = Annotated[Path | None, typer.Option("--data", help="Data folder. [env: SAMESAY_DATA; default: data]")]
 PREFIX: Final = "SAMESAY_"
 URL_VARIABLE: Final = "SAMESAY_URL"
+CollectionArgument = Annotated[str, typer.Argument(help="Name of the collection.")]
 UrlOption = Annotated[str, typer.Option("--url", envvar=URL_VARIABLE, help="The running server.")]
 KeyOption = Annotated[
     str | None, typer.Option("--api-key", envvar="SAMESAY_API_KEY", help="Its key.", show_envvar=True)
@@ -65,6 +67,16 @@ def _warn_of_misspelt(settings: Iterable[str]) -> None:
         if near:
             told = f" {name} is no setting and does nothing: did you mean {PREFIX}{near[0]}?"
             Console(stderr=True, soft_wrap=True).print(Text.assemble(("warning:", "bold yellow"), harmless(told)))
+
+
+def print_json(value: Any) -> None:
+    """Print what a server answered."""
+    print(harmless(json.dumps(value, ensure_ascii=False, indent=2)))
+
+
+def moment(told: str | None) -> str:
+    """A moment of an answer, to the second; nothing where there is none."""
+    return (told or "")[:19].replace("T", " ")
 
 
 def opened_database(settings: "Settings", *, makes: bool) -> "Database":

@@ -9,8 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from model.contract.bundle import Bundle, load_bundle, sync_path
+from model.contract.bundle import Bundle, load_bundle
 from model.contract.errors import BundleDamagedError
+from model.contract.files import sync_path
 from model.contract.manifest import MANIFEST_FILE
 
 _YOUNG_S: Final = 24 * 3600.0

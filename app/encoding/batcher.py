@@ -55,7 +55,6 @@ _Outcomes = list[tuple["asyncio.Future[R]", R | BaseException]]
 class BatchStats:
     """How a batch went."""
 
-    n_jobs: int
     n_sentences: int
     longest_wait_s: float
 
@@ -214,7 +213,7 @@ class MicroBatcher(Generic[J, R]):
             self._remember(live[0].job.kind, time.monotonic() - started)
         done = [(entry.future, outcome) for entry, outcome in zip(live, outcomes, strict=True)]
         n_sentences = sum(entry.job.n_sentences for entry in live)
-        return done, freed, BatchStats(len(live), n_sentences, started - live[0].came_at)
+        return done, freed, BatchStats(n_sentences, started - live[0].came_at)
 
     def _remember(self, kind: Hashable | None, took_s: float) -> None:
         if kind is not None:

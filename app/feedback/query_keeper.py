@@ -2,7 +2,6 @@
 
 import random
 import threading
-import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any, Final
 import structlog
 from sqlalchemy.orm import Session
 
+from app.background import Background, Rhythm
 from app.collection.tables import Collection
 from app.db import Database
 from app.errors import ServiceError
@@ -72,8 +72,8 @@ _KeyedQuery = tuple[str, Asked]
 """A query after its text key."""
 
 
-class QueryKeeper:
-    """Stores queries, some at a time; what is not stored yet when the process is killed is lost.
+class QueryKeeper(Background):
+    """Stores queries, some at a time, and in the end what waits; a process that is killed loses what is not stored yet.
 
     Args:
         database: Where they go.
@@ -84,30 +84,14 @@ class QueryKeeper:
     def __init__(
         self, database: Database, count: Callable[[Keeping, int], None], chance: random.Random | None = None
     ) -> None:
+        super().__init__("query-keeper")
         self._database = database
         self._count = count
         self._chance = chance or random.Random()
         self._waiting: deque[Asked] = deque()  # appended to by the event loop, taken from under _storing
         self._storing = threading.Lock()  # held from taking queries until they are stored
         self._ids = IdSource()  # used under _storing
-        self._tidied_at: float | None = None
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="query-keeper", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Store what waits, and end."""
-        self._stopping.set()
-        if self._thread.ident is not None:
-            self._thread.join()
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether the thread runs."""
-        return self._thread.is_alive()
+        self._tidying = Rhythm()
 
     def offer(
         self,
@@ -166,7 +150,8 @@ class QueryKeeper:
             self._guarded(self.flush)
             if is_last:
                 return
-            self._guarded(self._tidy_if_due)
+            if self._tidying.is_due(_TIDY_S):
+                self._guarded(self._tidy_now)
 
     def _guarded(self, do: Callable[[], object]) -> None:
         try:
@@ -176,11 +161,7 @@ class QueryKeeper:
         except Exception:  # the thread must live on: requests do not wait for it, and nobody would notice
             _log.exception("query_keeper_failed")
 
-    def _tidy_if_due(self) -> None:
-        now = time.monotonic()
-        if self._tidied_at is not None and now - self._tidied_at < _TIDY_S:
-            return
-        self._tidied_at = now
+    def _tidy_now(self) -> None:
         deleted = self.tidy(datetime.now(UTC))
         if deleted:
             _log.info("kept_queries_expired", deleted=deleted)

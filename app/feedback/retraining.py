@@ -8,8 +8,8 @@ from app.collection.tables import Collection
 from app.feedback.keeping import FeedbackSettings
 from app.feedback.repository import FeedbackRepository
 
-OrderTraining = Callable[[Session, int, str, str], bool]
-"""Orders a training in the transaction it is given, of the collection of this id and name, for whoever is named.
+OrderTraining = Callable[[Session, Collection, str], bool]
+"""Orders a training of a collection in the transaction it is given, for whoever is named.
 
 Returns whether it did; where it did not, since one is running, the next accepted item asks again.
 """
@@ -28,7 +28,7 @@ def order_if_due(session: Session, collection: Collection, who: str, order_train
     repository = FeedbackRepository(session, collection.id)
     if wanted is None or repository.count_awaiting() < wanted:
         return False
-    if not order_training(session, collection.id, collection.name, who):
+    if not order_training(session, collection, who):
         return False
     training_ordered(session, collection.id)
     return True

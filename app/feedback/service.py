@@ -111,9 +111,8 @@ class FeedbackService:
 
         def unit(session: Session) -> Page[FeedbackAnswer]:
             found = _repository(session, collection).list_page(wanted, after, limit + 1)
-            return Page[FeedbackAnswer](
-                items=[_to_answer(item) for item in found[:limit]],
-                next_cursor=self._cursors.sign(listing, found[limit - 1].id) if len(found) > limit else None,
+            return self._cursors.page(
+                Page[FeedbackAnswer], listing, limit, found, lambda item: (item.id, _to_answer(item))
             )
 
         return await self._database.read_async(unit)

@@ -50,10 +50,11 @@ class GroupService:
             repository = _repository(session, collection)
             found = repository.list_page(after, limit + 1)
             counts = repository.count_records(found[:limit])
-            return Page[GroupAnswer](
-                items=[_with_count(group, counts.get(group.id, 0)) for group in found[:limit]],
-                next_cursor=self._cursors.sign(listing, found[limit - 1].id) if len(found) > limit else None,
-            )
+
+            def show(group: Group) -> tuple[int, GroupAnswer]:
+                return group.id, _with_count(group, counts.get(group.id, 0))
+
+            return self._cursors.page(Page[GroupAnswer], listing, limit, found, show)
 
         return await self._database.read_async(unit)
 

@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 from sqlalchemy.orm import Session
 
+from app.background import Background, Rhythm
 from app.db import Database
 from app.errors import UnavailableError
 from app.job.names import worker_name
@@ -39,8 +40,8 @@ class Pool:
     types: tuple[JobType, ...]
 
 
-class Dispatcher:
-    """A thread that looks after the jobs.
+class Dispatcher(Background):
+    """Looks after the jobs.
 
     Args:
         database: The truth.
@@ -62,6 +63,7 @@ class Dispatcher:
         clean_ups: CleanUps,
         tidy: Callable[[], None],
     ) -> None:
+        super().__init__("dispatcher")
         self._database = database
         self._jobs = jobs
         self._pools = pools
@@ -69,21 +71,14 @@ class Dispatcher:
         self._activate, self._clean_ups, self._tidy_more = activate, clean_ups, tidy
         self._rests_until = dict.fromkeys(range(len(pools)), 0.0)
         self._first_seen: dict[int, int] = {}  # what searches had reached when a job's changes were all stored
-        self._tidied_at: float | None = None
+        self._tidying = Rhythm()
         self._wakened = threading.Event()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
 
     def stop(self) -> None:
         """End, and the workers with it: they go on from their checkpoints next time."""
         self._stopping.set()
-        self._wakened.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self.wake()
+        super().stop()
         for pool in self._pools:
             pool.processes.stop()
 
@@ -91,17 +86,13 @@ class Dispatcher:
         """Say that there is a new job."""
         self._wakened.set()
 
-    @property
-    def is_alive(self) -> bool:
-        """Whether the thread runs."""
-        return self._thread.is_alive()
-
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._wakened.clear()
             try:
                 self._look()
-                self._tidy()
+                if self._tidying.is_due(_TIDY_S):
+                    self._tidy()
             except Exception as error:  # the database may be away for a while
                 _log.warning("dispatcher_failed", error=repr(error), exc_info=not isinstance(error, UnavailableError))
                 self._stopping.wait(_AWAY_S)
@@ -148,10 +139,6 @@ class Dispatcher:
 
     def _tidy(self) -> None:
         """Forget old jobs, and what is left of forgotten ones."""
-        now = time.monotonic()
-        if self._tidied_at is not None and now - self._tidied_at < _TIDY_S:
-            return
-        self._tidied_at = now
         for key in self._database.write(lambda session: JobRepository(session).forget_old()).result():
             shutil.rmtree(self._jobs / key, ignore_errors=True)
         known = self._database.read(lambda session: JobRepository(session).list_states())

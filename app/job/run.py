@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
+from app.background import Rhythm
 from app.db import Database
 from app.errors import UnavailableError
 from app.job.errors import JobCancelledError, JobLostError
@@ -61,7 +62,7 @@ class JobRun:
         self._id: int = job.id
         self._worker = worker
         self._stage = job.stage
-        self._told_at = self._asked_at = 0.0
+        self._told_at, self._asking = 0.0, Rhythm()
         self._steps: deque[tuple[float, int]] = deque()
 
     def commit(self, step: Callable[[Session], Step]) -> None:
@@ -104,10 +105,8 @@ class JobRun:
 
     def is_cancelled(self) -> bool:
         """Whether the job is to stop; asks now and then only."""
-        now = time.monotonic()
-        if now - self._asked_at < TELL_S:
+        if not self._asking.is_due(TELL_S):
             return False
-        self._asked_at = now
         try:
             self.check()
         except (JobCancelledError, JobLostError):

@@ -70,11 +70,7 @@ class JobService:
 
         def unit(session: Session) -> Page[JobAnswer]:
             found = JobRepository(session).list_page(before, limit + 1, collection, states, within)
-            more = len(found) > limit
-            return Page[JobAnswer](
-                items=[to_answer(job) for job in found[:limit]],
-                next_cursor=self._cursors.sign(_LISTING, found[limit - 1].id) if more else None,
-            )
+            return self._cursors.page(Page[JobAnswer], _LISTING, limit, found, lambda job: (job.id, to_answer(job)))
 
         return await self._database.read_async(unit)
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 import structlog
 from sqlalchemy.orm import Session
 
+from app.background import Background
 from app.db import Database
 from app.errors import ServiceError, UnavailableError
 from app.job.errors import JobCancelledError, JobFailedError, JobLostError
@@ -188,25 +189,23 @@ class Worker:
             self._duties[found[0]].clean_up(self._jobs / job.key, found[1])
 
 
-class _Heart:
+class _Heart(Background):
     """Gives signs of life while a job runs; one that was cancelled and does not stop is left to another worker."""
 
     def __init__(self, database: Database, worker: str, job_id: int, give_up: Callable[[], None]) -> None:
+        super().__init__("heart")
         self._database, self._worker, self._job_id = database, worker, job_id
         self._give_up = give_up
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="heart", daemon=True)
 
     def __enter__(self) -> None:
-        self._thread.start()
+        self.start()
 
     def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        self._thread.join()
+        self.stop()
 
-    def _beat(self) -> None:
+    def _run(self) -> None:
         cancelled = 0
-        while not self._stopped.wait(_BEAT_S):
+        while not self._stopping.wait(_BEAT_S):
             try:
                 state = self._database.write(self._renew).result()
             except SamesayError as error:  # the database is away: the lease may run out, and that is right

@@ -39,7 +39,7 @@ class RecordRepository:
         """One record, or raise NotFoundError."""
         row = self._session.execute(self._all().where(Record.id == key)).first()
         if row is None:
-            raise NotFoundError(f"the collection has no record {key[:64]!r}")
+            raise no_record(key)
         return _to_answer(row[0], row[1], self._labels([row[0].record_id]).get(row[0].record_id, []))
 
     def find_tag(self, key: str) -> str | None:
@@ -75,6 +75,11 @@ class RecordRepository:
         for record_id, label in self._session.execute(statement.order_by(RecordLabel.label)):
             labels.setdefault(record_id, []).append(label)
         return labels
+
+
+def no_record(key: str) -> NotFoundError:
+    """What to raise of a record that is not there."""
+    return NotFoundError(f"the collection has no record {key[:64]!r}")
 
 
 def _to_answer(record: Record, group: str | None, labels: list[str]) -> RecordAnswer:

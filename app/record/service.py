@@ -8,12 +8,11 @@ from sqlalchemy.orm import Session
 from app.collection.repository import CollectionRepository
 from app.cursors import Cursors
 from app.db import Database
-from app.errors import NotFoundError
 from app.idempotency.attempts import Attempt, Attempts, once
 from app.parameters import Wait
 from app.preconditions import Precondition
 from app.record.batch import Batch, parse_batch
-from app.record.repository import RecordRepository
+from app.record.repository import RecordRepository, no_record
 from app.record.schemas import BatchAnswer, BatchItem, RecordAnswer, RecordDraft, RecordPut, WriteAnswer
 from app.record.writer import RecordWriter, Written
 from app.schemas import Page
@@ -50,11 +49,7 @@ class RecordService:
         def unit(session: Session) -> Page[RecordAnswer]:
             repository = RecordRepository(session, CollectionRepository(session).get(collection).id)
             found = repository.list_page(after, limit + 1)
-            more = len(found) > limit
-            return Page[RecordAnswer](
-                items=[record for _, record in found[:limit]],
-                next_cursor=self._cursors.sign(listing, found[limit - 1][0]) if more else None,
-            )
+            return self._cursors.page(Page[RecordAnswer], listing, limit, found, lambda record: record)
 
         return await self._database.read_async(unit)
 
@@ -99,7 +94,7 @@ class RecordService:
             collection_id, _ = CollectionRepository(session).lock(collection)
             tag = RecordRepository(session, collection_id).find_tag(key)
             if tag is None:
-                raise NotFoundError(f"the collection has no record {key[:64]!r}")
+                raise no_record(key)
             precondition.check(tag, what=f"record {key!r}")
             return collection_id, RecordWriter(session, collection_id).delete([key])[key]
 
@@ -156,8 +151,8 @@ def _items(batch: Batch, upserted: Iterable[Written], deleted: dict[str, int]) -
         if key in deleted:
             items[position] = BatchItem(id=key, status=200, seq=deleted[key])
         else:
-            detail = f"the collection has no record {key[:64]!r}"
-            items[position] = BatchItem(id=key, status=404, code="not_found", detail=detail)
+            error = no_record(key)
+            items[position] = BatchItem(id=key, status=error.status, code=error.code, detail=error.detail)
     return [items[position] for position in range(batch.size)]
 
 

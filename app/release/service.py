@@ -86,11 +86,7 @@ class ReleaseService:
         def unit(session: Session) -> Page[EventAnswer]:
             collection_id = CollectionRepository(session).get(collection).id
             found = ReleaseRepository(session).events(collection_id, before, limit + 1)
-            more = len(found) > limit
-            return Page[EventAnswer](
-                items=[_to_event(event) for event in found[:limit]],
-                next_cursor=self._cursors.sign(_LISTING, found[limit - 1].id) if more else None,
-            )
+            return self._cursors.page(Page[EventAnswer], _LISTING, limit, found, lambda row: (row.id, _to_event(row)))
 
         return await self._database.read_async(unit)
 

@@ -259,8 +259,7 @@ def _without_records(groups: GroupSizes, names: Iterable[str]) -> list[str]:
 
 def _no_groups(groups: GroupSizes, unknown: list[str]) -> InvalidValueError:
     known = [group for group in islice(groups, _MOST_COMPARED) if len(group) <= _LONGEST_COMPARED]
-    problems = [FieldProblem(pointer(("prior", group)), _no_group(known, group)) for group in unknown]
-    return InvalidValueError(f"{problems[0].pointer}: {problems[0].detail}", errors=problems)
+    return InvalidValueError.of([FieldProblem(pointer(("prior", group)), _no_group(known, group)) for group in unknown])
 
 
 def _no_group(known: list[str], group: str) -> str:

@@ -1,7 +1,6 @@
 """Asking a warm release what the active one was asked: off the request path, a share of the queries, bounded."""
 
 import random
-import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any, Final, NamedTuple
 import structlog
 from sqlalchemy.orm import Session
 
+from app.background import Background
 from app.collection.tables import Collection
 from app.db import Database
 from app.errors import UnavailableError
@@ -59,8 +59,8 @@ class _Series(NamedTuple):
     erasures: int
 
 
-class Shadows:
-    """A thread that asks shadows.
+class Shadows(Background):
+    """Asks shadows, and stores what it counted, in the end too.
 
     Args:
         serving: The releases in memory.
@@ -68,29 +68,13 @@ class Shadows:
     """
 
     def __init__(self, serving: Serving, database: Database) -> None:
+        super().__init__("shadows")
         self._serving, self._database = serving, database
         self._waiting: deque[_Waiting] = deque()
         self._dropped: dict[_Series, int] = {}  # written by the event loop, taken by the thread
         self._tallies: dict[_Series, Tally] = {}  # the thread's
         self._stored_at = time.monotonic()
         self._decider, self._runner = Decider(), LookupRunner(_ignore, _ignore)
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="shadows", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Store what was counted, and end."""
-        self._stopping.set()
-        if self._thread.ident is not None:
-            self._thread.join()
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether the thread runs."""
-        return self._thread.is_alive()
 
     def offer(self, asked: ServingRelease, sentences: Sequence[str], erasures: int) -> None:
         """Have some of the queries that the active release was asked put to its shadow, if it has one; never waits.

@@ -5,7 +5,6 @@ It ends when its standard input does: a server that is killed leaves no builder 
 
 import os
 import sys
-import threading
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Final
@@ -23,6 +22,7 @@ from index.errors import SnapshotDamagedError, SnapshotTakenError, VectorIndexEr
 from index.factory import build
 from index.snapshot import Snapshot, save_snapshot, snapshot_folder
 from index.spec import IndexKind, choose_spec
+from model.contract.tied import end_with_parent
 
 TOKEN_VARIABLE: Final = "SAMESAY_INDEX_SERVER_TOKEN"
 """Where the token of the index server is handed over: no file has it."""
@@ -108,16 +108,10 @@ def _snapshot_of(index: FrozenIndex, order: BuildOrder) -> Snapshot:
     )
 
 
-def _end_with_the_server() -> None:
-    while os.read(sys.stdin.fileno(), 1):  # not sys.stdin.read(): Python could not end while that holds its lock
-        pass
-    os._exit(1)
-
-
 def main() -> None:
     """Build what the argument names, and print the snapshot's folder."""
     let_others_go_first(_NICENESS)
-    threading.Thread(target=_end_with_the_server, daemon=True).start()
+    end_with_parent()
     spool = Path(sys.argv[1])
     try:
         print(build_snapshot(spool, _connect(SpooledRows(spool).order)))

@@ -16,7 +16,8 @@ from app.serving.repository import WantedRelease, list_wanted
 from app.serving.snapshots import Base, BuildError
 from app.training.errors import collection_gone
 from index.errors import VectorIndexError
-from model.contract.bundle import Bundle, sync_path
+from model.contract.bundle import Bundle
+from model.contract.files import sync_path
 
 _SNAPSHOTS: Final = "snapshots"
 

@@ -14,9 +14,7 @@ import orjson
 from app.job.errors import JobCancelledError, JobFailedError, JobLostError
 from app.job.repository import Progress
 from app.job.run import JobRun, Step
-
-TIED: Final = "SAMESAY_TIED"
-"""In the environment of a child: it ends when its standard input does, and lets others go first."""
+from model.contract.tied import TIED
 
 _BEGAN: Final = "began"
 """In a job's checkpoint: the steps that its trainer's checkpoints held when one of its trainers began."""

@@ -24,12 +24,11 @@ def order(session: Session, kind: JobType, collection: Collection, request: dict
     return to_answer(job)
 
 
-def order_by_itself(session: Session, collection_id: int, collection: str, who: str) -> bool:
+def order_by_itself(session: Session, collection: Collection, who: str) -> bool:
     """Queue a training with the defaults, since enough feedback was accepted; not while a release is being made."""
-    if any(job.collection_id == collection_id for job in unfinished(session)):
+    if any(job.collection_id == collection.id for job in unfinished(session)):
         return False
-    found = session.get_one(Collection, collection_id)
-    order(session, JobType.TRAINING, found, to_request(TrainingRequest(why="enough feedback was accepted"), who))
+    order(session, JobType.TRAINING, collection, to_request(TrainingRequest(why="enough feedback was accepted"), who))
     return True
 
 

@@ -88,7 +88,7 @@ class MilvusIndex:
 
     @property
     def applied_seq(self) -> int:
-        """See IndexWriter; kept on the server with the records."""
+        """The sequence number up to which every change has been applied; kept on the server with the records."""
         return self._applied_seq
 
     def search(self, queries: Vectors, k: int, allowed: Allowed | None = None) -> Neighbours:
@@ -109,11 +109,11 @@ class MilvusIndex:
         return best
 
     def upsert(self, record_ids: ArrayLike, vectors: Vectors, seq: int) -> None:
-        """See IndexWriter. Of an id that is there twice, the last vector counts."""
+        """`apply` of a batch that removes nothing."""
         self.apply(record_ids, vectors, (), seq)
 
     def delete(self, record_ids: ArrayLike, seq: int) -> None:
-        """See IndexWriter."""
+        """`apply` of a batch that only removes."""
         self.apply((), np.empty((0, self.dim), np.float32), record_ids, seq)
 
     def apply(self, record_ids: ArrayLike, vectors: Vectors, deleted_ids: ArrayLike, seq: int) -> None:

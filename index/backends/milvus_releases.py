@@ -1,4 +1,4 @@
-"""Collections of a Milvus server: built whole, tuned, opened for one encoder only, swapped by an alias.
+"""Collections of a Milvus server: built whole, tuned, opened for one encoder only.
 
 What a collection is made of is said in its description. How well it finds is noted last: one without that is what a
 crash has left.
@@ -127,11 +127,6 @@ def open_collection(server: Milvus, name: str, *, encoder_checksum: str, dim: in
         tag=notes[Note.TAG],
     )
     return MilvusIndex(server, found.name, facts, notes[Note.APPLIED_SEQ])
-
-
-def serve(server: Milvus, alias: str, index: MilvusIndex) -> None:
-    """Have the alias mean this index's collection, in one call: whoever opens it gets the old one or this."""
-    server.point(alias, index.name)
 
 
 def _read(description: str) -> dict[str, Any] | None:

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from model.contract import manifest as names
 from model.contract.errors import BundleDamagedError, BundleMissingError, BundleVersionError, SelfTestError
 from model.contract.familiarity import Familiarity
+from model.contract.files import sync_path
 from model.contract.head import Head as Head
 from model.contract.head import LabelHead as LabelHead
 from model.contract.head_files import head_files as head_files
@@ -84,7 +85,8 @@ def write_bundle(folder: Path, files: Mapping[str, bytes], manifest: Manifest) -
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     for name, content in [*files.items(), (names.MANIFEST_FILE, text)]:
-        _write_durably(staging / name, content)
+        (staging / name).write_bytes(content)
+        sync_path(staging / name)
     sync_path(staging)
     retired = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     if folder.exists():
@@ -95,7 +97,7 @@ def write_bundle(folder: Path, files: Mapping[str, bytes], manifest: Manifest) -
     return hashlib.sha256(text).hexdigest()
 
 
-def load_bundle(folder: Path, *, threads: int = 1) -> Bundle:
+def load_bundle(folder: Path) -> Bundle:
     """Verify every checksum, load the encoder and let it reproduce its probe.
 
     Raises:
@@ -111,8 +113,8 @@ def load_bundle(folder: Path, *, threads: int = 1) -> Bundle:
         raise BundleDamagedError(f"{folder}: {missing[0]} is not in the manifest")
     text, vocabulary = (_decoded(folder, name, contents[name]) for name in (names.TEXT_FILE, names.VOCABULARY_FILE))
     contract = TextContract.from_files(text, vocabulary)
-    many = _load_many(folder, contents, threads)  # by path, as the encoder: a session keeps the bytes it is given
-    encoder = OnnxEncoder(contract, folder / names.ENCODER_FILE, many=many, threads=threads)
+    many = _load_many(folder, contents)  # by path, as the encoder: a session keeps the bytes it is given
+    encoder = OnnxEncoder(contract, folder / names.ENCODER_FILE, many=many)
     if encoder.dim != manifest.dim:
         raise BundleDamagedError(f"{folder}: encoder.onnx has dim {encoder.dim}, the manifest says {manifest.dim}")
     _self_test(folder, encoder, contents[names.PROBE_FILE])
@@ -175,11 +177,11 @@ def _decoded(folder: Path, name: str, content: bytes) -> str:
         raise BundleDamagedError(f"{folder / name} is not UTF-8: {error}") from error
 
 
-def _load_many(folder: Path, contents: Mapping[str, bytes], threads: int) -> ManyEncoder | None:
+def _load_many(folder: Path, contents: Mapping[str, bytes]) -> ManyEncoder | None:
     """What encodes many sentences; None of an encoder that has no graphs for it, or was exported before there were."""
     if names.TOKENS_FILE not in contents or names.SENTENCES_FILE not in contents:
         return None
-    return ManyEncoder(ManyGraphs(folder / names.TOKENS_FILE, folder / names.SENTENCES_FILE), threads=threads)
+    return ManyEncoder(ManyGraphs(folder / names.TOKENS_FILE, folder / names.SENTENCES_FILE))
 
 
 def _self_test(folder: Path, encoder: OnnxEncoder, probe: bytes) -> None:
@@ -218,19 +220,3 @@ def _read_familiarity(folder: Path, contract: TextContract, contents: Mapping[st
     except (ValueError, EOFError) as error:
         raise BundleDamagedError(f"{folder / names.GRAMS_FILE} cannot be read: {error}") from error
     return Familiarity(contract, np.asarray(hashes, np.uint32))
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync_path(path: Path) -> None:
-    """Make a file, or the names in a folder, survive power loss."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

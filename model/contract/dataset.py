@@ -24,11 +24,12 @@ COLUMN_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "id": ("id", "record_id"),
     "role": ("role",),
     "metadata": ("metadata",),
-    "text1": ("text1", "sentence1"),
-    "text2": ("text2", "sentence2"),
 }
 """What our columns may be called in a file, the likeliest first."""
 
+_BAD_ROWS_ALLOWED: Final = 10
+_BAD_SHARE_ALLOWED: Final = 0.01
+"""The error budget of a file: so many of its lines, or this share of them if that is more."""
 
 OUT_OF_SCOPE: Final = "out_of_scope"
 """Role of a sentence that belongs to no group."""
@@ -88,7 +89,7 @@ class DatasetFile:
     columns: frozenset[str] = frozenset()
 
 
-def read_rows(path: Path, *, bad_rows_allowed: float = 0.01, need: Iterable[str] = ()) -> DatasetFile:
+def read_rows(path: Path, *, need: Iterable[str] = ()) -> DatasetFile:
     """Read a file of sentences; its form follows its name (.tsv, .csv, .ndjson or .jsonl).
 
     TSV has no quoting (a quotation mark is a character), CSV has. UTF-8 with or without a byte-order mark, UTF-16 with
@@ -96,7 +97,6 @@ def read_rows(path: Path, *, bad_rows_allowed: float = 0.01, need: Iterable[str]
 
     Args:
         path: The file.
-        bad_rows_allowed: Error budget as a share of the lines; ten are always allowed.
         need: Columns that must be there, of text, group, labels, title, id.
 
     Raises:
@@ -114,7 +114,7 @@ def read_rows(path: Path, *, bad_rows_allowed: float = 0.01, need: Iterable[str]
         names.update(() if isinstance(cells, str) else cells)
         checked = BadRow(line, cells) if isinstance(cells, str) else _to_row(path, line, cells, need)
         (bad_rows if isinstance(checked, BadRow) else rows).append(checked)  # type: ignore[arg-type]
-    _check_budget(path, rows, bad_rows, bad_rows_allowed)
+    _check_budget(path, rows, bad_rows)
     columns = frozenset(name for name, aliases in COLUMN_NAMES.items() if names.intersection(aliases))
     return DatasetFile(path, encoding, rows, bad_rows, columns)
 
@@ -277,11 +277,11 @@ def _text_fault(text: object) -> str | None:
     return None
 
 
-def _check_budget(path: Path, rows: list[Row], bad_rows: list[BadRow], allowed: float) -> None:
+def _check_budget(path: Path, rows: list[Row], bad_rows: list[BadRow]) -> None:
     named = "; ".join(f"line {bad.line}: {bad.reason}" for bad in bad_rows[:5])
     if not rows:
         raise DatasetError(f"{path} holds no usable row. {named}".rstrip())
-    if len(bad_rows) > max(10, allowed * (len(rows) + len(bad_rows))):
+    if len(bad_rows) > max(_BAD_ROWS_ALLOWED, _BAD_SHARE_ALLOWED * (len(rows) + len(bad_rows))):
         raise DatasetError(f"{path}: {len(bad_rows)} bad rows, more than the error budget. {named}")
 
 

@@ -53,15 +53,14 @@ class ManyEncoder:
 
     Args:
         graphs: Of the encoder.
-        threads: Threads inside one call.
 
     Raises:
         BundleDamagedError: A graph cannot be loaded.
     """
 
-    def __init__(self, graphs: ManyGraphs, *, threads: int = 1) -> None:
-        self._tokens = open_session(graphs.tokens, "tokens.onnx", threads=threads)
-        self._sentences = open_session(graphs.sentences, "sentences.onnx", threads=threads)
+    def __init__(self, graphs: ManyGraphs) -> None:
+        self._tokens = open_session(graphs.tokens, "tokens.onnx")
+        self._sentences = open_session(graphs.sentences, "sentences.onnx")
         self._takes_grams = any(node.name == "grams" for node in self._tokens.get_inputs())
         self._columns = [node.name for node in self._tokens.get_outputs()]
         self._dim = int(self._sentences.get_outputs()[0].shape[1])

@@ -35,22 +35,12 @@ class OnnxEncoder:
         contract: Turns text into features.
         graph: Path of encoder.onnx, or its bytes.
         many: What encodes many sentences faster; None where this encoder's kind has nothing of the kind.
-        threads: Threads inside one call; 1 is best where calls run in parallel.
-        providers: ONNX Runtime's execution providers, best first.
     """
 
-    def __init__(
-        self,
-        contract: TextContract,
-        graph: Path | bytes,
-        *,
-        many: ManyEncoder | None = None,
-        threads: int = 1,
-        providers: Sequence[str] = ("CPUExecutionProvider",),
-    ) -> None:
+    def __init__(self, contract: TextContract, graph: Path | bytes, *, many: ManyEncoder | None = None) -> None:
         self.contract = contract
         self.many = many
-        self._session = open_session(graph, "encoder.onnx", threads=threads, providers=providers)
+        self._session = open_session(graph, "encoder.onnx")
         self._takes_grams = any(node.name == "grams" for node in self._session.get_inputs())
         self.dim = int(self._session.get_outputs()[0].shape[1])
 

@@ -12,6 +12,7 @@ from model.config import GateRules, ProgressForm
 from model.contract.bundle import load_bundle
 from model.contract.dataset import read_rows
 from model.contract.errors import DatasetError
+from model.contract.files import whole_file
 from model.contract.keep_out import KEPT_OUT
 
 _TELL_S = 0.5
@@ -86,9 +87,8 @@ def _read_json(path: Path) -> Any:
 
 
 def _write(path: Path, value: dict[str, Any]) -> None:
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(json.dumps(value, ensure_ascii=False))
-    part.replace(path)
+    with whole_file(path) as file:
+        file.write(json.dumps(value, ensure_ascii=False).encode())
 
 
 class _Narrator:

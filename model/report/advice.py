@@ -55,16 +55,6 @@ def _hardly_trained(report: ReportData) -> str | None:
     )
 
 
-def _baseline_wins(report: ReportData) -> str | None:
-    name = report.watched
-    if report.baseline.get(name, -1.0) <= report.metrics.get(name, math.inf):
-        return None
-    return (
-        f"TF-IDF would be better: {name} {report.baseline[name]:.3f} against {report.metrics[name]:.3f}. "
-        "Too few variants to learn more than shared words from: add some, or train longer."
-    )
-
-
 def _duplicates(report: ReportData) -> str | None:
     if not report.n_duplicates:
         return None
@@ -198,7 +188,6 @@ def _macro_gap(report: ReportData) -> float:
 
 
 _RULES: tuple[Callable[[ReportData], str | None], ...] = (
-    _baseline_wins,
     _duplicates,
     _hardly_trained,
     _confused_pair,

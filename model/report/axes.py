@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from model.report.markup import Html, element, join
+from model.contract.markup import Html, element, join
 from model.report.wording import figure
 
 

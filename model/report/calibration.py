@@ -83,7 +83,7 @@ def spread_scores(
     kinds: dict[str, list[Decision]] = {RIGHT: [], WRONG: [], others: list(strangers)}
     for decision, group in zip(decisions, groups, strict=True):
         kinds[RIGHT if _best_group(decision) == group else WRONG].append(decision)
-    everything = [_score(decision) for same in kinds.values() for decision in same]
+    everything = [decision.score for same in kinds.values() for decision in same]
     if not everything:
         return None
     low, high = min(*everything, threshold), max(*everything, threshold)
@@ -91,7 +91,7 @@ def spread_scores(
     histograms = tuple(
         ScoreHistogram(
             kind=kind,
-            counts=tuple(np.histogram([_score(decision) for decision in same], edges)[0].tolist()),
+            counts=tuple(np.histogram([decision.score for decision in same], edges)[0].tolist()),
             n_answered=sum(decision.outcome is not Outcome.NO_MATCH for decision in same),
         )
         for kind, same in kinds.items()
@@ -107,7 +107,7 @@ def spread_scores(
 
 def _answered(strangers: Sequence[Decision], texts: Sequence[str]) -> tuple[tuple[Near, str], ...]:
     answered = [
-        (Near(sentence=shorten(text), score=_score(decision)), shorten_name(_best_group(decision) or ""))
+        (Near(sentence=shorten(text), score=decision.score), shorten_name(_best_group(decision) or ""))
         for decision, text in zip(strangers, texts, strict=True)
         if decision.outcome is not Outcome.NO_MATCH
     ]
@@ -116,7 +116,3 @@ def _answered(strangers: Sequence[Decision], texts: Sequence[str]) -> tuple[tupl
 
 def _best_group(decision: Decision) -> str | None:
     return decision.groups[0].group if decision.groups else None
-
-
-def _score(decision: Decision) -> float:
-    return decision.score

@@ -1,8 +1,8 @@
 """The report's pictures: curves, reliability, score histograms, embedding map. Shape and place tell as colour does."""
 
+from model.contract.markup import Html, element, join
 from model.report.axes import Frame, Scale, captioned, drawing, place
 from model.report.data import Calibration, Curve, EmbeddingMap, MapPoint, ScoreHistogram, ScoreSpread
-from model.report.markup import Html, element, join
 from model.report.wording import figure
 
 _MARKS = (

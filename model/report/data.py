@@ -220,7 +220,6 @@ class ReportData:
         sizes: Of the data.
         findings: Sentences for the user: what was chosen and why.
         metrics: Of the held-out rows, by name.
-        baseline: The same of TF-IDF, where it was measured.
         watched: Name of the metric that chose the checkpoint, empty where nothing was held out.
         best_epoch: The epoch it chose, None where nothing was held out.
         curves: Every scalar of metrics.jsonl.
@@ -234,7 +233,6 @@ class ReportData:
     sizes: Sizes
     findings: tuple[str, ...] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
-    baseline: Mapping[str, float] = field(default_factory=dict)
     watched: str = ""
     best_epoch: int | None = None
     curves: tuple[Curve, ...] = ()

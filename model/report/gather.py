@@ -34,7 +34,6 @@ def gather(
     decision: DecisionParameters,
     metrics: Mapping[str, float],
     seconds: Mapping[str, float],
-    baseline: Mapping[str, float] | None = None,
 ) -> ReportData:
     """Count everything that a report shows.
 
@@ -45,13 +44,11 @@ def gather(
         decision: The thresholds chosen.
         metrics: Of the held-out rows; `best_epoch` among them.
         seconds: Of the run's parts, by name.
-        baseline: Metrics of TF-IDF by the same names, where it was measured.
     """
     common = {
         "sizes": _sizes(data),
         "findings": tuple(shorten(finding, _MOST_FINDING_CHARS) for finding in data.findings[:_MOST_FINDINGS]),
         "metrics": {name: value for name, value in metrics.items() if name != _BEST_EPOCH},
-        "baseline": dict(baseline or {}),
         "best_epoch": int(metrics[_BEST_EPOCH]) if _BEST_EPOCH in metrics else None,
         "curves": draw_curves(epochs),
         "settings": _settings(data),

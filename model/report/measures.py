@@ -1,8 +1,8 @@
 """Sections on scores: the threshold, the calibration of confidences, the map of embeddings."""
 
+from model.contract.markup import element, join, table
 from model.report.charts import draw_map, draw_mark, draw_reliability, draw_scores
 from model.report.data import ReportData
-from model.report.markup import element, join, table
 from model.report.section import Section
 from model.report.wording import count
 

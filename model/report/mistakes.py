@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
+from model.contract.markup import Html, element, join, table
 from model.report.advice import remedy
 from model.report.data import Answer, Confusion, HardGroup, Near, ReportData
-from model.report.markup import Html, breakable, element, join, table
 from model.report.section import Section
-from model.report.wording import count
+from model.report.wording import breakable, count
 
 
 def confusions(report: ReportData) -> Section | None:

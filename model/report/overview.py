@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
+from model.contract.markup import Html, element, table
 from model.report.advice import advise
 from model.report.charts import draw_curve
 from model.report.data import ReportData, Sizes
-from model.report.markup import Html, element, table, with_options
 from model.report.section import Section
-from model.report.wording import count, figure
+from model.report.wording import count, figure, with_options
 
 _MOST_EPOCH_ROWS = 100
 
@@ -59,12 +59,11 @@ def _describe(sizes: Sizes) -> str:
 
 
 def _tile(name: str, value: float, report: ReportData) -> Html:
-    beside = f"{name}, TF-IDF {report.baseline[name]:.3f}" if name in report.baseline else name
     chosen = name == report.watched
     return element(
         "li",
         element("b", f"{value:.3f}"),
-        element("span", f"{beside} (watched)" if chosen else beside),
+        element("span", f"{name} (watched)" if chosen else name),
         class_="watched" if chosen else None,
     )
 

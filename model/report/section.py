@@ -1,6 +1,6 @@
 """A part of the page with a heading of its own."""
 
-from model.report.markup import Html, element
+from model.contract.markup import Html, element
 
 
 class Section:

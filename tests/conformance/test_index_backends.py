@@ -15,9 +15,9 @@ from index.backends.rows import FrozenIndex
 from index.errors import InvalidIdError, InvalidKError, InvalidMaskError, InvalidVectorError, WrongDimError
 from index.factory import build
 from index.interface import IndexReader
-from index.live import LiveIndex
 from index.spec import IndexKind, IndexSpec
 from index.types import MISSING_ID, Allowed, Ids, Vectors
+from tests.fakes.compacting import CompactingIndex
 from tests.fakes.index_oracle import (
     SCORE_TOLERANCE,
     assert_exact_answers,
@@ -40,7 +40,7 @@ def live_over(kind: IndexKind) -> MakeIndex:
     return lambda ids, vectors: changed_over(lambda *rows: build(*rows, spec), ids, vectors, spec)
 
 
-def changed_over(make_base: MakeBase, ids: Ids, vectors: Vectors, spec: IndexSpec) -> LiveIndex:
+def changed_over(make_base: MakeBase, ids: Ids, vectors: Vectors, spec: IndexSpec) -> CompactingIndex:
     """A LiveIndex that came to hold the records by every road: base, replaced, added, deleted, added again."""
     dim = vectors.shape[1]
     stays = np.arange(len(ids)) % 10 != 0
@@ -48,7 +48,7 @@ def changed_over(make_base: MakeBase, ids: Ids, vectors: Vectors, spec: IndexSpe
     base_vectors[::7] = np.roll(base_vectors[::7], 1, axis=1)
     gone_ids = np.arange(len(ids)) + (ids.max(initial=0) + 1)
     gone = np.roll(vectors, 3, axis=1)
-    index = LiveIndex(
+    index = CompactingIndex(
         make_base(np.concatenate([base_ids, gone_ids[::9]]), np.concatenate([base_vectors, gone[::9]])),
         applied_seq=5,
         choose=lambda n, dim: spec,
@@ -83,7 +83,7 @@ def plain(kind: IndexKind) -> MakeIndex:
 def compacted(kind: IndexKind) -> MakeIndex:
     def make(ids: Ids, vectors: Vectors) -> IndexReader:
         index = live_over(kind)(ids, vectors)
-        assert isinstance(index, LiveIndex)
+        assert isinstance(index, CompactingIndex)
         index.compact()
         return index
 

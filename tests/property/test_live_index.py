@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from index.backends.faiss_ivf import IvfPqIndex
 from index.errors import InvalidIdError, InvalidVectorError, WrongDimError
 from index.factory import build
-from index.live import LiveIndex
 from index.snapshot import (
     Snapshot,
     latest_snapshot,
@@ -24,6 +23,7 @@ from index.snapshot import (
 )
 from index.spec import IndexKind, IndexSpec, choose_spec
 from index.types import MISSING_ID, Vectors
+from tests.fakes.compacting import CompactingIndex
 
 DIM = 12
 TOLERANCE = 2e-6
@@ -71,7 +71,7 @@ class Model:
         return sorted(scored, key=lambda pair: (-pair[0], pair[1]))[:k]
 
 
-def check_search(index: LiveIndex, model: Model, query: Row, k: int, allowed: NDArray[np.bool_] | None) -> None:
+def check_search(index: CompactingIndex, model: Model, query: Row, k: int, allowed: NDArray[np.bool_] | None) -> None:
     expected = model.nearest(query, k, allowed)
     found = index.search(query[None], k, allowed)
     ids, scores = found.record_ids[0].tolist(), found.scores[0].tolist()
@@ -83,7 +83,7 @@ def check_search(index: LiveIndex, model: Model, query: Row, k: int, allowed: ND
     assert len(set(ids[: len(expected)])) == len(expected)
 
 
-def check_whole(index: LiveIndex, model: Model) -> None:
+def check_whole(index: CompactingIndex, model: Model) -> None:
     """Every record, its vector, the counts and the sequence number."""
     ids, vectors = index.state.live_rows()
     assert ids.tolist() == sorted(model.records)
@@ -97,7 +97,7 @@ def check_whole(index: LiveIndex, model: Model) -> None:
     assert all((vector == model.records[i]).all() for i, vector in zip(asked.tolist(), held, strict=True))
 
 
-def save(index: LiveIndex, parent: Path) -> Path:
+def save(index: CompactingIndex, parent: Path) -> Path:
     """Compact, and save the base under the number it is complete up to."""
     if index.state.changes:
         index.compact()
@@ -108,9 +108,9 @@ def save(index: LiveIndex, parent: Path) -> Path:
     return folder
 
 
-def load(folder: Path, choose: Callable[[int, int], IndexSpec] = choose_spec) -> LiveIndex:
+def load(folder: Path, choose: Callable[[int, int], IndexSpec] = choose_spec) -> CompactingIndex:
     snapshot = load_snapshot(folder, encoder_checksum="enc-a", dim=DIM)
-    return LiveIndex(snapshot.index, applied_seq=snapshot.applied_seq, choose=choose)
+    return CompactingIndex(snapshot.index, applied_seq=snapshot.applied_seq, choose=choose)
 
 
 class Scenario:
@@ -122,7 +122,8 @@ class Scenario:
         self.kind, self.folder = kind, folder
         self.model = Model()
         self.seq = 0
-        self.index = LiveIndex.empty(DIM, choose=self.choose)
+        self.index = CompactingIndex.empty(DIM)
+        self.index.choose = self.choose
 
     def choose(self, n: int, dim: int) -> IndexSpec:
         # Called between the taking of the rows and the build: what is written here arrives during a compaction.
@@ -200,7 +201,7 @@ def test_random_changes_over_an_approximate_base() -> None:
     n, dim = 5_000, 32
     pool = make_vectors(2 * n, dim)
     spec = IndexSpec(kind=IndexKind.IVF_PQ, target_recall=0.999)
-    index = LiveIndex(build(np.arange(n), pool[:n], spec), choose=lambda n, dim: spec)
+    index = CompactingIndex(build(np.arange(n), pool[:n], spec), choose=lambda n, dim: spec)
     assert isinstance(index._state.base, IvfPqIndex)
     records = dict(enumerate(pool[:n]))
     chance = random.Random(3)
@@ -238,7 +239,7 @@ def test_a_deleted_topic_does_not_hide_what_lies_behind_it() -> None:
         [make_vectors(500, 32, seed=1) * 0.3 + make_vectors(1, 32, seed=2), make_vectors(6_000, 32)]
     )
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    index = LiveIndex(build(np.arange(6_500), vectors, IndexSpec(kind=IndexKind.IVF_PQ)))
+    index = CompactingIndex(build(np.arange(6_500), vectors, IndexSpec(kind=IndexKind.IVF_PQ)))
     index.delete(np.arange(500), 1)
     query = make_vectors(1, 32, seed=2)
     found = index.search(query, 10)
@@ -248,7 +249,7 @@ def test_a_deleted_topic_does_not_hide_what_lies_behind_it() -> None:
 
 
 def test_the_last_of_a_repeated_id_counts() -> None:
-    index = LiveIndex.empty(DIM)
+    index = CompactingIndex.empty(DIM)
     first, second, third = make_vectors(3)
     index.upsert([5, 9, 5], np.array([first, second, third]), 1)
     assert len(index) == 2
@@ -258,7 +259,7 @@ def test_the_last_of_a_repeated_id_counts() -> None:
 
 def test_a_record_that_is_both_added_and_deleted_in_a_batch_is_there() -> None:
     vectors = make_vectors(4)
-    index = LiveIndex(build([5, 6, 7], vectors[:3], IndexSpec(kind=IndexKind.EXACT)))
+    index = CompactingIndex(build([5, 6, 7], vectors[:3], IndexSpec(kind=IndexKind.EXACT)))
     index.apply([5], vectors[3:], [5, 6, 6], 4)
     assert (len(index), index.applied_seq) == (2, 4)
     assert index.search(vectors[3:], 9).record_ids[0, :2].tolist() == [5, 7]
@@ -266,7 +267,7 @@ def test_a_record_that_is_both_added_and_deleted_in_a_batch_is_there() -> None:
 
 def test_replaying_does_not_grow_the_index() -> None:
     vectors = make_vectors(50)
-    index = LiveIndex(build(np.arange(30), vectors[:30], IndexSpec(kind=IndexKind.EXACT)), applied_seq=3)
+    index = CompactingIndex(build(np.arange(30), vectors[:30], IndexSpec(kind=IndexKind.EXACT)), applied_seq=3)
     for seq in (3, 4, 4, 2):
         index.upsert(np.arange(50), vectors, seq)
         index.delete([77], seq)
@@ -278,7 +279,7 @@ def test_replaying_does_not_grow_the_index() -> None:
 @pytest.mark.parametrize("kind", [IndexKind.EXACT, IndexKind.IVF_PQ])
 def test_what_a_search_under_way_sees_stays_as_it_was(kind: IndexKind) -> None:
     vectors = make_vectors(3_500)
-    index = LiveIndex(build(np.arange(3_000), vectors[:3_000], IndexSpec(kind=kind)))
+    index = CompactingIndex(build(np.arange(3_000), vectors[:3_000], IndexSpec(kind=kind)))
     index.upsert(np.arange(3_000, 3_200), vectors[3_000:3_200], 1)
     index.delete([7, 3_005], 2)
     before, queries = index._state, vectors[2_000:3_200:3]
@@ -290,7 +291,7 @@ def test_what_a_search_under_way_sees_stays_as_it_was(kind: IndexKind) -> None:
 
 
 def test_refused_changes_change_nothing() -> None:
-    index = LiveIndex.empty(DIM)
+    index = CompactingIndex.empty(DIM)
     index.upsert([1], make_vectors(1), 1)
     bad = make_vectors(2)
     bad[1, 0] = np.nan
@@ -310,7 +311,7 @@ def test_refused_changes_change_nothing() -> None:
 
 
 def test_what_the_caller_does_to_its_arrays_afterwards_does_not_matter() -> None:
-    index = LiveIndex.empty(DIM)
+    index = CompactingIndex.empty(DIM)
     ids, vectors = np.arange(3), make_vectors(3)
     kept = vectors.copy()
     index.upsert(ids, vectors, 1)
@@ -328,7 +329,8 @@ def test_a_snapshot_is_of_the_base_and_writes_meanwhile_come_after_it(tmp_path: 
         index.apply([30 + seq], vectors[30 + seq : 31 + seq], [seq], seq)
         return IndexSpec(kind=IndexKind.EXACT)
 
-    index = LiveIndex.empty(DIM, choose=choose)
+    index = CompactingIndex.empty(DIM)
+    index.choose = choose
     index.upsert(np.arange(10), vectors[:10], 1)
     folder = save(index, tmp_path)
     assert folder.name == "00000000000000000001"
@@ -343,7 +345,7 @@ def test_a_snapshot_is_of_the_base_and_writes_meanwhile_come_after_it(tmp_path: 
 
 def test_an_index_without_changes_asks_its_base_directly() -> None:
     base = build(np.arange(50), make_vectors(50), IndexSpec(kind=IndexKind.EXACT))
-    index = LiveIndex(base)
+    index = CompactingIndex(base)
     asked: list[int] = []
     real = base.search
 

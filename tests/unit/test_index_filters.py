@@ -8,9 +8,9 @@ import pytest
 
 from index.backends.filters import Lists, RowFilter
 from index.factory import build
-from index.live import LiveIndex
 from index.spec import IndexKind, IndexSpec
 from index.types import Vectors
+from tests.fakes.compacting import CompactingIndex
 
 
 def make_vectors(n: int, dim: int = 16, seed: int = 0) -> Vectors:
@@ -115,7 +115,9 @@ def test_a_replaced_index_is_freed_at_once() -> None:
 @pytest.mark.parametrize("kind", list(IndexKind))
 def test_a_mask_that_comes_again_hides_what_died_meanwhile(kind: IndexKind) -> None:
     vectors = make_vectors(6_000)
-    live = LiveIndex(build(np.arange(6_000), vectors, IndexSpec(kind=kind)), choose=lambda n, dim: IndexSpec(kind=kind))
+    live = CompactingIndex(
+        build(np.arange(6_000), vectors, IndexSpec(kind=kind)), choose=lambda n, dim: IndexSpec(kind=kind)
+    )
     mask = np.arange(7_000) % 2 == 0
     assert live.search(vectors[40:41], 1, mask).record_ids.tolist() == [[40]]
     live.delete(np.array([40]), 1)

@@ -22,7 +22,7 @@ from app.compat.openai.schemas import (
 )
 from app.compat.writing import as_numbers, written
 from app.encoder.schemas import EncoderAnswer
-from app.errors import FieldProblem, InvalidValueError
+from app.errors import InvalidValueError
 from app.http_body import answer, read_body
 from app.openapi import json_body
 from app.services import services
@@ -93,7 +93,7 @@ async def openai_get_model(request: Request, model: ModelName) -> Response:
 def _check_dimensions(wanted: EmbeddingsRequest, dim: int) -> None:
     if wanted.dimensions not in (None, dim):
         detail = f"is {wanted.dimensions}, and {wanted.model!r} has {dim}: leave it out, vectors are not shortened"
-        raise InvalidValueError(f"/dimensions: {detail}", errors=[FieldProblem("/dimensions", detail)])
+        raise InvalidValueError.at("/dimensions", detail)
 
 
 def _as_base64(vector: NDArray[np.float32]) -> str:

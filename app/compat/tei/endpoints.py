@@ -24,7 +24,7 @@ from app.compat.tei.schemas import (
     Vectors,
 )
 from app.compat.writing import as_numbers, written
-from app.errors import FieldProblem, InvalidValueError
+from app.errors import InvalidValueError
 from app.http_body import answer, read_body
 from app.openapi import json_body
 from app.services import services
@@ -147,19 +147,21 @@ async def _embed(request: Request, bundle: Bundle, texts: list[str], cutting: Cu
             f"{bundle.manifest.max_chars} characters that the encoder looks at: shorten it, or leave truncate out"
         )
     if found.truncated and cutting.truncation_direction is TruncationDirection.LEFT:
-        raise _refused("/truncation_direction", "is left, but it is the end of a text that is cut off: give right")
+        raise InvalidValueError.at(
+            "/truncation_direction", "is left, but it is the end of a text that is cut off: give right"
+        )
     return found
 
 
 def _check_asked_for(prompt_name: str | None, dimensions: int | None, bundle: Bundle) -> None:
     if prompt_name is not None:
-        raise _refused("/prompt_name", f"is {prompt_name[:64]!r}, but the encoder knows no prompts: leave it out")
+        raise InvalidValueError.at(
+            "/prompt_name", f"is {prompt_name[:64]!r}, but the encoder knows no prompts: leave it out"
+        )
     if dimensions not in (None, bundle.manifest.dim):
-        raise _refused("/dimensions", f"is {dimensions}, but the encoder has {bundle.manifest.dim}: leave it out")
-
-
-def _refused(pointer: str, detail: str) -> InvalidValueError:
-    return InvalidValueError(f"{pointer}: {detail}", errors=[FieldProblem(pointer, detail)])
+        raise InvalidValueError.at(
+            "/dimensions", f"is {dimensions}, but the encoder has {bundle.manifest.dim}: leave it out"
+        )
 
 
 def _cosines(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from app.release.page.markup import Html, bullets, element, join, pairs
 from app.release.page.source import MOST_SENTENCES, PageSource, findings_by_kind
-from app.release.page.wording import count, figure, worded
+from app.release.page.wording import bullets, count, figure, pairs, worded
+from model.contract.markup import Html, element, join
 
 _ADVICE: Final = {"move": "Move a sentence", "merge": "Merge the groups", "add_variants": "Add variants"}
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from app.release.page.markup import Html, element
 from app.release.page.wording import percent
+from model.contract.markup import Html, element
 
 _WIDTH, _ROW = 360.0, 22.0
 _LEFT, _RIGHT = 8.0, 352.0

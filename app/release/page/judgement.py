@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.release.page.drawing import draw_calibration, draw_intervals
-from app.release.page.markup import Html, bullets, element, join, table
 from app.release.page.source import MOST_GROUPS, PageSource
-from app.release.page.wording import NONE, count, figure, percent, points
+from app.release.page.wording import NONE, bullets, count, figure, percent, points
+from model.contract.markup import Html, element, join, table
 
 _KNOWN = "kept out"
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from app.release.page.markup import Html, element, join, pairs, table
 from app.release.page.source import PageSource
-from app.release.page.wording import flat
+from app.release.page.wording import flat, pairs
+from model.contract.markup import Html, element, join, table
 
 
 def draw_settings(source: PageSource) -> Html:

@@ -6,8 +6,8 @@ from typing import Final
 from app.release.page.advice import draw_confusions, draw_data
 from app.release.page.judgement import draw_confidence, draw_figures, draw_groups, draw_rules, draw_verdict
 from app.release.page.making import draw_events, draw_settings, draw_times
-from app.release.page.markup import Html, element
 from app.release.page.source import PageSource
+from model.contract.markup import Html, element
 
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'",

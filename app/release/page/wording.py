@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from app.release.page.markup import Html, element, escape
+from model.contract.markup import Html, element, escape
 
 DELETED: Final = "deleted"
 NONE: Final = "–"
@@ -32,6 +32,17 @@ def figure(value: float | None) -> str:
 def count(n: int, singular: str) -> str:
     """`1 sentence`, `1,200 sentences`."""
     return f"{n:,} {singular}{'' if n == 1 else 's'}"
+
+
+def bullets(items: Sequence[str]) -> Html:
+    """A list, nothing where it is empty."""
+    return element("ul", *(element("li", item) for item in items)) if items else Html()
+
+
+def pairs(values: Sequence[tuple[str, str]]) -> Html:
+    """Names and values, one below the other."""
+    rows = (element("div", element("dt", name), element("dd", value)) for name, value in values)
+    return element("dl", *rows, class_="pairs")
 
 
 def worded(name: str) -> str:

@@ -28,16 +28,14 @@ class Orders:
     asked: int = 0
     who: list[str] = field(default_factory=list)
 
-    def order(self, session: Session, collection_id: int, collection: str, who: str) -> bool:
+    def order(self, session: Session, collection: Collection, who: str) -> bool:
         self.asked += 1
         if self.fails:
             raise OverloadedError("too many jobs: try again later")
         if self.refuses:
             return False
         self.who.append(who)
-        found = session.get_one(Collection, collection_id)
-        assert found.name == collection
-        found.settings = {**found.settings, "description": f"{ordered_of(found) + 1} ordered"}
+        collection.settings = {**collection.settings, "description": f"{ordered_of(collection) + 1} ordered"}
         return True
 
 

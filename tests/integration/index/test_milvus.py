@@ -9,7 +9,7 @@ import pytest
 from index.backends.milvus import Milvus
 from index.backends.milvus_index import MilvusIndex
 from index.backends.milvus_kinds import MilvusKind, MilvusSpec
-from index.backends.milvus_releases import build_collection, collection_name, open_collection, serve
+from index.backends.milvus_releases import build_collection, collection_name, open_collection
 from index.backends.milvus_told import Note
 from index.errors import (
     IndexServerAwayError,
@@ -169,7 +169,7 @@ def test_an_alias_is_swapped_while_others_open_and_search(server: Milvus, addres
     # The two releases answer the same query with different records.
     vectors = make_vectors(40)
     releases = [build(server, collection_name("enc-a", str(n)), np.roll(vectors, n, axis=0)) for n in (1, 2)]
-    serve(server, "serving", releases[0])
+    server.point("serving", releases[0].name)
     seen: set[tuple[str, int]] = set()
     stop, failures = threading.Event(), []
 
@@ -184,7 +184,7 @@ def test_an_alias_is_swapped_while_others_open_and_search(server: Milvus, addres
     thread = threading.Thread(target=look)
     thread.start()
     for n in (1, 0, 1):
-        serve(server, "serving", releases[n])
+        server.point("serving", releases[n].name)
         assert reopen(address, "serving").name == releases[n].name
     stop.set()
     thread.join()

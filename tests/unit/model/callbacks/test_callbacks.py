@@ -15,7 +15,7 @@ from model.callbacks.progress import METRICS_FILE, ProgressReporter
 from model.checkpoint import Position, RunState, load_weights
 from model.config import Config
 from model.errors import CallbackError, ConfigError
-from model.progress import JsonNarrator, PlainNarrator, SilentNarrator
+from model.progress import JsonNarrator, PlainNarrator
 
 
 def run_of(folder: Path, monitor: str = "score") -> TrainingRun:
@@ -125,7 +125,7 @@ def test_every_moment_is_a_hook() -> None:
 
 def test_epochs_go_to_a_file_and_uncounted_ones_are_forgotten(tmp_path: Path) -> None:
     run = run_of(tmp_path)
-    reporter = ProgressReporter(SilentNarrator())
+    reporter = ProgressReporter(PlainNarrator())
     for epoch in (1, 2, 3):
         run.metrics = {"epoch": epoch, "loss": 1 / epoch}
         reporter.on_evaluated(run)

@@ -39,17 +39,6 @@ def join(*children: str) -> Html:
     return Html("".join(child if isinstance(child, Html) else escape(child) for child in children))
 
 
-def breakable(name: str) -> Html:
-    """A name that may be broken after an underscore, hyphen, dot or slash."""
-    return join(*(piece if number == 0 else join(element("wbr"), piece) for number, piece in enumerate(_split(name))))
-
-
-def with_options(sentence: str) -> Html:
-    """A sentence whose command-line options (`--set`) are set as code, which does not break at a hyphen."""
-    pieces = re.split(r"(?<!\S)(--[a-z-]+)", sentence)
-    return join(*(element("code", piece) if number % 2 else piece for number, piece in enumerate(pieces)))
-
-
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, caption: str, numeric: Sequence[int] = ()) -> Html:
     """A table with a header row; the first cell of each row heads it, `numeric` columns are set flush right."""
     kinds = ["number" if column in numeric else None for column in range(len(header))]
@@ -71,10 +60,6 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, caption: str,
         element("tbody", *body),
     )
     return element("div", whole, class_="scroll", tabindex="0", role="region", aria_label=caption)
-
-
-def _split(name: str) -> list[str]:
-    return re.split(r"(?<=[_\-./])(?=[^_\-./])", name)
 
 
 def _name(key: str) -> str:
