@@ -181,7 +181,7 @@ def test_killed_in_every_stage_it_goes_on(data: Path) -> None:
         job = over(client, key)
         assert (job["state"], job["error"]) == ("succeeded", None)
         assert job["attempts"] == 4
-        assert client.post(f"{PLACE}:search", json={"query": "x"}).json()["release"] == 2
+        wait_for(lambda: client.post(f"{PLACE}:search", json={"query": "x"}).json()["release"] == 2, 10)
         assert [release["number"] for release in client.get(f"{PLACE}/releases").json()["items"]] == [1, 2]
     assert not (data / "jobs" / key).exists()
 
