@@ -100,6 +100,7 @@ def _choose_decision(
         inside,
         outside,
         are_made=are_made,
+        is_refit=bool(config.refit),
         threshold_rule=config.threshold_rule,
         false_accept_target=config.false_accept_target,
         out_of_scope_score=config.out_of_scope_score,

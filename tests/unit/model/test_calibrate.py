@@ -53,6 +53,17 @@ def test_the_balanced_rule_gives_both_sides_the_same_share() -> None:
     assert apart(chosen) == pytest.approx(min(apart(threshold) for threshold in np.linspace(0, 1, 2001)))
 
 
+def test_before_a_refit_only_what_is_right_counts() -> None:
+    """Of a hundred sentences sixty are right, evenly from 0.4 to 1; strangers lie evenly from 0 to 0.8."""
+    inside = [candidate("a", score, 0.0) for score in np.linspace(0.4, 1, 60).tolist()]
+    inside += [near("a", b=0.9, a=0.1)] * 40
+    outside = [candidate(None, score, 0.0) for score in np.linspace(0.001, 0.8, 100).tolist()]
+    # share of all: 0.6 (1 - t) / 0.6 = t / 0.8; of the right ones: (1 - t) / 0.6 = t / 0.8
+    assert calibrate(inside, outside).threshold == pytest.approx(0.8 / 1.8, abs=0.02)
+    assert calibrate(inside, outside, is_refit=True).threshold == pytest.approx(0.8 / 1.4, abs=0.02)
+    assert calibrate(inside, outside, is_refit=True, are_made=True).threshold == calibrate(inside, outside).threshold
+
+
 def test_the_scale_makes_confidence_honest() -> None:
     """Scores drawn so that the right group wins with probability sigmoid(25 * gap): the fitted scale is near 25."""
     rng = np.random.default_rng(1)
