@@ -106,6 +106,14 @@ def add_encoder(settings: Settings, bundle: Path, name: str = "tiny") -> str:
 
 
 @pytest.fixture
+def sqlite(tmp_path: Path, tiny_bundle: Path) -> Settings:
+    """Settings of SQLite, with the tiny encoder added."""
+    settings = make_settings(tmp_path / "data")
+    add_encoder(settings, tiny_bundle)
+    return settings
+
+
+@pytest.fixture
 def registered(settings: Settings, tiny_bundle: Path) -> Settings:
     """`settings`, with the tiny encoder registered."""
     add_encoder(settings, tiny_bundle)

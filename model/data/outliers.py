@@ -16,7 +16,7 @@ from model.data.training_data import TrainingData
 _MOST_OUTLIERS = 20_000
 """Made at most; each is seen several times."""
 
-EXCHANGED: Final = (0.3, 0.6)
+_EXCHANGED: Final = (0.3, 0.6)
 """Least and largest share of a sentence's words that are exchanged, for outliers to learn from."""
 
 _CJK_WORD: Final = 2
@@ -40,7 +40,7 @@ def synthesise_outliers(
     groups: Sequence[str],
     n: int,
     rng: np.random.Generator,
-    exchanged: tuple[float, float] = EXCHANGED,
+    exchanged: tuple[float, float] = _EXCHANGED,
 ) -> Iterator[str]:
     """Make n sentences: of a training sentence, the most telling words give way to random words of others.
 

@@ -95,7 +95,7 @@ def calibrate(
     Whatever the rule, it is the break-even of the confidence.
 
     Out-of-scope sentences that were made are no ground to choose a score by, since they were made of what training
-    saw. Unless one is named, `both` is used then, or without a head `knn`.
+    saw, nor are none. Unless one is named, `both` is used then, or without a head `knn`.
 
     Args:
         in_scope: Held-out sentences with a group, at least one.
@@ -116,7 +116,7 @@ def calibrate(
     """
     ranking = _choose_ranking(in_scope, DecisionParameters(logit_adjustment_tau=logit_adjustment_tau))
     best_value, chosen = -1.0, ranking
-    for score in _scores_to_try(in_scope, out_of_scope_score, are_given=not are_made):
+    for score in _scores_to_try(in_scope, out_of_scope_score, are_given=bool(strangers) and not are_made):
         parameters = ranking.model_copy(update={"score": score})
         scored = _score(in_scope, strangers, parameters)
         n_in_scope = len(scored.rightly) if is_refit and not are_made else scored.n_in_scope

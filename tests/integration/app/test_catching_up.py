@@ -1,7 +1,6 @@
 """A restart long behind the change log, as after a crash in an import: nobody else waits, and memory stays bounded."""
 
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,17 +9,10 @@ from structlog.testing import capture_logs
 from app.serving import holding, housekeeper
 from app.serving.following import apply_changes
 from app.settings import Settings
-from tests.conftest import add_encoder, make_collection
-from tests.fakes.running import Running, make_settings, running, wait_for
+from tests.conftest import make_collection
+from tests.fakes.running import Running, running, wait_for
 
 STORED, LATER = 30, 300
-
-
-@pytest.fixture
-def sqlite(tmp_path: Path, tiny_bundle: Path) -> Settings:
-    settings = make_settings(tmp_path / "data")
-    add_encoder(settings, tiny_bundle)
-    return settings
 
 
 def fill(service: Running, name: str, start: int, end: int) -> None:

@@ -27,16 +27,9 @@ from app.serving.repository import list_wanted
 from app.settings import Settings
 from tests.conftest import add_encoder, make_collection, postgres_settings
 from tests.fakes.problems import assert_problem
-from tests.fakes.running import Running, make_settings, running, wait_for
+from tests.fakes.running import Running, running, wait_for
 
 SECRET = "zanzibar quicksilver"
-
-
-@pytest.fixture
-def sqlite(tmp_path: Path, tiny_bundle: Path) -> Settings:
-    settings = make_settings(tmp_path / "data")
-    add_encoder(settings, tiny_bundle)
-    return settings
 
 
 def files_with(data: Path, secret: bytes) -> list[str]:
@@ -216,6 +209,8 @@ def test_erasing_takes_what_another_server_was_encoding(
 
     with running(settings) as service, ThreadPoolExecutor(2) as threads:
         name = make_collection(service)
+        # loaded while it is empty, or this server would encode the records at once, and save them
+        wait_for(lambda: service.client.post(f"/v1/collections/{name}:search", json={"query": "a"}).is_success)
         upsert(service, name, [{"id": f"r{n}", "text": f"{SECRET} {n}"} for n in range(30)])
         database = service.container.database
         (wanted,) = [one for one in database.read(list_wanted) if one.key.collection == name]

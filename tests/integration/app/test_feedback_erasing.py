@@ -14,19 +14,12 @@ from app.release.tables import Release
 from app.settings import Settings
 from tests.conftest import add_encoder, postgres_settings
 from tests.fakes.problems import assert_problem
-from tests.fakes.running import Running, make_settings, running, wait_for
+from tests.fakes.running import Running, running, wait_for
 from tests.integration.app.test_erasing import erase, files_with
 from tests.integration.app.test_kept_queries import Kept
 
 SECRET = "zanzibar quicksilver"
 LONG = f"{SECRET} " + "y" * 1500
-
-
-@pytest.fixture
-def sqlite(tmp_path: Path, tiny_bundle: Path) -> Settings:
-    settings = make_settings(tmp_path / "data")
-    add_encoder(settings, tiny_bundle)
-    return settings
 
 
 def texts(kept: Kept) -> list[str]:

@@ -34,7 +34,7 @@ def test_without_strangers_nine_in_ten_of_the_right_answers_are_given() -> None:
     """Such as where no sentence could be made: all are single words."""
     inside = [candidate("a", 0.5 + number / 100, 0.1) for number in range(40)]
     for rule in ThresholdRule:
-        parameters = calibrate(inside, [], threshold_rule=rule, are_made=True)
+        parameters = calibrate(inside, [], threshold_rule=rule)
         outcomes = [decide(c.evidence, parameters).outcome for c in inside]
         assert outcomes == [Outcome.NO_MATCH] * 3 + [Outcome.MATCHED] * 37
 
@@ -133,6 +133,8 @@ def test_made_strangers_are_no_ground_to_choose_a_score_by() -> None:
     assert calibrate(inside, outside).score is OutOfScopeScore.MAX_COSINE
     assert calibrate(inside, outside, are_made=True).score is OutOfScopeScore.BOTH
     assert calibrate([near("a", a=0.9)], [near(None, a=0.3)], are_made=True).score is OutOfScopeScore.KNN
+    energetic = [with_head("a", 0.5 + number / 100, 0.3, rest=0.9) for number in range(40)]
+    assert calibrate(energetic, []).score is OutOfScopeScore.BOTH, "nobody to choose by"
 
 
 def test_the_ranking_that_is_right_most_often_is_chosen() -> None:

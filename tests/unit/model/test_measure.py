@@ -53,3 +53,14 @@ def test_what_has_no_answer_tells_nothing_of_the_answers(strangers: list[str]) -
     assert report.calibration is not None
     assert report.calibration.ece == pytest.approx(measured.metrics["ece"])
     assert report.calibration.n == len(asked) + (len(strangers) or made)
+
+
+def test_sentences_of_one_word_are_measured_though_no_stranger_can_be_made() -> None:
+    pairs = [(f"{word}{end}", f"g{number}") for number, word in enumerate(WORDS) for end in ("x", "y")]
+    config = Config(objective=Objective.IN_BATCH, word_dim=16, hidden_size=16, buckets=256)
+    labels = [f"g{number}" for number in range(8)]
+    data = TrainingData(rows_of(pairs[:16]), rows_of(pairs[16:]), [], labels, np.arange(16) // 2, config)
+    measured = measure_held_out(trained_on(data), data)
+    assert measured.answers is not None
+    assert (measured.answers.n_made, measured.answers.strangers) == (0, ())
+    assert 0 <= measured.metrics["in_scope_accuracy"] <= 1

@@ -22,6 +22,16 @@ def bundles_of(service: Running) -> set[str]:
     return {path.name for path in (service.container.settings.data / "encoders").iterdir()}
 
 
+def adopted_from_a_deleted_one(service: Running) -> tuple[str, str, str]:
+    """A collection, the encoder of a deleted one, and the job that is to make a release of the two."""
+    place, other = fill(service), fill(service)
+    made(service, place)
+    trained = releases(service, place)[2]["encoder"]
+    adoption = order(service, other, encoder=trained)
+    assert service.client.delete(place).status_code == 204
+    return other, trained, adoption
+
+
 def test_the_jobs_of_a_deleted_collection_end_and_leave_no_sentence(service: Running, trainer: FakeTrainer) -> None:
     place = fill(service)
     runs, waits = order(service, place), order(service, place)
@@ -66,11 +76,7 @@ def test_encoders_go_with_the_last_collection_that_uses_them_unless_a_person_add
 def test_an_encoder_stays_for_a_job_of_another_collection_that_is_to_make_a_release_of_it(
     service: Running, trainer: FakeTrainer, is_refused: bool
 ) -> None:
-    place, other = fill(service), fill(service)
-    made(service, place)
-    trained = releases(service, place)[2]["encoder"]
-    adoption = order(service, other, encoder=trained)
-    assert service.client.delete(place).status_code == 204
+    other, trained, adoption = adopted_from_a_deleted_one(service)
     assert bundles_of(service) == {trained, releases(service, other)[1]["encoder"]}
     trainer.reasons = ["worse"] if is_refused else []
     worker_of(service).run_next()
@@ -84,11 +90,7 @@ def test_an_encoder_stays_for_a_job_of_another_collection_that_is_to_make_a_rele
 def test_an_encoder_whose_job_was_cancelled_goes_with_the_collection_it_was_trained_for(
     service: Running, trainer: FakeTrainer
 ) -> None:
-    place, other = fill(service), fill(service)
-    made(service, place)
-    trained = releases(service, place)[2]["encoder"]
-    adoption = order(service, other, encoder=trained)
-    assert service.client.delete(place).status_code == 204
+    _, trained, adoption = adopted_from_a_deleted_one(service)
     assert service.client.delete(f"/v1/jobs/{adoption}").json()["state"] == "cancelled"
     assert trained not in bundles_of(service)
 
