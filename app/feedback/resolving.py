@@ -14,6 +14,7 @@ from app.feedback.repository import FeedbackRepository, no_feedback
 from app.feedback.schemas import FeedbackPatch, Resolution, ResolvedItem
 from app.feedback.tables import Feedback, FeedbackState, Verdict
 from app.group.tables import Group
+from app.record.by_group import in_any_part
 from app.record.repository import RecordRepository
 from app.record.schemas import RecordDraft
 from app.record.tables import Record, Role, Source
@@ -135,7 +136,10 @@ class Resolver:
     def _find_records(self, place: _Place, texts: Sequence[str]) -> dict[str, str]:
         """The ids of the records that have these texts in this place already, by text."""
         statement = select(Record.text, Record.id).where(
-            Record.collection_id == self._collection_id, Record.role == place.role, Record.text.in_(texts)
+            in_any_part(self._session),
+            Record.collection_id == self._collection_id,
+            Record.role == place.role,
+            Record.text.in_(texts),
         )
         if place.group is None:
             statement = statement.where(Record.group_id.is_(None))

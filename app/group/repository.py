@@ -11,6 +11,7 @@ from app.db import table_of
 from app.errors import NotFoundError
 from app.group.tables import Group
 from app.preconditions import hash_of
+from app.record.by_group import in_any_part
 from app.record.tables import Record
 
 _GROUPS = table_of(Group)
@@ -54,7 +55,8 @@ class GroupRepository:
     def count_records(self, groups: Iterable[Group]) -> dict[int, int]:
         """How many records each group has, by its id; empty ones are left out."""
         ids = [group.id for group in groups]
-        statement = select(Record.group_id, func.count()).where(Record.group_id.in_(ids)).group_by(Record.group_id)
+        wanted = in_any_part(self._session), Record.group_id.in_(ids)
+        statement = select(Record.group_id, func.count()).where(*wanted).group_by(Record.group_id)
         return {group_id: n for group_id, n in self._session.execute(statement) if group_id is not None}
 
     def add(self, group: Group) -> None:

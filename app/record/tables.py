@@ -2,9 +2,9 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import NOW, Base, BigId, UtcDateTime
@@ -32,12 +32,21 @@ class Change(StrEnum):
     DELETE = "delete"
 
 
+PART_BITS: Final = 14
+"""So many records that came one after another, 2^14, are one part of the index by group."""
+
+PART: Final = f"(record_id >> {PART_BITS})"
+"""Which part a record is in. Rows that come together then touch the pages of one part, not one page a group."""
+
+
 class Record(Base):
     """A stored sentence.
 
     Attributes:
         record_id: Never reused, kept on update; what the index stores.
         id: The client's.
+        group_id: Of a group of the same collection. No foreign key, as that would need an index that begins with it:
+            who deletes a group has deleted or detached its records before, in the same transaction.
         content_hash: Of everything the client may set; the same content is not written again.
         seq: Sequence number of its last change.
     """
@@ -45,7 +54,7 @@ class Record(Base):
     __tablename__ = "records"
     __table_args__ = (
         UniqueConstraint("collection_id", "id"),
-        Index("ix_records_group_id", "group_id"),
+        Index("ix_records_group_id", text(PART), "group_id"),
         {"sqlite_autoincrement": True},
     )
 
@@ -53,7 +62,7 @@ class Record(Base):
     collection_id: Mapped[int] = mapped_column(ForeignKey("collections.id", ondelete="CASCADE"))
     id: Mapped[str] = mapped_column(String(256))
     text: Mapped[str] = mapped_column(Text)
-    group_id: Mapped[int | None] = mapped_column(ForeignKey("groups.id"))
+    group_id: Mapped[int | None] = mapped_column(BigId)
     role: Mapped[str] = mapped_column(String(16))
     source: Mapped[str] = mapped_column(String(16))
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", JSON)

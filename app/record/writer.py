@@ -11,6 +11,7 @@ from app.collection.repository import CollectionRepository
 from app.db import table_of
 from app.group.repository import GroupRepository
 from app.preconditions import tag_of
+from app.record.by_group import in_any_part
 from app.record.content import content_hash
 from app.record.schemas import RecordDraft
 from app.record.tables import Change, ChangeLogEntry, Record, RecordLabel
@@ -118,13 +119,13 @@ class RecordWriter:
 
     def delete_group(self, group_id: int) -> None:
         """Delete every record of a group."""
-        statement = select(Record.id, Record.record_id).where(Record.group_id == group_id).order_by(Record.record_id)
-        self._delete(dict(self._session.execute(statement).all()))
+        statement = select(Record.id, Record.record_id).where(in_any_part(self._session), Record.group_id == group_id)
+        self._delete(dict(self._session.execute(statement.order_by(Record.record_id)).all()))
 
     def detach_group(self, group_id: int) -> None:
         """Take every record out of a group."""
-        statement = select(Record).where(Record.group_id == group_id).order_by(Record.record_id)
-        records = list(self._session.scalars(statement))
+        statement = select(Record).where(in_any_part(self._session), Record.group_id == group_id)
+        records = list(self._session.scalars(statement.order_by(Record.record_id)))
         if not records:
             return
         first = CollectionRepository(self._session).take_sequence(self._collection_id, len(records))
