@@ -2,13 +2,14 @@
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from app.collection.repository import CollectionRepository
-from app.db import table_of
+from app.db import dump_json, table_of
+from app.db_insert import insert_returning, insert_rows
 from app.group.repository import GroupRepository
 from app.preconditions import tag_of
 from app.record.by_group import in_any_part
@@ -28,8 +29,8 @@ _RECORDS, _LABELS, _CHANGES = table_of(Record), table_of(RecordLabel), table_of(
 _KNOWN: Final = select(
     _RECORDS.c.id, _RECORDS.c.record_id, _RECORDS.c.content_hash, _RECORDS.c.seq, _RECORDS.c.version
 ).where(_RECORDS.c.collection_id == bindparam("collection_id"), _RECORDS.c.id.in_(bindparam("ids", expanding=True)))
-_INSERT: Final = insert(_RECORDS).returning(_RECORDS.c.id, _RECORDS.c.record_id)
 _CONTENT: Final = ("text", "group_id", "role", "source", "metadata", "content_hash", "seq")
+_NEW: Final = ("collection_id", "id", *_CONTENT, "version")
 _UPDATE: Final = (
     update(_RECORDS)
     .where(_RECORDS.c.record_id == bindparam("b_record_id"))
@@ -38,8 +39,7 @@ _UPDATE: Final = (
 )
 _DELETE: Final = delete(_RECORDS).where(_RECORDS.c.record_id.in_(bindparam("ids", expanding=True)))
 _UNLABEL: Final = delete(_LABELS).where(_LABELS.c.record_id.in_(bindparam("ids", expanding=True)))
-_LABEL: Final = insert(_LABELS)
-_LOG: Final = insert(_CHANGES)
+_ENTRY: Final = ("collection_id", "seq", "record_id", "op", "tag")
 
 
 class Written(NamedTuple):
@@ -72,6 +72,13 @@ class _Known(NamedTuple):
     version: int
 
 
+class _Pending(NamedTuple):
+    draft: RecordDraft
+    group_id: int | None
+    digest: str
+    seq: int
+
+
 class RecordWriter:
     """Changes records of one collection, whose row must be locked: `CollectionRepository.get_locked`.
 
@@ -93,20 +100,17 @@ class RecordWriter:
         if not changed:
             return [_unchanged(known[draft.id]) for draft in drafts]
         first = CollectionRepository(self._session).take_sequence(self._collection_id, len(changed))
-        seqs = {draft.id: first + offset for offset, draft in enumerate(changed)}
         groups = GroupRepository(self._session, self._collection_id).ensure(d.group for d in changed if d.group)
-        rows = {draft.id: self._row(draft, groups, hashes[draft.id], seqs[draft.id]) for draft in changed}
-        ids = self._insert([rows[draft.id] for draft in changed if draft.id not in known])
-        self._update([{**rows[d.id], "b_record_id": known[d.id].record_id} for d in changed if d.id in known])
-        ids.update((draft.id, known[draft.id].record_id) for draft in changed if draft.id in known)
-        self._replace_labels(changed, ids, known)
-        self._log((seqs[draft.id], ids[draft.id], Change.UPSERT) for draft in changed)
-        return [
-            _written(seqs[draft.id], ids[draft.id], hashes[draft.id], known.get(draft.id))
-            if draft.id in seqs
-            else _unchanged(known[draft.id])
-            for draft in drafts
+        pending = [
+            _Pending(draft, groups[draft.group] if draft.group else None, hashes[draft.id], seq)
+            for seq, draft in enumerate(changed, start=first)
         ]
+        ids = self._insert([item for item in pending if item.draft.id not in known])
+        ids |= self._update([(item, known[item.draft.id]) for item in pending if item.draft.id in known])
+        self._replace_labels(changed, ids, known)
+        self._log((item.seq, ids[item.draft.id], Change.UPSERT) for item in pending)
+        written = {item.draft.id: _written(item, ids[item.draft.id], known.get(item.draft.id)) for item in pending}
+        return [written[draft.id] if draft.id in written else _unchanged(known[draft.id]) for draft in drafts]
 
     def delete(self, ids: Sequence[str]) -> dict[str, int]:
         """Delete the records that are there.
@@ -144,28 +148,42 @@ class RecordWriter:
         found = self._session.execute(_KNOWN, {"collection_id": self._collection_id, "ids": ids})
         return {row[0]: _Known(*row[1:]) for row in found}
 
-    def _row(self, draft: RecordDraft, groups: Mapping[str, int], digest: str, seq: int) -> dict[str, Any]:
-        return {
-            "collection_id": self._collection_id,
-            "id": draft.id,
-            "text": draft.text,
-            "group_id": groups[draft.group] if draft.group else None,
-            "role": draft.role,
-            "source": draft.source,
-            "metadata": draft.metadata,
-            "content_hash": digest,
-            "seq": seq,
-        }
+    def _insert(self, items: Sequence[_Pending]) -> dict[str, int]:
+        rows = [
+            (
+                self._collection_id,
+                draft.id,
+                draft.text,
+                group_id,
+                str(draft.role),
+                str(draft.source),
+                dump_json(draft.metadata),
+                digest,
+                seq,
+                1,
+            )
+            for draft, group_id, digest, seq in items
+        ]
+        found = insert_returning(self._session, _RECORDS, _NEW, rows, ("id", "record_id"))
+        return dict(found)
 
-    def _insert(self, rows: list[dict[str, Any]]) -> dict[str, int]:
-        if not rows:
-            return {}
-        return dict(self._session.execute(_INSERT, rows).all())
-
-    def _update(self, rows: list[dict[str, Any]]) -> None:
-        if not rows:
-            return
-        self._session.execute(_UPDATE, [{name: row[name] for name in (*_CONTENT, "b_record_id")} for row in rows])
+    def _update(self, items: Sequence[tuple[_Pending, _Known]]) -> dict[str, int]:
+        rows = [
+            {
+                "text": draft.text,
+                "group_id": group_id,
+                "role": draft.role,
+                "source": draft.source,
+                "metadata": draft.metadata,
+                "content_hash": digest,
+                "seq": seq,
+                "b_record_id": known.record_id,
+            }
+            for (draft, group_id, digest, seq), known in items
+        ]
+        if rows:
+            self._session.execute(_UPDATE, rows)
+        return {item.draft.id: known.record_id for item, known in items}
 
     def _replace_labels(
         self, drafts: Sequence[RecordDraft], ids: Mapping[str, int], known: Mapping[str, _Known]
@@ -173,9 +191,8 @@ class RecordWriter:
         old = [known[draft.id].record_id for draft in drafts if draft.id in known]
         if old:
             self._session.execute(_UNLABEL, {"ids": old})
-        rows = [{"record_id": ids[draft.id], "label": label} for draft in drafts for label in draft.labels]
-        if rows:
-            self._session.execute(_LABEL, rows)
+        rows = [(ids[draft.id], label) for draft in drafts for label in draft.labels]
+        insert_rows(self._session, _LABELS, ("record_id", "label"), rows)
 
     def _delete(self, records: Mapping[str, int]) -> dict[str, int]:
         if not records:
@@ -190,17 +207,14 @@ class RecordWriter:
         return {key: first + offset for offset, key in enumerate(records)}
 
     def _log(self, entries: Iterable[tuple[int, int, Change]]) -> None:
-        rows = [
-            {"collection_id": self._collection_id, "seq": seq, "record_id": record_id, "op": op, "tag": self._tag}
-            for seq, record_id, op in entries
-        ]
-        self._session.execute(_LOG, rows)
+        rows = [(self._collection_id, seq, record_id, str(op), self._tag) for seq, record_id, op in entries]
+        insert_rows(self._session, _CHANGES, _ENTRY, rows)
 
 
 def _unchanged(known: _Known) -> Written:
     return Written(known.seq, known.record_id, known.version, known.content_hash, created=False, changed=False)
 
 
-def _written(seq: int, record_id: int, digest: str, known: _Known | None) -> Written:
+def _written(item: _Pending, record_id: int, known: _Known | None) -> Written:
     version = 1 if known is None else known.version + 1
-    return Written(seq, record_id, version, digest, created=known is None, changed=True)
+    return Written(item.seq, record_id, version, item.digest, created=known is None, changed=True)
