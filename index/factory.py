@@ -32,6 +32,7 @@ def build(
     *,
     queries: Vectors | None = None,
     trained_from: FrozenIndex | None = None,
+    in_haste: bool = False,
     build_threads: int = 1,
     search_threads: int = 1,
 ) -> FrozenIndex:
@@ -44,6 +45,8 @@ def build(
         queries: (m, dim) float32 typical queries to tune with; None makes some from the vectors.
         trained_from: An index of about the same records, as the one to be replaced. Where what it learned still reaches
             the target with about as much work, it is taken over, which spares most of the time.
+        in_haste: Take it over even where so many rows have been added that twice as many lists are wanted: while an
+            import goes on, what is learned now is too little again within a minute.
         build_threads: OpenMP threads of the training.
         search_threads: OpenMP threads of each later search.
 
@@ -64,13 +67,19 @@ def build(
     kept = trained.trials if trained is not None and are_added and queries is None else None
     trials = make_trials(rows, queries) if kept is None else grow_trials(kept, rows)
     index = None
-    if trained is not None and spec == replace(trained.spec, nprobe=0, rerank=0):
+    if trained is not None and _fits(trained.spec, spec, in_haste=in_haste):
         index = _take_over(trained, rows, trials, are_added=are_added, threads=build_threads)
     if index is None:
         index = _train(rows, spec, trials, build_threads)
     index.threads = search_threads
     index.trials = trials if queries is None else None
     return index
+
+
+def has_few_lists(index: FrozenIndex) -> bool:
+    """Whether it has fewer lists than would be learned for its rows now, as one has that was built in haste."""
+    spec = index.spec
+    return isinstance(spec, IndexSpec) and spec.kind is IndexKind.IVF_PQ and spec.nlist < choose_nlist(len(index))
 
 
 def restore(
@@ -118,6 +127,12 @@ def place(index: FrozenIndex, device: Device) -> FrozenIndex:
         DeviceError: The device is not there, or has no room.
     """
     return index if device is Device.CPU else clone_to_gpu(index, device)
+
+
+def _fits(learned: IndexSpec, wanted: IndexSpec, *, in_haste: bool) -> bool:
+    """Whether what was learned for one spec will do for another, nprobe and rerank apart."""
+    nlist = learned.nlist if in_haste and 2 * learned.nlist == wanted.nlist else wanted.nlist
+    return replace(wanted, nlist=nlist) == replace(learned, nprobe=0, rerank=0)
 
 
 def _take_over(trained: IvfPqIndex, rows: Rows, trials: Trials, *, are_added: bool, threads: int) -> IvfPqIndex | None:

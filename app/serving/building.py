@@ -92,7 +92,7 @@ def _index_of(spooled: SpooledRows, merged: Merged, base: FrozenIndex, server: M
     if spec.kind is not IndexKind.EXACT and order.server is not None and server is not None:
         return build_on_server(server, order, order.server, spooled, merged, base)
     vectors = merged.save_vectors(spooled.folder / MERGED)
-    return build(merged.record_ids, vectors, spec, trained_from=base)
+    return build(merged.record_ids, vectors, spec, trained_from=base, in_haste=order.in_haste)
 
 
 def _snapshot_of(index: FrozenIndex, order: BuildOrder) -> Snapshot:

@@ -59,8 +59,12 @@ class Compactor:
         self._server, self._collection_id = server, collection_id
         self._encoder_checksum, self._dim, self._target_recall = encoder_checksum, dim, target_recall
 
-    def fold(self, view: View) -> Base:
+    def fold(self, view: View, *, in_haste: bool = False) -> Base:
         """Write the records of a view as one snapshot, and map it; takes as long as an index takes to build.
+
+        Args:
+            view: What is live in it.
+            in_haste: See `BuildOrder`.
 
         Raises:
             OSError: The disk refused.
@@ -68,13 +72,22 @@ class Compactor:
             BuildError: The building process ended without a snapshot.
             VectorIndexError: The base cannot be read.
         """
-        return self._build(_changed_rows(view), view.applied_seq, view.known_seq, view.tag, view)
+        return self._build(_changed_rows(view), view.applied_seq, view.known_seq, view.tag, view, in_haste=in_haste)
 
     def write(self, rows: Iterator[Rows], applied_seq: int, tag: int) -> Base:
         """Write rows as one snapshot, and map it; raises as `fold`, and what `rows` raises."""
         return self._build(rows, applied_seq, applied_seq, tag, None)
 
-    def _build(self, rows: Iterator[Rows], applied_seq: int, known_seq: int, tag: int, view: View | None) -> Base:
+    def _build(
+        self,
+        rows: Iterator[Rows],
+        applied_seq: int,
+        known_seq: int,
+        tag: int,
+        view: View | None,
+        *,
+        in_haste: bool = False,
+    ) -> Base:
         with spooling(self._snapshots) as spool:
             n = _fill(spool, rows)
             base = None if view is None else view.base
@@ -89,6 +102,7 @@ class Compactor:
                 base=None if base is None or base.folder is None else str(base.folder),
                 base_rows="" if base is None else base.rows,
                 server=None if self._server is None else self._server.order(self._collection_id),
+                in_haste=in_haste,
             )
             if view is None:
                 spool.finish(order)

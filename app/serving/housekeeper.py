@@ -22,6 +22,7 @@ from app.serving.snapshots import Base, BuildError, StaleReleaseError
 from app.serving.trimming import LogTrimmer
 from index.drafts import remove_folder
 from index.errors import IndexServerError, VectorIndexError
+from index.factory import has_few_lists
 from index.live import COMPACT_REMOTE_ROWS, is_worth_compacting
 from index.snapshot import is_of, latest_snapshot, prune_snapshots
 from index.spec import Device, IndexKind, choose_spec
@@ -41,7 +42,7 @@ RETRY_S: Final = 60.0
 """What failed is tried again after so long."""
 
 LARGE_DELTA: Final = 80_000
-"""Changes from which a compaction waits for nothing."""
+"""Changes from which a compaction waits for nothing, and learns as little as possible: more are to come."""
 
 MOST_CHANGES: Final = 160_000
 """Changes that are taken into memory before the compaction that is due is done: they take two kilobytes each."""
@@ -243,7 +244,7 @@ class Housekeeper:
                 server=self._server,
             )
             try:
-                base = compactor.fold(view)
+                base = compactor.fold(view, in_haste=view.n_changes > LARGE_DELTA)
             except StaleReleaseError:
                 release.is_stale = True
                 raise
@@ -308,6 +309,8 @@ def is_worth_it(release: ServingRelease) -> bool:
     view = release.view
     base = view.index.base
     if view.index.count and base.spec.is_tuned and base.spec.target_recall != release.target_recall:
+        return True
+    if has_few_lists(base):
         return True
     return is_worth_compacting(view.n_changes, len(base), is_remote=base.is_remote)
 

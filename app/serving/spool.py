@@ -54,6 +54,7 @@ class BuildOrder:
         base: Snapshot whose live rows are taken over; None for none.
         base_rows: Which rows it has: see `Base.rows`. What is live says nothing of any others.
         server: Where a large index goes; None where all are kept here.
+        in_haste: Learn nothing that need not be learned: the next order comes within a minute.
     """
 
     snapshots: str
@@ -66,6 +67,7 @@ class BuildOrder:
     base: str | None = None
     base_rows: str = ""
     server: ServerOrder | None = None
+    in_haste: bool = False
 
     @classmethod
     def parse(cls, text: str) -> "BuildOrder":

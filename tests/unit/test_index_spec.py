@@ -12,7 +12,7 @@ from index.backends.exact import ExactIndex
 from index.backends.faiss_ivf import IvfPqIndex
 from index.backends.rows import Rows
 from index.errors import BackendMissingError, InvalidSpecError, InvalidVectorError
-from index.factory import build
+from index.factory import build, has_few_lists
 from index.spec import MIN_IVF_ROWS, IndexKind, IndexSpec, choose_nlist, choose_pq_m, choose_spec
 from index.types import Vectors
 
@@ -164,6 +164,32 @@ def test_another_spec_is_trained_anew(changed: dict[str, float]) -> None:
     spec = replace(IVF, **changed)
     fresh, new = build(np.arange(6_000), vectors, spec), build(np.arange(6_000), vectors, spec, trained_from=old)
     assert (new.spec, new.index_recall) == (fresh.spec, fresh.index_recall)
+
+
+def test_in_haste_half_as_many_lists_do_until_there_is_time() -> None:
+    vectors = make_vectors(24_000, 32)
+    chosen = replace(IVF, nlist=0)
+    old = build(np.arange(6_000), vectors[:6_000], chosen)
+    hasty = build(np.arange(24_000), vectors, chosen, trained_from=old, in_haste=True)
+    assert isinstance(old, IvfPqIndex) and isinstance(hasty, IvfPqIndex)
+    assert (old.spec.nlist, hasty.spec.nlist) == (64, 64)
+    assert centres_of(hasty).tolist() == centres_of(old).tolist()
+    assert hasty.index_recall >= chosen.target_recall
+    assert (has_few_lists(old), has_few_lists(hasty)) == (False, True)
+    calm = build(np.arange(24_000), vectors, chosen, trained_from=hasty)
+    assert (calm.spec.nlist, has_few_lists(calm)) == (128, False)
+
+
+def test_in_haste_a_quarter_of_the_lists_is_too_few() -> None:
+    vectors = make_vectors(24_000, 32)
+    chosen = replace(IVF, nlist=0)
+    old = build(np.arange(1_500), vectors[:1_500], chosen)
+    new = build(np.arange(24_000), vectors, chosen, trained_from=old, in_haste=True)
+    assert (old.spec.nlist, new.spec.nlist, has_few_lists(new)) == (32, 128, False)
+
+
+def test_an_exact_index_has_no_lists_to_lack() -> None:
+    assert not has_few_lists(build(np.arange(300), make_vectors(300, 32), IndexSpec(kind=IndexKind.EXACT)))
 
 
 def test_sentences_of_another_kind_are_learned_anew() -> None:

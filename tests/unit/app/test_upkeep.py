@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,14 +15,17 @@ from app.job.errors import JobFailedError
 from app.job.run import JobRun
 from app.serving import housekeeper as housekeeping
 from app.serving.entry import Entry
-from app.serving.housekeeper import Housekeeper
+from app.serving.housekeeper import Housekeeper, is_worth_it
 from app.serving.release import ServingRelease
 from app.serving.release_key import ReleaseKey
 from app.serving.repository import ChangedRecords
 from app.serving.roster import Roster
 from app.serving.snapshots import empty_base, load_base
+from app.serving.spool import BuildOrder, Spool
 from app.serving.upkeep import Upkeep
+from index.factory import build
 from index.snapshot import list_snapshots
+from index.spec import IndexKind, IndexSpec
 from model.contract.decision import DecisionParameters
 from tests.fakes.running import wait_for
 
@@ -124,6 +128,34 @@ def test_a_release_whose_base_is_damaged_is_to_be_loaded_again(tmp_path: Path) -
     assert server.warm[0].view.n_changes == 0
     server.housekeeper.loaded(server.active)
     assert server.housekeeper.is_full(server.active), "a compaction is worth a try again"
+
+
+@pytest.mark.parametrize(("changes", "in_haste"), [(20, False), (21, True)])
+def test_a_compaction_is_done_in_haste_where_very_many_changes_wait(
+    changes: int, in_haste: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "LARGE_DELTA", 20)
+    orders: list[BuildOrder] = []
+    finish = Spool.finish
+    monkeypatch.setattr(Spool, "finish", lambda self, order, *rest: (orders.append(order), finish(self, order, *rest)))
+    server = Server(tmp_path)
+    server.follow(changes)
+    server.run_job()
+    assert [order.in_haste for order in orders] == [in_haste]
+
+
+def test_what_was_built_in_haste_is_worth_another_compaction(tmp_path: Path) -> None:
+    vectors = np.random.default_rng(0).standard_normal((4_000, DIM))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    ids, spec = np.arange(4_000), IndexSpec(kind=IndexKind.IVF_PQ, target_recall=0.9)
+    release = Server(tmp_path).active
+    for n_before, is_worth in ((1_000, True), (4_000, False)):
+        before = build(ids[:n_before], vectors[:n_before], spec)
+        index = build(ids, vectors, spec, trained_from=before, in_haste=True)
+        based = ServingRelease(
+            release.key, release.bundle, release.parameters, replace(release.view.base, index=index), 0.9
+        )
+        assert is_worth_it(based) is is_worth
 
 
 def test_a_server_orders_no_compaction_that_another_has_done(tmp_path: Path) -> None:
