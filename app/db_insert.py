@@ -30,15 +30,21 @@ def insert_returning(
     session: Session, table: Table, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]], returned: tuple[str, ...]
 ) -> Iterator[Any]:
     """As `insert_rows`, and hand out these columns of what was inserted, in no order."""
-    connection, at_once = session.connection(), _MOST_VALUES // len(columns)
-    for start in range(0, len(rows), at_once):
-        part = rows[start : start + at_once]
+    connection, start = session.connection(), 0
+    while start < len(rows):
+        part = rows[start : start + _power_of_two(min(len(rows) - start, _MOST_VALUES // len(columns)))]
         statement = _insert(table, columns, len(part), connection.dialect.paramstyle)
         statement += f" RETURNING {', '.join(returned)}"
         yield from connection.exec_driver_sql(statement, tuple(chain.from_iterable(part)))
+        start += len(part)
 
 
-@lru_cache(1000)
+def _power_of_two(n: int) -> int:
+    """The largest up to n: drivers keep the statements that they have parsed, a megabyte for a thousand rows."""
+    return 1 << (n.bit_length() - 1)
+
+
+@lru_cache
 def _insert(table: Table, columns: tuple[str, ...], n_rows: int, paramstyle: str) -> str:
     row = f"({', '.join(['?' if paramstyle == 'qmark' else '%s'] * len(columns))})"
     return f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES {', '.join([row] * n_rows)}"
