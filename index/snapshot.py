@@ -17,6 +17,7 @@ import xxhash
 from index.backends.faiss_ivf import IvfPqIndex
 from index.backends.milvus import Milvus
 from index.backends.milvus_base import MilvusBase, open_base
+from index.backends.milvus_kinds import MilvusSpec
 from index.backends.rows import FrozenIndex, RowIndex, Rows
 from index.backends.trial import save_trials
 from index.drafts import LEFT_OVER, drafting, remove_dead_drafts, remove_folder
@@ -83,11 +84,15 @@ def latest_snapshot(parent: Path) -> Path | None:
 
 
 def is_of(folder: Path, index: FrozenIndex) -> bool:
-    """Whether a snapshot's vectors are where those of the index are: here, or in the same collection of a server."""
+    """Whether a snapshot's vectors are where those of the index are, in the same collection of a server or here; and
+    then whether it has as many lists, tuned for the same target.
+    """
     try:
-        return load_manifest(folder).collection == _collection_of(index)
+        manifest = load_manifest(folder)
     except SnapshotError:
         return False
+    same_place = manifest.collection == _collection_of(index)
+    return same_place and (index.is_remote or _learned(manifest.spec) == _learned(index.spec))
 
 
 def save_snapshot(
@@ -99,8 +104,8 @@ def save_snapshot(
 ) -> None:
     """Write a snapshot. One of that name which is whole already is never replaced by other rows.
 
-    The same rows, if they are there already, stay as they are, or are replaced where they are tuned for another target
-    or lie elsewhere. A damaged one is replaced.
+    The same rows, if they are there already, stay as they are, or are replaced where they are tuned for another target,
+    are in other lists or lie elsewhere. A damaged one is replaced.
 
     Args:
         folder: Where; its parent is made if need be.
@@ -249,8 +254,11 @@ def _find_whole(folder: Path, snapshot: Snapshot) -> Manifest | None:
 
 
 def _facts(manifest: Manifest) -> tuple[object, ...]:
-    target_recall = manifest.spec.target_recall
-    return manifest.applied_seq, manifest.known_seq, manifest.tag, target_recall, manifest.collection
+    return manifest.applied_seq, manifest.known_seq, manifest.tag, manifest.collection, _learned(manifest.spec)
+
+
+def _learned(spec: IndexSpec | MilvusSpec) -> tuple[float, int]:
+    return spec.target_recall, spec.nlist
 
 
 def _collection_of(index: FrozenIndex) -> str | None:

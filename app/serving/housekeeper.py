@@ -114,7 +114,7 @@ class Housekeeper:
         newest, index = latest_snapshot(release.key.folder(self.data)) if self._is_shared else None, release.view.index
         if newest is None or int(newest.name) < index.base_seq:
             return False
-        return int(newest.name) > index.base_seq or (index.base.is_remote and not is_of(newest, index.base))
+        return int(newest.name) > index.base_seq or not is_of(newest, index.base)
 
     def consider(self, release: ServingRelease) -> None:
         """Order a compaction, if it is worth it and the time has come."""

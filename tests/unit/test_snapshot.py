@@ -15,6 +15,7 @@ from index.files import load_array, save_matrix
 from index.manifest import load_manifest
 from index.snapshot import (
     Snapshot,
+    is_of,
     latest_snapshot,
     list_snapshots,
     load_snapshot,
@@ -268,6 +269,20 @@ def test_the_same_rows_may_be_tuned_for_another_target(tmp_path: Path) -> None:
     save_snapshot(folder, Snapshot(index=index, encoder_checksum="enc-a", applied_seq=7))
     assert load(folder).index.spec.target_recall == 0.95
     assert load(folder).rows == before.rows != ""
+
+
+def test_the_same_rows_may_be_put_into_other_lists(tmp_path: Path) -> None:
+    """An index that was built in haste makes room for the one that was not."""
+    folder, vectors, ids = tmp_path / "7", make_vectors(4_000), np.arange(4_000)
+    few, chosen = (
+        build(ids, vectors, IndexSpec(kind=IndexKind.IVF_PQ, nlist=nlist, target_recall=0.9)) for nlist in (32, 64)
+    )
+    save_snapshot(folder, Snapshot(index=few, encoder_checksum="enc-a", applied_seq=7))
+    before = load(folder)
+    assert (is_of(folder, before.index), is_of(folder, chosen)) == (True, False)
+    save_snapshot(folder, Snapshot(index=chosen, encoder_checksum="enc-a", applied_seq=7))
+    assert (is_of(folder, before.index), is_of(folder, chosen)) == (False, True)
+    assert (load(folder).index.spec, load(folder).rows) == (chosen.spec, before.rows)
 
 
 def test_snapshots_are_listed_by_number_and_pruned_from_the_oldest(tmp_path: Path) -> None:

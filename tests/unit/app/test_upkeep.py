@@ -24,6 +24,7 @@ from app.serving.snapshots import empty_base, load_base
 from app.serving.spool import BuildOrder, Spool
 from app.serving.upkeep import Upkeep
 from index.factory import build
+from index.manifest import MANIFEST, load_manifest
 from index.snapshot import list_snapshots
 from index.spec import IndexKind, IndexSpec
 from model.contract.decision import DecisionParameters
@@ -156,6 +157,20 @@ def test_what_was_built_in_haste_is_worth_another_compaction(tmp_path: Path) -> 
             release.key, release.bundle, release.parameters, replace(release.view.base, index=index), 0.9
         )
         assert is_worth_it(based) is is_worth
+
+
+def test_a_snapshot_of_the_same_change_with_other_lists_is_loaded(tmp_path: Path) -> None:
+    """Else the server would order again and again what another one has done."""
+    first, second = Server(tmp_path, is_shared=True), Server(tmp_path, is_shared=True)
+    for server in (first, second):
+        server.follow(40)
+    first.run_job()
+    second.load(40)
+    assert not second.housekeeper.has_newer(second.active)
+    folder = list_snapshots(first.active.key.folder(tmp_path))[0]
+    manifest = load_manifest(folder)
+    (folder / MANIFEST).write_bytes(replace(manifest, spec=replace(manifest.spec, target_recall=0.5)).to_bytes())
+    assert second.housekeeper.has_newer(second.active)
 
 
 def test_a_server_orders_no_compaction_that_another_has_done(tmp_path: Path) -> None:
