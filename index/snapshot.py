@@ -99,8 +99,8 @@ def save_snapshot(
 ) -> None:
     """Write a snapshot. One of that name which is whole already is never replaced by other rows.
 
-    The same rows, if they are there already, stay as they are, or are replaced where they are tuned for another target
-    or lie elsewhere. A damaged one is replaced.
+    The same rows, if they are there already, stay as they are, or are replaced where they are tuned for another target,
+    are divided into another number of lists or lie elsewhere. A damaged one is replaced.
 
     Args:
         folder: Where; its parent is made if need be.
@@ -249,8 +249,8 @@ def _find_whole(folder: Path, snapshot: Snapshot) -> Manifest | None:
 
 
 def _facts(manifest: Manifest) -> tuple[object, ...]:
-    target_recall = manifest.spec.target_recall
-    return manifest.applied_seq, manifest.known_seq, manifest.tag, target_recall, manifest.collection
+    learned = manifest.spec.target_recall, manifest.spec.parameters.get("nlist")
+    return manifest.applied_seq, manifest.known_seq, manifest.tag, learned, manifest.collection
 
 
 def _collection_of(index: FrozenIndex) -> str | None:

@@ -270,6 +270,15 @@ def test_the_same_rows_may_be_tuned_for_another_target(tmp_path: Path) -> None:
     assert load(folder).rows == before.rows != ""
 
 
+def test_the_same_rows_may_be_divided_into_more_lists(tmp_path: Path) -> None:
+    """As after an import, whose last index was built in haste: no change tells the two apart."""
+    for nlist in (8, 16):
+        spec = IndexSpec(kind=IndexKind.IVF_PQ, nlist=nlist, target_recall=0.9)
+        index = build(np.arange(300), make_vectors(300), spec)
+        save_snapshot(tmp_path / "7", Snapshot(index=index, encoder_checksum="enc-a", applied_seq=7))
+        assert load(tmp_path / "7").index.spec.parameters["nlist"] == nlist
+
+
 def test_snapshots_are_listed_by_number_and_pruned_from_the_oldest(tmp_path: Path) -> None:
     assert latest_snapshot(tmp_path / "nowhere") is None
     assert prune_snapshots(tmp_path / "nowhere") == []

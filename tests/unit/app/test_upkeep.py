@@ -14,6 +14,7 @@ import pytest
 from app.job.errors import JobFailedError
 from app.job.run import JobRun
 from app.serving import housekeeper as housekeeping
+from app.serving.building import build_snapshot
 from app.serving.entry import Entry
 from app.serving.housekeeper import Housekeeper, is_worth_it
 from app.serving.release import ServingRelease
@@ -156,6 +157,22 @@ def test_what_was_built_in_haste_is_worth_another_compaction(tmp_path: Path) -> 
             release.key, release.bundle, release.parameters, replace(release.view.base, index=index), 0.9
         )
         assert is_worth_it(based) is is_worth
+
+
+def test_after_an_import_what_was_built_in_haste_is_built_anew_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "LARGE_DELTA", 1_000)
+    monkeypatch.setattr("index.spec.EXACT_LIMIT_FLOATS", 0)
+    monkeypatch.setattr("app.serving.compacting._build_apart", lambda spool, *_: build_snapshot(spool.folder))
+    server = Server(tmp_path)
+    lists, worth = [], []
+    for last_seq in (1_000, 4_000, 4_000):
+        server.follow(last_seq)
+        server.run_job()
+        lists.append(server.active.view.base.index.spec.parameters["nlist"])
+        worth.append(is_worth_it(server.active))
+    assert (lists, worth) == ([32, 32, 64], [False, True, False])
 
 
 def test_a_server_orders_no_compaction_that_another_has_done(tmp_path: Path) -> None:
