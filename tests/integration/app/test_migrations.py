@@ -1,6 +1,8 @@
 """Both databases are migrated to what the tables say, and take rows afterwards."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from alembic import command
@@ -17,7 +19,8 @@ from app.db import Database
 from app.errors import SchemaOutdatedError, SchemaTooNewError
 from app.settings import Settings
 from app.tables import Base, Collection, Group, KeptAnswer, Record
-from tests.conftest import migrate
+from tests.conftest import migrate, postgres_settings
+from tests.fakes.running import wait_for
 
 
 @pytest.mark.filterwarnings("ignore:.*expression-based index")
@@ -191,6 +194,30 @@ def test_the_foreign_key_of_groups_goes_and_comes_back_and_no_row_with_it(settin
             checked = database.read(lambda session: session.execute(text("PRAGMA integrity_check")).scalar())
             assert checked == "ok"
     finally:
+        database.close()
+
+
+@pytest.mark.parametrize(("first", "then"), [("groups", "records"), ("records", "groups")])
+def test_an_upgrade_and_who_reads_both_tables_wait_for_each_other(
+    first: str, then: str, postgres: str, tmp_path: Path
+) -> None:
+    """The list of groups reads the one way, whoever stores records the other: neither is ended for the other's sake."""
+    settings = postgres_settings(postgres, tmp_path / "data")
+    database, reader = connect_database(settings), connect_database(settings)
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database d")
+    waiting = text(f"{waiting} WHERE d.datname = current_database())")
+    try:
+        move(database, command.upgrade, "0009")
+        with ThreadPoolExecutor(1) as thread, reader.engine.connect() as connection:
+            connection.execute(text(f"SELECT count(*) FROM {first}"))
+            upgraded = thread.submit(migrating.upgrade, database.engine)
+            wait_for(lambda: connection.execute(waiting).scalar_one())
+            assert connection.execute(text(f"SELECT count(*) FROM {then}")).scalar_one() == 0
+            connection.rollback()
+            upgraded.result()
+        migrating.check(database.engine)
+    finally:
+        reader.close()
         database.close()
 
 
