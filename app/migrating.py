@@ -2,6 +2,7 @@
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Final
 
 from alembic import command
 from alembic.config import Config
@@ -12,10 +13,15 @@ from sqlalchemy import Connection, Engine
 from app.db import translated
 from app.errors import SchemaOutdatedError, SchemaTooNewError
 
+_UPGRADE_LOCK: Final = 0x73616D65736179
+"""Of PostgreSQL's advisory locks: held by whoever upgrades, so that another looks only then at what is missing."""
+
 
 def upgrade(engine: Engine) -> None:
-    """Apply what is missing; nothing where nothing is. Safe while a server runs."""
+    """Apply what is missing; nothing where nothing is. Safe while a server runs, and while others do the same."""
     with translated(), engine.connect().execution_options(writes=True) as connection, connection.begin():
+        if connection.dialect.name == "postgresql":  # SQLite has one writer
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})")
         upgrade_to(connection, head())
 
 

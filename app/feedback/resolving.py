@@ -137,7 +137,7 @@ class Resolver:
         """The ids of the records that have these texts in this place already, by text."""
         statement = select(Record.text, Record.id).where(
             in_any_part(self._session),
-            Record.collection_id == self._collection_id,
+            Record.collection_id + 0 == self._collection_id,  # else SQLite reads the whole collection
             Record.role == place.role,
             Record.text.in_(texts),
         )

@@ -17,6 +17,8 @@ _ENDS: Final = select(
 def in_any_part(session: Session) -> ColumnElement[bool]:
     """True of every record, in the words of the index by group: a statement that asks for groups is to say it too.
 
+    One that also asks for the collection is to say `collection_id + 0`: SQLite would take the index by collection.
+
     Args:
         session: That the statement is for.
     """

@@ -29,13 +29,19 @@ _RECORDS, _LABELS, _CHANGES = table_of(Record), table_of(RecordLabel), table_of(
 _KNOWN: Final = select(
     _RECORDS.c.id, _RECORDS.c.record_id, _RECORDS.c.content_hash, _RECORDS.c.seq, _RECORDS.c.version
 ).where(_RECORDS.c.collection_id == bindparam("collection_id"), _RECORDS.c.id.in_(bindparam("ids", expanding=True)))
+_WRITTEN: Final = {"version": _RECORDS.c.version + 1, "updated_at": func.current_timestamp()}
 _CONTENT: Final = ("text", "group_id", "role", "source", "metadata", "content_hash", "seq")
 _NEW: Final = ("collection_id", "id", *_CONTENT, "version")
 _UPDATE: Final = (
     update(_RECORDS)
     .where(_RECORDS.c.record_id == bindparam("b_record_id"))
-    .values({name: bindparam(name) for name in _CONTENT})
-    .values(version=_RECORDS.c.version + 1, updated_at=func.current_timestamp())
+    .values({name: bindparam(name) for name in _CONTENT} | _WRITTEN)
+)
+_DETACH: Final = (
+    update(_RECORDS)
+    .where(_RECORDS.c.record_id == bindparam("b_record_id"))
+    # the hash is of no content: any PUT counts as a change
+    .values(group_id=None, seq=bindparam("seq"), content_hash="detached-" + _RECORDS.c.content_hash, **_WRITTEN)
 )
 _DELETE: Final = delete(_RECORDS).where(_RECORDS.c.record_id.in_(bindparam("ids", expanding=True)))
 _UNLABEL: Final = delete(_LABELS).where(_LABELS.c.record_id.in_(bindparam("ids", expanding=True)))
@@ -128,16 +134,14 @@ class RecordWriter:
 
     def detach_group(self, group_id: int) -> None:
         """Take every record out of a group."""
-        statement = select(Record).where(in_any_part(self._session), Record.group_id == group_id)
-        records = list(self._session.scalars(statement.order_by(Record.record_id)))
-        if not records:
+        statement = select(Record.record_id).where(in_any_part(self._session), Record.group_id == group_id)
+        ids = self._session.scalars(statement.order_by(Record.record_id)).all()
+        if not ids:
             return
-        first = CollectionRepository(self._session).take_sequence(self._collection_id, len(records))
-        for seq, record in enumerate(records, start=first):
-            record.group_id, record.seq, record.version = None, seq, record.version + 1
-            record.content_hash = f"detached-{record.content_hash}"  # of no content: any PUT counts as a change
-        self._session.flush()
-        self._log((record.seq, record.record_id, Change.UPSERT) for record in records)
+        first = CollectionRepository(self._session).take_sequence(self._collection_id, len(ids))
+        rows = [{"b_record_id": record_id, "seq": seq} for seq, record_id in enumerate(ids, start=first)]
+        self._session.execute(_DETACH, rows)
+        self._log((row["seq"], row["b_record_id"], Change.UPSERT) for row in rows)
 
     def mark_change(self) -> None:
         """Log a change of no record: from then on there is a sequence number that nothing before has."""

@@ -1,13 +1,15 @@
 """Both databases are migrated to what the tables say, and take rows afterwards."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import insert, select, text
+from sqlalchemy import Connection, insert, select, text
 from sqlalchemy.orm import Session
 from sqlalchemy.schema import CreateIndex
 
@@ -17,7 +19,9 @@ from app.db import Database
 from app.errors import SchemaOutdatedError, SchemaTooNewError
 from app.settings import Settings
 from app.tables import Base, Collection, Group, KeptAnswer, Record
-from tests.conftest import migrate
+from tests.conftest import migrate, postgres_settings
+from tests.fakes.running import wait_for
+from tests.fakes.spawned import samesay
 
 
 @pytest.mark.filterwarnings("ignore:.*expression-based index")
@@ -191,6 +195,53 @@ def test_the_foreign_key_of_groups_goes_and_comes_back_and_no_row_with_it(settin
             checked = database.read(lambda session: session.execute(text("PRAGMA integrity_check")).scalar())
             assert checked == "ok"
     finally:
+        database.close()
+
+
+def count_waiting(connection: Connection) -> int:
+    """Connections of this PostgreSQL database that wait for a lock."""
+    waiting = "SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_database d ON d.oid = database"
+    return int(connection.scalar(text(f"{waiting} WHERE NOT granted AND datname = current_database()")))
+
+
+def test_two_who_upgrade_at_once_do_it_once(postgres: str, tmp_path: Path) -> None:
+    """As servers do that are started together."""
+    settings = postgres_settings(postgres, tmp_path / "data")
+    assert settings.database_url is not None
+    named = {"SAMESAY_DATABASE_URL": settings.database_url.get_secret_value(), "SAMESAY_DATA": str(settings.data)}
+    database = connect_database(settings)
+    try:
+        move(database, command.upgrade, "0009")
+        with ThreadPoolExecutor(2) as threads, database.engine.connect() as connection:
+            connection.execute(text("SELECT count(*) FROM records"))  # keeps the first one from its end
+            both = [threads.submit(samesay, "db", "upgrade", **named) for _ in range(2)]
+            wait_for(lambda: count_waiting(connection) == 2)
+            connection.rollback()
+            assert [one.result().stderr for one in both] == ["", ""]
+        migrating.check(database.engine)
+    finally:
+        database.close()
+
+
+@pytest.mark.parametrize(("first", "then"), [("groups", "records"), ("records", "groups")])
+def test_an_upgrade_and_who_reads_both_tables_wait_for_each_other(
+    first: str, then: str, postgres: str, tmp_path: Path
+) -> None:
+    """The list of groups reads the one way, whoever stores records the other: neither is ended for the other's sake."""
+    settings = postgres_settings(postgres, tmp_path / "data")
+    database, reader = connect_database(settings), connect_database(settings)
+    try:
+        move(database, command.upgrade, "0009")
+        with ThreadPoolExecutor(1) as thread, reader.engine.connect() as connection:
+            connection.execute(text(f"SELECT count(*) FROM {first}"))
+            upgraded = thread.submit(migrating.upgrade, database.engine)
+            wait_for(lambda: count_waiting(connection))
+            assert connection.execute(text(f"SELECT count(*) FROM {then}")).scalar_one() == 0
+            connection.rollback()
+            upgraded.result()
+        migrating.check(database.engine)
+    finally:
+        reader.close()
         database.close()
 
 

@@ -4,10 +4,11 @@ import asyncio
 import json
 import random
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.collection.repository import CollectionRepository
@@ -139,6 +140,18 @@ def test_a_group_is_detached_or_deleted_with_its_records(database: Database, faq
     ]
     assert upsert(database, draft("r1"))[0].changed  # what it is now must be written, whatever it was before
     assert [entry[0] for entry in log(database)] == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_a_record_that_is_detached_tells_when_that_was(database: Database, faq: int) -> None:
+    upsert(database, draft("r1", group="g"))
+    long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+
+    def detach(session: Session) -> datetime:
+        session.execute(update(Record).values(updated_at=long_ago))
+        RecordWriter(session, faq).detach_group(GroupRepository(session, faq).get("g").id)
+        return RecordRepository(session, faq).get("r1").updated_at
+
+    assert database.write(detach).result() > long_ago
 
 
 def test_an_imported_payload_is_stored_even_where_python_calls_both_equal(database: Database, faq: int) -> None:

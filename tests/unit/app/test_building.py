@@ -12,7 +12,6 @@ import pytest
 
 from app.serving.compacting import Compactor, Rows
 from app.serving.entry import Entry
-from app.serving.housekeeper import is_worth_it
 from app.serving.release import ServingRelease
 from app.serving.release_key import ReleaseKey
 from app.serving.repository import ChangedRecords
@@ -161,23 +160,3 @@ def test_changes_are_never_laid_over_other_rows(
     with pytest.raises(StaleReleaseError, match=said):
         compactor(tmp_path).fold(release.view)
     assert not (tmp_path / f"{13:020d}").exists()
-
-
-def test_lists_that_were_kept_in_haste_are_learned_though_nothing_came_since(tmp_path: Path) -> None:
-    """The snapshot of the same change makes room, and a server that shares the folder sees it."""
-    dim, rng = 512, np.random.default_rng(0)
-    vectors = rng.standard_normal((700, dim))[rng.integers(0, 700, 8_300)] + 0.5 * rng.standard_normal((8_300, dim))
-    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-    wide = Compactor(tmp_path, encoder_checksum="enc", dim=dim, target_recall=0.9)
-    release = ServingRelease(new_release().key, cast(Any, None), DecisionParameters(), empty_base(dim), 0.9)
-    told = []
-    for last_seq, in_haste in ((5_200, False), (8_300, True), (8_300, False)):
-        ids = np.arange(release.applied_seq, last_seq)
-        entries = {number: Entry(f"r{number}", f"text {number}", None) for number in ids.tolist()}
-        if entries:
-            release.apply(ChangedRecords(last_seq, last_seq, 7, entries, []), ids, vectors[ids])
-        view = release.view
-        release.rebase(wide.fold(view, in_haste=in_haste), view)
-        told.append((release.view.base.applied_seq, release.view.index.base.spec.nlist, is_worth_it(release)))
-    assert told == [(5_200, 64, False), (8_300, 64, True), (8_300, 128, False)]
-    assert release.view.base.index.index_recall >= 0.9

@@ -14,6 +14,7 @@ import pytest
 from app.job.errors import JobFailedError
 from app.job.run import JobRun
 from app.serving import housekeeper as housekeeping
+from app.serving.building import build_snapshot
 from app.serving.entry import Entry
 from app.serving.housekeeper import Housekeeper, is_worth_it
 from app.serving.release import ServingRelease
@@ -171,6 +172,22 @@ def test_a_snapshot_of_the_same_change_with_other_lists_is_loaded(tmp_path: Path
     manifest = load_manifest(folder)
     (folder / MANIFEST).write_bytes(replace(manifest, spec=replace(manifest.spec, target_recall=0.5)).to_bytes())
     assert second.housekeeper.has_newer(second.active)
+
+
+def test_after_an_import_what_was_built_in_haste_is_built_anew_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "LARGE_DELTA", 1_000)
+    monkeypatch.setattr("index.spec.EXACT_LIMIT_FLOATS", 0)
+    monkeypatch.setattr("app.serving.compacting._build_apart", lambda spool, *_: build_snapshot(spool.folder))
+    server = Server(tmp_path)
+    lists, worth = [], []
+    for last_seq in (1_000, 4_000, 4_000):
+        server.follow(last_seq)
+        server.run_job()
+        lists.append(server.active.view.base.index.spec.parameters["nlist"])
+        worth.append(is_worth_it(server.active))
+    assert (lists, worth) == ([32, 32, 64], [False, True, False])
 
 
 def test_a_server_orders_no_compaction_that_another_has_done(tmp_path: Path) -> None:
