@@ -1,11 +1,12 @@
 """The data folder: snapshots of another database go only where nobody uses them."""
 
+import os
 import threading
 from pathlib import Path
 
 import pytest
 
-from app.data_folder import DataFolder
+from app.data_folder import DataFolder, make_folder
 from app.errors import DataFolderBusyError
 
 
@@ -68,3 +69,16 @@ def test_whoever_starts_never_sees_half_of_what_another_notes(tmp_path: Path) ->
     looking.join()
     assert seen == {database_id + "\n"}
     assert {path.name for path in tmp_path.iterdir()} == {"lock", "database"}
+
+
+def test_a_folder_that_is_made_is_open_to_its_user_alone_and_one_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
+    made, there = tmp_path / "above" / "data", tmp_path / "there"
+    before = os.umask(0o022)
+    try:
+        there.mkdir()
+        for path in (made, there):
+            make_folder(path)
+    finally:
+        os.umask(before)
+    modes = [oct(path.stat().st_mode & 0o777) for path in (made.parent, made, there)]
+    assert modes == ["0o755", "0o700", "0o755"]
