@@ -141,3 +141,26 @@ def test_an_import_does_not_seem_to_wait_while_a_spreadsheet_is_read(
     work(service)
     assert finished(service, started)["result"]["created"] == 1
     assert seen == [("running", "counting")]
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize(
+    ("body", "rows", "state"),
+    [
+        (b'[{"text": "in a list"}]\n', 1, "failed"),
+        (b'{\n"text": "over three lines"\n}\n', 3, "failed"),
+        (b'[]\n{"text": "one is right"}\n', 2, "succeeded"),
+        (b'[]\n{"group": "g", "title": "of a group"}\n', 2, "succeeded"),
+    ],
+)
+def test_an_import_of_which_nothing_could_be_taken_has_failed(
+    service: Running, body: bytes, rows: int, state: str, dry_run: bool
+) -> None:
+    sent = upload(service, make_collection(service), body, dry_run=dry_run, max_rejected=1000)
+    work(service)
+    job = finished(service, sent)
+    assert (job["state"], job["result"]["rows"]) == (state, rows)
+    assert len(results_of(service, job)) == rows
+    if state == "failed":
+        assert job["error"]["code"] == "all_rejected"
+        assert "nothing was stored" in job["error"]["detail"]
