@@ -1,5 +1,6 @@
 """What an import tells of itself before it begins, when it fails, and after another worker has taken it over."""
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -84,6 +85,22 @@ def test_a_disk_that_is_full_at_a_commit_is_told_with_what_was_stored_before(ser
     n_stored = len(records_of(service, name))
     assert (job["state"], n_stored, job["result"]["rows"]) == ("failed", 1000, 1000)
     assert "the first 1000 rows were done: 1000 created," in job["error"]["detail"]
+
+
+def test_a_disk_that_is_full_in_a_dry_run_is_told(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = sqlite3.connect
+
+    def connect_to_little(*given: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*given, **options)
+        connection.execute("PRAGMA max_page_count = 4")
+        return connection
+
+    monkeypatch.setattr("app.bulk.comparing.sqlite3.connect", connect_to_little)
+    started = upload(service, make_collection(service), ndjson([{"text": f"{n}"} for n in range(900)]), dry_run=True)
+    work(service)
+    job = finished(service, started)
+    assert (job["state"], job["error"]["code"]) == ("failed", "storage_full")
+    assert "No space left on device" in job["error"]["detail"]
 
 
 def test_columns_that_were_left_out_before_a_takeover_are_told(service: Running) -> None:
