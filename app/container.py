@@ -195,7 +195,7 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
     )
     services = Services(
         encoders=encoders,
-        collections=CollectionService(database, serving, cursors, attempts),
+        collections=CollectionService(database, serving, cursors, attempts, settings.jobs),
         groups=GroupService(database, serving, cursors),
         records=RecordService(database, serving, cursors, attempts),
         eraser=RecordEraser(database, serving, settings.jobs, keeper.flush),

@@ -112,13 +112,13 @@ def check_folder(path: Path, database_id: str) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make the folder where it is missing.
+    """Make the folder where it is missing, for this user alone: every sentence will be in it.
 
     Raises:
         StartupError: It cannot be made or written.
     """
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StartupError(f"{path} cannot be used as data folder: {error.strerror}; give another --data") from None
     if not os.access(path, os.W_OK | os.X_OK):

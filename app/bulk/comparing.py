@@ -1,5 +1,7 @@
 """A dry run of an import: what storing its rows would do, without doing it."""
 
+import errno
+import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,18 +43,27 @@ class Comparison:
 
         Returns:
             As `store`.
+
+        Raises:
+            JobFailedError: The collection is gone.
+            OSError: The disk is full, or refuses.
         """
         seq = find_collection(session, self._name, self._collection_id, lock=False)
         ids = [row.record.id for row in rows if isinstance(row, RecordRow)]
         hashes = RecordRepository(session, self._collection_id).find_hashes(ids) | self._find_seen(ids, first)
         results = [self._compare(row, hashes) for row in rows]
         fresh = {row.record.id: hashes[row.record.id] for row in rows if isinstance(row, RecordRow)}
-        self._seen.execute("BEGIN")
-        self._seen.executemany(
-            "INSERT OR REPLACE INTO seen VALUES (?, ?, ?)", [(key, first, digest) for key, digest in fresh.items()]
-        )
-        self._seen.execute("COMMIT")
+        self._keep([(key, first, digest) for key, digest in fresh.items()])
         return results, seq
+
+    def _keep(self, seen: Sequence[tuple[str, int, str]]) -> None:
+        try:
+            self._seen.execute("BEGIN")
+            self._seen.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?, ?)", seen)
+            self._seen.execute("COMMIT")
+        except sqlite3.OperationalError as error:  # of a file of the job, as any other
+            number = errno.ENOSPC if error.sqlite_errorcode == sqlite3.SQLITE_FULL else errno.EIO
+            raise OSError(number, os.strerror(number)) from error
 
     def _compare(self, row: Parsed, hashes: dict[str, str]) -> RowResult:
         if not isinstance(row, RecordRow):

@@ -130,7 +130,7 @@ async def get_import_results(request: Request, job: JobKey) -> Response:
 )
 @requires(KeyScope.DATA_READ)
 async def get_export_file(request: Request, job: JobKey) -> Response:
-    """Get the file that an export has written; it is kept as long as its job."""
+    """Get the file that an export has written; it is kept for a week at most, and goes with its collection."""
     return _file(await services(request).bulk.file(job))
 
 

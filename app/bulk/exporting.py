@@ -1,6 +1,8 @@
 """The job of an export: every group and record of one moment, to one file."""
 
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, Final
@@ -23,6 +25,9 @@ from app.release.repository import ReleaseRepository
 from model.contract.bundle import Bundle
 from model.contract.files import sync_path
 
+KEPT_S: Final = 7 * 24 * 3600.0
+"""So long the file of an export is kept: a nightly one would fill the disk else."""
+
 _AT_ONCE: Final = 1000
 _PART: Final = ".part"
 
@@ -38,9 +43,12 @@ def run_export(run: JobRun, encoders: EncoderStore) -> dict[str, Any]:
 
 
 def clean_up(folder: Path, state: JobState) -> None:
-    """Leave nothing of an export that did not succeed."""
-    for path in folder.glob("export*" if state is not JobState.SUCCEEDED else f"*{_PART}"):
-        path.unlink(missing_ok=True)
+    """Leave nothing of an export that did not succeed, and no file for longer than KEPT_S."""
+    for path in folder.glob("export*"):
+        with suppress(FileNotFoundError):  # another server tidies too
+            is_old = time.time() - path.stat().st_mtime > KEPT_S
+            if state is not JobState.SUCCEEDED or path.suffix == _PART or is_old:
+                path.unlink()
 
 
 class _Export:

@@ -66,7 +66,7 @@ def run_import(run: JobRun, limits: Limits) -> Handover | dict[str, Any]:
     """Store, or compare, the rows of an upload that are not done with.
 
     Raises:
-        JobFailedError: The file cannot be read on, or too many of its rows are rejected; says what was stored.
+        JobFailedError: The file cannot be read on, or too many of its rows, or all, are rejected; says what was stored.
     """
     return _Import(run, limits).run()
 
@@ -106,6 +106,10 @@ class _Import:
     def run(self) -> Handover | dict[str, Any]:
         if not self._done.is_read:
             self._read_all(self._run.folder / UPLOAD)
+        if self._done.counts.get(REJECTED) == self._done.rows:
+            raise JobFailedError(
+                "all_rejected", f"every row was rejected, the results say why: mend the file; {self._told()}"
+            )
         result = _result(self._done, is_dry=self._is_dry)
         return result if self._is_dry else Handover(self._done.seq, result)
 

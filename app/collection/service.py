@@ -1,6 +1,9 @@
 """Creating, reading, changing and deleting collections."""
 
+import asyncio
+import shutil
 from collections.abc import Collection as AnyOf
+from pathlib import Path
 
 from sqlalchemy.orm import Session
 
@@ -15,6 +18,7 @@ from app.errors import NameTakenError
 from app.feedback.keeping import FeedbackSettings
 from app.idempotency.attempts import Attempt, Attempts, forget_answers_about, once
 from app.job.repository import JobRepository
+from app.job.tables import JobState
 from app.preconditions import Precondition, hash_of, tag_of
 from app.release.repository import ReleaseRepository
 from app.release.transitions import FIRST, first_release, part_with_encoder
@@ -22,6 +26,7 @@ from app.schemas import Page
 from app.serving.serving import Serving, ServingStatus
 
 _LISTING = "collections"
+_AT_WORK = (JobState.RUNNING, JobState.CANCELLING)
 
 
 class CollectionService:
@@ -32,13 +37,15 @@ class CollectionService:
         serving: What of them is in memory.
         cursors: Signs the pages of the list.
         attempts: Those that run.
+        jobs: Folder of the jobs' files, which may hold records.
     """
 
-    def __init__(self, database: Database, serving: Serving, cursors: Cursors, attempts: Attempts) -> None:
+    def __init__(self, database: Database, serving: Serving, cursors: Cursors, attempts: Attempts, jobs: Path) -> None:
         self._database = database
         self._serving = serving
         self._cursors = cursors
         self._attempts = attempts
+        self._jobs = jobs
 
     async def create(self, wanted: CollectionCreate, attempt: Attempt | None) -> CollectionAnswer:
         """Create a collection with release 1 of its encoder."""
@@ -71,8 +78,14 @@ class CollectionService:
         return changed
 
     async def delete(self, name: str, precondition: Precondition) -> None:
-        """Delete a collection with everything in it; its jobs end, and encoders go that were trained for it alone."""
-        self._serving.forget(await self._database.write_async(lambda session: _delete(session, name, precondition)))
+        """Delete a collection with everything in it; its jobs end, and encoders go that were trained for it alone.
+
+        The files of its jobs go too: those of one that runs when its worker has stopped, all others before this ends.
+        """
+        collection_id, jobs = await self._database.write_async(lambda session: _delete(session, name, precondition))
+        self._serving.forget(collection_id)
+        for key in jobs:
+            await asyncio.to_thread(shutil.rmtree, self._jobs / key, ignore_errors=True)
 
     def _create(self, session: Session, wanted: CollectionCreate) -> CollectionAnswer:
         repository = CollectionRepository(session)
@@ -152,15 +165,17 @@ def _locked(session: Session, name: str, precondition: Precondition) -> Collecti
     return collection
 
 
-def _delete(session: Session, name: str, precondition: Precondition) -> int:
+def _delete(session: Session, name: str, precondition: Precondition) -> tuple[int, list[str]]:
+    """The id that it had, and the jobs of which no worker has the files open."""
     jobs = JobRepository(session)
     jobs.lock_of(name)  # before the collection, as the step of a job does
     collection = _locked(session, name, precondition)
     collection_id = collection.id
+    at_rest = [key for key, state in jobs.of_collection(collection_id) if state not in _AT_WORK]
     encoders = {release.encoder_sha for release in ReleaseRepository(session).list_all(collection_id)}
     jobs.end_of_collection(collection_id)
     forget_answers_about(session, collection.name)
     CollectionRepository(session).delete(collection)
     for sha in encoders:
         part_with_encoder(session, sha)
-    return collection_id
+    return collection_id, at_rest

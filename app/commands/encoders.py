@@ -62,8 +62,11 @@ def _registry(data: Path | None, *, makes: bool = False) -> Iterator[tuple["Enco
     check_runtimes()
     from app.access.opening import open_keys
     from app.container import open_encoders
+    from app.data_folder import make_folder
 
     settings = load_settings(data=data)
+    if makes:
+        make_folder(settings.data)  # the bundle goes there, wherever the database is
     with closing(opened_database(settings, makes=makes)) as database:
         _, audit = open_keys(settings, database)
         yield open_encoders(settings, database), audit

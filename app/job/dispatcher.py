@@ -138,8 +138,10 @@ class Dispatcher(Background):
         self._database.write(lambda session: _show(session, job.id, progress)).result()
 
     def _tidy(self) -> None:
-        """Forget old jobs, and what is left of forgotten ones."""
-        for key in self._database.write(lambda session: JobRepository(session).forget_old()).result():
+        """Forget old jobs; remove the files of those, and of all whose collection was deleted."""
+        forgotten = self._database.write(lambda session: JobRepository(session).forget_old()).result()
+        bereft = self._database.read(lambda session: JobRepository(session).list_bereft())
+        for key in (*forgotten, *bereft):
             shutil.rmtree(self._jobs / key, ignore_errors=True)
         known = self._database.read(lambda session: JobRepository(session).list_states())
         tidy_files(self._jobs, known, self._clean_ups)

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from app.access.caller import collections_of
+from app.access.caller import caller_of, collections_of
 from app.access.declaring import Reach, name_target, requires
 from app.access.scopes import KeyScope
 from app.http_body import answer
@@ -87,7 +87,7 @@ async def cancel_job(request: Request, job: JobKey) -> Response:
 @requires(*JOBS)
 async def follow_job(request: Request, job: JobKey, last_event_id: LastEvent = 0) -> Response:
     """Follow a job as Server-Sent Events, from the first event on or after Last-Event-ID, until the job is over."""
-    stream = await services(request).jobs.events(job, last_event_id)
+    stream = await services(request).jobs.events(job, last_event_id, caller_of(request.scope))
     if stream is None:
         return Response(status_code=204)  # tells an EventSource not to connect again
     return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"})

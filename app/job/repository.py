@@ -9,6 +9,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
+from app.collection.tables import Collection
 from app.db import table_of
 from app.errors import NotFoundError
 from app.job.errors import JobCancelledError
@@ -292,6 +293,11 @@ class JobRepository:
                 self._session.execute(delete(_EVENTS).where(_EVENTS.c.job_id == job.id))
                 self._session.delete(job)
         return forgotten
+
+    def list_bereft(self) -> list[str]:
+        """Keys of the jobs that are over and whose collection was deleted."""
+        gone = Job.collection_id.not_in(select(Collection.id))
+        return list(self._session.scalars(select(Job.key).where(Job.state.not_in(UNFINISHED), gone)))
 
     def of_collection(self, collection_id: int) -> list[tuple[str, str]]:
         """Key and state of every job of a collection."""

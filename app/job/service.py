@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from collections.abc import Collection as AnyOf
 from functools import partial
@@ -19,8 +20,11 @@ from app.job.schemas import JobAnswer, JobErrorAnswer, ProgressAnswer
 from app.job.tables import UNFINISHED, Job, JobState, JobType
 from app.schemas import Page
 
-MOST_STREAMS: Final = 100
+MOST_STREAMS: Final = 200
 """Event streams open at the same time."""
+
+MOST_OF_ONE: Final = 100
+"""Of these, those of one caller: whoever never closes his leaves as many to all others."""
 
 _LISTING: Final = "jobs"
 _LOOK_S: Final = 0.25
@@ -40,7 +44,7 @@ class JobService:
         self._database = database
         self._jobs = jobs
         self._cursors = cursors
-        self._streams = 0
+        self._streams = Counter[str]()
         self.is_stopping: Callable[[], bool] = lambda: False
         """Whether the server is about to end, and streams with it; set by whoever runs it."""
 
@@ -98,24 +102,27 @@ class JobService:
             await asyncio.to_thread(shutil.rmtree, self._jobs / cancelled.id, ignore_errors=True)
         return cancelled
 
-    async def events(self, key: str, after: int) -> AsyncIterator[bytes] | None:
+    async def events(self, key: str, after: int, caller: str) -> AsyncIterator[bytes] | None:
         """The job's events past a number as Server-Sent Events, up to its end; None where it is over and all were told.
 
         A number beyond the last counts as the last: an older state of the database was restored since.
 
         Raises:
             NotFoundError: There is no such job.
-            OverloadedError: Too many streams are open.
+            OverloadedError: Too many streams are open, or too many of this caller.
         """
         job_id, n_events, is_over = await self._database.read_async(lambda session: _told(session, key))
         if is_over and after >= n_events:
             return None
-        if self._streams >= MOST_STREAMS:
-            raise OverloadedError(f"{MOST_STREAMS} event streams are open: close one, or poll GET /v1/jobs/{key}")
-        return self._stream(job_id, min(after, n_events))
+        if self._streams[caller] >= MOST_OF_ONE or self._streams.total() >= MOST_STREAMS:
+            raise OverloadedError(
+                f"{self._streams.total()} event streams are open, {self._streams[caller]} of them yours: "
+                f"close one, or poll GET /v1/jobs/{key}"
+            )
+        return self._stream(job_id, min(after, n_events), caller)
 
-    async def _stream(self, job_id: int, after: int) -> AsyncIterator[bytes]:
-        self._streams += 1
+    async def _stream(self, job_id: int, after: int, caller: str) -> AsyncIterator[bytes]:
+        self._streams[caller] += 1
         quiet_s = 0.0
         try:
             yield b"retry: 1000\n\n"
@@ -134,7 +141,8 @@ class JobService:
                     yield b": still there\n\n"
                 await asyncio.sleep(_LOOK_S)
         finally:
-            self._streams -= 1
+            self._streams[caller] -= 1
+            self._streams += Counter()  # callers without streams are not remembered
 
 
 def _told(session: Session, key: str) -> tuple[int, int, bool]:

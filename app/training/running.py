@@ -29,7 +29,7 @@ _ROWS, _CHECK, _RULES, _VERDICT = "rows.ndjson", "check.json", "rules.json", "ve
 _RUN: Final = "run"
 
 _MOST_KILLS: Final = 3
-"""So often a trainer may be killed in one attempt at a job."""
+"""So often in a row, without coming further, a trainer may be killed in one attempt at a job."""
 
 _log = structlog.get_logger(__name__)
 
@@ -145,16 +145,20 @@ class ReleaseJob:
             raise rows_missing()
         given = [part for name, value in options.items() for part in (f"--{name}", str(value))]
         arguments = [command, str(self._rows), *given, *more, "--progress", "json"]
-        for attempt in range(1, _MOST_KILLS + 1):
+        kills = 0
+        while kills < _MOST_KILLS:
+            before = self._run.checkpoint
             try:
                 run_trainer(self._run, _STAGES[command], [*arguments, *self._resuming(command)])
                 return
             except TrainerKilledError as error:
-                _log.warning("trainer_killed", job=self._run.key, command=command, signal=error.signal, attempt=attempt)
+                kills = 1 if self._run.checkpoint != before else kills + 1
+                _log.warning("trainer_killed", job=self._run.key, command=command, signal=error.signal, kills=kills)
                 killed = error.signal
         raise JobFailedError(
             "trainer_killed",
-            f"signal {killed} ended `{command}` {_MOST_KILLS} times: signal 9 most often means that memory ran out",
+            f"signal {killed} ended `{command}` {_MOST_KILLS} times before it came further: "
+            "signal 9 most often means that memory ran out",
         )
 
     def _resuming(self, command: str) -> list[str]:

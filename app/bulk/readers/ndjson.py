@@ -73,5 +73,5 @@ def _rows(block: Block, first_line: int, encoding: Encoding, limits: Limits) -> 
         if type(value) is dict:
             yield RawRow(number, value)
         else:
-            detail = f"a JSON object is wanted, not {type(value).__name__}"
+            detail = f"a JSON object is wanted, not {type(value).__name__}: write one to a line"
             yield RawRow(number, Fault(FaultCode.NOT_JSON, detail))

@@ -265,6 +265,38 @@ def test_files_of_imports_and_exports_hold_nothing_erased(sqlite: Settings) -> N
         assert service.client.get(f"/v1/jobs/{exported}/file").status_code == 404
 
 
+def test_files_of_imports_and_exports_go_with_their_collection(sqlite: Settings) -> None:
+    with running(sqlite) as service:
+        name, other = make_collection(service), make_collection(service)
+        for each in (name, other):
+            upsert(service, each, [{"id": "mary-id", "text": SECRET}])
+        exported, kept = (
+            service.client.post(f"/v1/collections/{each}/exports", json={}).json()["id"] for each in (name, other)
+        )
+        for job in (exported, kept):
+            wait_until_over(service, job)
+        assert len(files_with(sqlite.jobs, SECRET.encode())) == 2
+        assert service.client.delete(f"/v1/collections/{name}").status_code == 204
+        assert files_with(sqlite.jobs, SECRET.encode()) == [f"{kept}/export.ndjson"]
+        assert service.client.get(f"/v1/jobs/{exported}/file").status_code == 404
+        assert service.client.get(f"/v1/jobs/{exported}").json()["state"] == "succeeded"
+    (sqlite.jobs / exported).mkdir()
+    shutil.copy(sqlite.jobs / kept / "export.ndjson", sqlite.jobs / exported)  # as if killed before it was removed
+    with running(sqlite):
+        wait_for(lambda: files_with(sqlite.jobs, SECRET.encode()) == [f"{kept}/export.ndjson"])
+
+
+def test_an_upload_that_waits_goes_with_its_collection(sqlite: Settings) -> None:
+    with running(sqlite.model_copy(update={"workers": 0})) as service:
+        name = make_collection(service)
+        headers = {"Content-Type": "text/csv"}
+        body = f"text,group\n{SECRET},a\n"
+        service.client.post(f"/v1/collections/{name}/imports", content=body, headers=headers)
+        assert files_with(sqlite.jobs, SECRET.encode())
+        assert service.client.delete(f"/v1/collections/{name}").status_code == 204
+        assert files_with(sqlite.jobs, SECRET.encode()) == []
+
+
 def test_erasing_waits_for_imports_that_may_hold_the_record(sqlite: Settings) -> None:
     with running(sqlite.model_copy(update={"workers": 0})) as service:
         name = make_collection(service)

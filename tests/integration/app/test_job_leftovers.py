@@ -1,6 +1,7 @@
 """What jobs have left on the disk whose workers died, and what becomes of it."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,19 @@ def test_what_jobs_leave_whose_workers_died_at_the_end_is_tidied_away(
     duties = duties_of(Settings(data=tmp_path), None)
     tidy_files(tmp_path, {"a": (kind, state)}, {each: duty.clean_up for each, duty in duties.items()})
     assert {str(path.relative_to(tmp_path / "a")) for path in tmp_path.rglob("*") if path.is_file()} == left
+
+
+def test_the_file_of_an_export_is_kept_for_a_week(tmp_path: Path) -> None:
+    clean_up = duties_of(Settings(data=tmp_path), None)[JobType.EXPORT].clean_up
+    for key, days in (("young", 6.9), ("old", 7.1)):
+        (tmp_path / key).mkdir()
+        path = tmp_path / key / "export.parquet"
+        path.write_text("a sentence")
+        os.utime(path, (time.time(), time.time() - days * 24 * 3600))
+    tidy_files(
+        tmp_path, dict.fromkeys(("young", "old"), (JobType.EXPORT, JobState.SUCCEEDED)), {JobType.EXPORT: clean_up}
+    )
+    assert [path.parent.name for path in tmp_path.rglob("export.*")] == ["young"]
 
 
 def test_folders_of_jobs_that_there_are_not_are_tidied_away_once_they_are_old(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What an import tells of itself before it begins, when it fails, and after another worker has taken it over."""
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -86,6 +87,22 @@ def test_a_disk_that_is_full_at_a_commit_is_told_with_what_was_stored_before(ser
     assert "the first 1000 rows were done: 1000 created," in job["error"]["detail"]
 
 
+def test_a_disk_that_is_full_in_a_dry_run_is_told(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = sqlite3.connect
+
+    def connect_to_little(*given: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*given, **options)
+        connection.execute("PRAGMA max_page_count = 4")
+        return connection
+
+    monkeypatch.setattr("app.bulk.comparing.sqlite3.connect", connect_to_little)
+    started = upload(service, make_collection(service), ndjson([{"text": f"{n}"} for n in range(900)]), dry_run=True)
+    work(service)
+    job = finished(service, started)
+    assert (job["state"], job["error"]["code"]) == ("failed", "storage_full")
+    assert "No space left on device" in job["error"]["detail"]
+
+
 def test_columns_that_were_left_out_before_a_takeover_are_told(service: Running) -> None:
     rows = [{"text": "first"}] + [{"text": f"sentence {n}", **({"odd": n} if n < 9 else {})} for n in range(2500)]
     started = upload(service, make_collection(service), ndjson(rows))
@@ -141,3 +158,26 @@ def test_an_import_does_not_seem_to_wait_while_a_spreadsheet_is_read(
     work(service)
     assert finished(service, started)["result"]["created"] == 1
     assert seen == [("running", "counting")]
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize(
+    ("body", "rows", "state"),
+    [
+        (b'[{"text": "in a list"}]\n', 1, "failed"),
+        (b'{\n"text": "over three lines"\n}\n', 3, "failed"),
+        (b'[]\n{"text": "one is right"}\n', 2, "succeeded"),
+        (b'[]\n{"group": "g", "title": "of a group"}\n', 2, "succeeded"),
+    ],
+)
+def test_an_import_of_which_nothing_could_be_taken_has_failed(
+    service: Running, body: bytes, rows: int, state: str, dry_run: bool
+) -> None:
+    sent = upload(service, make_collection(service), body, dry_run=dry_run, max_rejected=1000)
+    work(service)
+    job = finished(service, sent)
+    assert (job["state"], job["result"]["rows"]) == (state, rows)
+    assert len(results_of(service, job)) == rows
+    if state == "failed":
+        assert job["error"]["code"] == "all_rejected"
+        assert "nothing was stored" in job["error"]["detail"]

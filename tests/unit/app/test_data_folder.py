@@ -1,12 +1,16 @@
 """The data folder: snapshots of another database go only where nobody uses them."""
 
+import os
 import threading
 from pathlib import Path
 
 import pytest
 
-from app.data_folder import DataFolder
+from app.commands.encoders import register
+from app.data_folder import DataFolder, make_folder
 from app.errors import DataFolderBusyError
+from app.settings import Settings
+from tests.conftest import migrate
 
 
 def add_snapshot(data: Path) -> Path:
@@ -68,3 +72,26 @@ def test_whoever_starts_never_sees_half_of_what_another_notes(tmp_path: Path) ->
     looking.join()
     assert seen == {database_id + "\n"}
     assert {path.name for path in tmp_path.iterdir()} == {"lock", "database"}
+
+
+def test_a_folder_that_is_made_is_open_to_its_user_alone_and_one_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
+    made, there = tmp_path / "above" / "data", tmp_path / "there"
+    before = os.umask(0o022)
+    try:
+        there.mkdir()
+        for path in (made, there):
+            make_folder(path)
+    finally:
+        os.umask(before)
+    modes = [oct(path.stat().st_mode & 0o777) for path in (made.parent, made, there)]
+    assert modes == ["0o755", "0o700", "0o755"]
+
+
+def test_a_folder_that_registering_an_encoder_makes_is_open_to_its_user_alone(
+    settings: Settings, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if settings.database_url is not None:
+        migrate(settings)
+        monkeypatch.setenv("SAMESAY_DATABASE_URL", settings.database_url.get_secret_value())
+    register(tiny_bundle, "tiny", tmp_path / "made", makes=True)
+    assert oct((tmp_path / "made").stat().st_mode & 0o777) == "0o700"

@@ -54,7 +54,7 @@ def test_bad_lines_of_ndjson(tmp_path: Path) -> None:
         (8, not_json),
         (9, None),
     ]
-    assert fault(rows[1]).detail == "a JSON object is wanted, not list"
+    assert fault(rows[1]).detail == "a JSON object is wanted, not list: write one to a line"
     assert "byte 8 of the line is not utf-8" in fault(rows[6]).detail
 
 
