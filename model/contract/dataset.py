@@ -119,6 +119,11 @@ def read_rows(path: Path, *, need: Iterable[str] = ()) -> DatasetFile:
     return DatasetFile(path, encoding, rows, bad_rows, columns)
 
 
+def describe_bad_rows(file: DatasetFile) -> list[str]:
+    """A sentence for the user on each of the first lines that were left out."""
+    return [f"{file.path}: line {bad.line} left out: {bad.reason}" for bad in file.bad_rows[:_BAD_ROWS_ALLOWED]]
+
+
 def separators_to_use(columns: Sequence[str]) -> str | None:
     """What to do about a header that is one column since others separate it, as spreadsheets of many countries do."""
     if len(columns) == 1 and any(separator in columns[0] for separator in ",;\t|"):

@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.config import Config, Objective, check_combinations, warnings_of
-from model.contract.dataset import DatasetFile, Row, count_groups, cross_group_duplicates, read_rows
+from model.contract.dataset import (
+    DatasetFile,
+    Row,
+    count_groups,
+    cross_group_duplicates,
+    describe_bad_rows,
+    read_rows,
+)
 from model.contract.keep_out import without_kept_out
 from model.data.choices import FEWEST_STRANGERS, Kind, Shape, settle
 from model.data.hold_out import hold_out
@@ -238,7 +245,7 @@ def _describe(file: DatasetFile, rows: list[Row], stray: list[Row], kind: Kind) 
     findings = [f"{file.path}: {len(rows)} sentences, {file.encoding}"]
     if stray:
         findings.append(f"{len(stray)} rows without a group count as out of scope")
-    findings += [f"{file.path}: line {bad.line} left out: {bad.reason}" for bad in file.bad_rows[:10]]
+    findings += describe_bad_rows(file)
     findings += _describe_unused(rows, kind)
     singles = [name for name, size in _sizes(rows, kind).items() if size == 1]
     if kind is Kind.LABELS and singles:
