@@ -29,7 +29,9 @@ application = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exc
 def train_command(
     data: Annotated[Path, typer.Argument(help="TSV, CSV or NDJSON with a text and a group (or label) column.")],
     out: Annotated[Path, typer.Option(help="Run folder; the bundle will lie in OUT/bundle.")],
-    valid: Annotated[Path | None, typer.Option(help="Held-out rows; without, some of DATA are held out.")] = None,
+    valid: Annotated[
+        Path | None, typer.Option(help="Held-out rows, those of no group out of scope; without, some of DATA.")
+    ] = None,
     out_of_scope: Annotated[
         Path | None, typer.Option(help="Sentences of no group, to choose the threshold by.")
     ] = None,

@@ -34,6 +34,9 @@ _BAD_SHARE_ALLOWED: Final = 0.01
 OUT_OF_SCOPE: Final = "out_of_scope"
 """Role of a sentence that belongs to no group."""
 
+EXAMPLE: Final = "example"
+"""Role of a record that is stored to be found, with a group or not."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from model.config import Config, Objective, check_combinations, warnings_of
 from model.contract.dataset import (
+    EXAMPLE,
     DatasetFile,
     Row,
     count_groups,
@@ -26,10 +27,6 @@ from model.data.repeats import describe_contradictions, without_repeats
 from model.errors import ConfigError, TrainingError
 
 
-_EXAMPLE = "example"
-"""Role of a record that is stored to be found, with a group or not."""
-
-
 @dataclass(frozen=True, slots=True)
 class Files:
     """Where the sentences of a run are.
@@ -37,7 +34,7 @@ class Files:
     Attributes:
         data: Sentences with their groups or labels; those without a group belong to none.
         valid: Held-out ones; None to hold out some of `data`.
-        out_of_scope: Sentences of no group, to choose the threshold by.
+        out_of_scope: Sentences of no group, to choose the threshold by, as are those of `valid` without a group.
         unlabelled: Sentences without groups to learn from.
     """
 
@@ -129,8 +126,9 @@ def load_training_data(files: Files, config: Config, seed: int) -> TrainingData:
     check_combinations(settled)
     findings = [*_describe(file, rows, stray, kind), *repeats, choice, *warnings_of(settled, given)]
     has_strangers = bool(stray) or files.out_of_scope is not None
-    train, valid, said = hold_out(rows, files.valid, settled, seed, kind, has_strangers=has_strangers)
-    findings += said
+    parted = hold_out(rows, files.valid, settled, seed, kind, has_strangers=has_strangers)
+    train, valid = parted.train, parted.valid
+    findings += parted.findings
     if n_kept_out:
         findings.append(f"{n_kept_out} sentences are kept out (keep_out={settled.keep_out}): to judge it by later")
     findings += [
@@ -138,7 +136,7 @@ def load_training_data(files: Files, config: Config, seed: int) -> TrainingData:
     ]
     labels, indices = index_labels(train, settled.objective)
     _check_trainable(train, labels, settled)
-    outliers, strangers = _share_strangers(files, stray, settled, seed, findings)
+    outliers, strangers = _share_strangers(files, stray, parted.strangers, settled, seed, findings)
     if kind is Kind.GROUPS:
         findings += describe_contradictions([*outliers, *strangers], rows)
     if strangers and (not valid or kind is Kind.LABELS):
@@ -160,11 +158,11 @@ def index_labels(rows: Sequence[Row], objective: Objective = Objective.HEAD) -> 
 
 
 def _share_strangers(
-    files: Files, stray: list[Row], config: Config, seed: int, findings: list[str]
+    files: Files, stray: list[Row], held_out: list[str], config: Config, seed: int, findings: list[str]
 ) -> tuple[list[str], list[str]]:
     """Texts of no group to learn from, and those to choose the threshold by: never the same."""
     texts = [row.text for row in stray]
-    given = _read_texts(files.out_of_scope, config) if files.out_of_scope else []
+    given = [*held_out, *(_read_texts(files.out_of_scope, config, findings) if files.out_of_scope else [])]
     if not config.exposes_outliers:
         return [], given or texts
     if given or not texts:
@@ -194,7 +192,7 @@ def _read_unlabelled(files: Files, config: Config, findings: list[str]) -> list[
         if weighted:
             raise ConfigError("rdrop_unlabelled_weight is set, but no --unlabelled FILE is given")
         return []
-    texts = _read_texts(files.unlabelled, config)
+    texts = _read_texts(files.unlabelled, config, findings)
     if not weighted and config.objective is not Objective.SIM_CSE:
         findings.append(
             f"{files.unlabelled}: {len(texts)} sentences, not learnt from: --set rdrop_unlabelled_weight=4 would"
@@ -204,8 +202,10 @@ def _read_unlabelled(files: Files, config: Config, findings: list[str]) -> list[
     return texts
 
 
-def _read_texts(path: Path, config: Config) -> list[str]:
-    return [row.text for row in without_kept_out(read_rows(path).rows, config.keep_out)]
+def _read_texts(path: Path, config: Config, findings: list[str]) -> list[str]:
+    file = read_rows(path)
+    findings += describe_bad_rows(file)
+    return [row.text for row in without_kept_out(file.rows, config.keep_out)]
 
 
 def _kind(file: DatasetFile, config: Config) -> Kind:
@@ -237,7 +237,7 @@ def _sizes(rows: list[Row], kind: Kind) -> Counter[str]:
 
 def _with_group(rows: list[Row]) -> tuple[list[Row], list[Row]]:
     """Rows with a group, and those out of scope: without one, unless they are said to be examples."""
-    stray = [row for row in rows if row.group is None and row.role != _EXAMPLE]
+    stray = [row for row in rows if row.group is None and row.role != EXAMPLE]
     return [row for row in rows if row.group is not None], stray
 
 
