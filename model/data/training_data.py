@@ -24,6 +24,7 @@ from model.data.choices import FEWEST_STRANGERS, Kind, Shape, settle
 from model.data.hold_out import hold_out
 from model.data.label_targets import LabelTargets, label_targets
 from model.data.repeats import describe_contradictions, without_repeats
+from model.data.unread import describe_unread
 from model.errors import ConfigError, TrainingError
 
 
@@ -129,6 +130,7 @@ def load_training_data(files: Files, config: Config, seed: int) -> TrainingData:
     parted = hold_out(rows, files.valid, settled, seed, kind, has_strangers=has_strangers)
     train, valid = parted.train, parted.valid
     findings += parted.findings
+    findings += describe_unread(rows, settled)
     if n_kept_out:
         findings.append(f"{n_kept_out} sentences are kept out (keep_out={settled.keep_out}): to judge it by later")
     findings += [
