@@ -8,6 +8,7 @@ import numpy as np
 
 from model.config import Config, Objective, Split
 from model.contract.dataset import EXAMPLE, Row, count_groups, describe_bad_rows, read_rows
+from model.contract.decision import DecisionParameters
 from model.contract.keep_out import without_kept_out
 from model.data.choices import Kind
 from model.data.repeats import describe_overlap
@@ -57,6 +58,8 @@ def hold_out(
     if not valid:
         fewer = "no three groups with two" if whole == "groups" else "no group with three"
         said = f"nothing is held out: too few sentences, or {fewer}; --valid FILE would measure the run"
+        if kind is Kind.GROUPS:
+            said += f" and choose the threshold, which stays at {DecisionParameters().threshold}"
         return Parted(train, [], findings=[said])
     said = f"held out {len(valid)} of {len(rows)} sentences (whole {whole}) to choose the checkpoint and the threshold"
     return Parted(train, valid, findings=[said])

@@ -137,7 +137,7 @@ def load_training_data(files: Files, config: Config, seed: int) -> TrainingData:
         f"{name} has no effect: nothing is held out" for name in ("monitor", "patience") if name in given and not valid
     ]
     labels, indices = index_labels(train, settled.objective)
-    _check_trainable(train, labels, settled)
+    _check_trainable(train, labels, settled, repeats)
     outliers, strangers = _share_strangers(files, stray, parted.strangers, settled, seed, findings)
     if kind is Kind.GROUPS:
         findings += describe_contradictions([*outliers, *strangers], rows)
@@ -274,7 +274,7 @@ def _describe_unused(rows: list[Row], kind: Kind) -> list[str]:
     return unused
 
 
-def _check_trainable(train: list[Row], labels: list[str], config: Config) -> None:
+def _check_trainable(train: list[Row], labels: list[str], config: Config, repeats: list[str]) -> None:
     if config.objective is Objective.SIM_CSE:
         if len(train) < 2:
             raise TrainingError(f"training needs at least two sentences, found {len(train)}")
@@ -287,7 +287,7 @@ def _check_trainable(train: list[Row], labels: list[str], config: Config) -> Non
     if config.objective.has_pairs and sum(size > 1 for size in count_groups(train).values()) < 2:
         raise TrainingError(
             f"objective {config.objective} learns from pairs: it needs at least two groups of two sentences; "
-            "add variants, or --set objective=head"
+            + "; ".join([*repeats, "add variants, or --set objective=head"])
         )
 
 

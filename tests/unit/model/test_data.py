@@ -129,6 +129,7 @@ def test_groups_of_one_cannot_be_paired(tmp_path: Path) -> None:
     said = "\n".join(data.findings)
     assert "groups of one sentence only: 9" in said
     assert "nothing is held out: too few sentences, or no group with three" in said
+    assert "would measure the run and choose the threshold, which stays at 0.6" in said
     assert "monitor has no effect: nothing is held out\npatience has no effect" in said
     two = write(tmp_path, "group\ttext\n" + "".join(f"g{n % 2}\tsentence {n}\n" for n in range(30)), "two.tsv")
     data = load_training_data(Files(two), make_config("default", ["objective=in_batch"]), seed=0)
