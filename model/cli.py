@@ -94,7 +94,8 @@ def evaluate_command(
     loaded = load_bundle(bundle)
     metrics = evaluate(loaded, held_out, stored)
     beside_stored = [*stored.findings, *held_out.describe_against(stored)] if stored is not None else []
-    for finding in (*held_out.findings, *beside_stored, *held_out.describe_unmeasured(metrics)):
+    learnt = loaded.head.labels if loaded.head is not None else ()
+    for finding in (*held_out.findings, *beside_stored, *held_out.describe_unmeasured(metrics, learnt)):
         say(finding)
     if as_json:
         print(json.dumps(metrics))

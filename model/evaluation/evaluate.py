@@ -1,6 +1,6 @@
 """How good a bundle is: on known groups, on unseen groups, on labels, and on sentences that belong to no group."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -66,9 +66,13 @@ class LabelledSentences:
             found.append(f"{some} stand in --against too and are known by heart: the figures flatter")
         return found
 
-    def describe_unmeasured(self, metrics: Mapping[str, float]) -> list[str]:
-        """What the metrics say nothing of, and what would."""
+    def describe_unmeasured(self, metrics: Mapping[str, float], learnt: Collection[str]) -> list[str]:
+        """What the metrics say nothing of, and what would; `learnt` are the groups that the bundle has vectors of."""
         found = []
+        unlearnt = sorted(set(self.in_scope()[1]) - set(learnt)) if "head_accuracy" in metrics else []
+        if unlearnt:
+            some = f"{len(unlearnt)} groups that the bundle did not learn, such as {unlearnt[0]!r}"
+            found.append(f"{some}, count as wrong in head_accuracy and head_macro_f1")
         of_labels = "micro_f1" in metrics
         n_strangers = len(self.sentences) - len(self.rows) if of_labels else len(self.strangers())
         if n_strangers and "oos_recall" not in metrics:

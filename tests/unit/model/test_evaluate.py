@@ -118,14 +118,18 @@ def test_what_is_not_measured_is_told(tiny_bundle: Path, tmp_path: Path) -> None
     data = LabelledSentences.read(write(tmp_path / "a.tsv", "group\ttext\nrefund\tmoney\nlogin\tlog\n\tweather\n"))
     stored = LabelledSentences.read(write(tmp_path / "b.tsv", "group\ttext\nrefund\tmoney back\n"))
     bundle = load_bundle(tiny_bundle)
+    assert bundle.head is not None
+    (unlearnt,) = data.describe_unmeasured(evaluate(bundle, data, stored), ["login"])
+    assert unlearnt.startswith("1 groups that the bundle did not learn, such as 'refund', count as wrong")
     alone, beside = evaluate(bundle, data, None), evaluate(bundle, data, stored)
-    assert [told.split(" are not")[0] for told in data.describe_unmeasured(alone)] == ["1 out-of-scope sentences"]
-    assert data.describe_unmeasured(beside) == []
+    told = data.describe_unmeasured(alone, bundle.head.labels)
+    assert told == ["1 out-of-scope sentences are not measured: --against FILE, what is stored, would"]
+    assert data.describe_unmeasured(beside, bundle.head.labels) == []
     labelled = LabelledSentences.read(write(tmp_path / "l.tsv", LABELLED))
-    assert labelled.describe_unmeasured({"micro_f1": 1.0}) == []
-    (told,) = labelled.with_strangers(tmp_path / "b.tsv").describe_unmeasured({"micro_f1": 1.0})
-    assert told == "1 out-of-scope sentences are not measured: put them into the file with labels none"
-    assert data.describe_unmeasured({"n": 2})[1].startswith("nothing is measured: no group has two sentences")
+    assert labelled.describe_unmeasured({"micro_f1": 1.0}, ()) == []
+    (of_labels,) = labelled.with_strangers(tmp_path / "b.tsv").describe_unmeasured({"micro_f1": 1.0}, ())
+    assert of_labels == "1 out-of-scope sentences are not measured: put them into the file with labels none"
+    assert data.describe_unmeasured({"n": 2}, ())[1].startswith("nothing is measured: no group has two sentences")
 
 
 def test_one_stored_sentence_is_enough_to_measure_against(tiny_bundle: Path, tmp_path: Path) -> None:
