@@ -29,7 +29,9 @@ application = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exc
 def train_command(
     data: Annotated[Path, typer.Argument(help="TSV, CSV or NDJSON with a text and a group (or label) column.")],
     out: Annotated[Path, typer.Option(help="Run folder; the bundle will lie in OUT/bundle.")],
-    valid: Annotated[Path | None, typer.Option(help="Held-out rows; without, some of DATA are held out.")] = None,
+    valid: Annotated[
+        Path | None, typer.Option(help="Held-out rows, those of no group out of scope; without, some of DATA.")
+    ] = None,
     out_of_scope: Annotated[
         Path | None, typer.Option(help="Sentences of no group, to choose the threshold by.")
     ] = None,
@@ -87,11 +89,13 @@ def evaluate_command(
     """Measure a bundle: known groups with --against, unseen groups without."""
     held_out = LabelledSentences.read(data)
     if out_of_scope is not None:
-        held_out = held_out.with_strangers(LabelledSentences.read_unlabelled(out_of_scope))
+        held_out = held_out.with_strangers(out_of_scope)
     stored = LabelledSentences.read(against) if against else None
     loaded = load_bundle(bundle)
     metrics = evaluate(loaded, held_out, stored)
-    for finding in (*held_out.findings, *_unknown_groups(data, held_out, stored)):
+    beside_stored = [*stored.findings, *held_out.describe_against(stored)] if stored is not None else []
+    learnt = loaded.head.labels if loaded.head is not None else ()
+    for finding in (*held_out.findings, *beside_stored, *held_out.describe_unmeasured(metrics, learnt)):
         say(finding)
     if as_json:
         print(json.dumps(metrics))
@@ -150,15 +154,6 @@ def _report_training(finished: "Finished", out: Path, seconds: float) -> None:
         say(f"to try: {advice}")
     say(f"report: {finished.report}")
     say(f"next: samesay encoders add {out / 'bundle'} --name NAME")
-
-
-def _unknown_groups(path: Path, data: LabelledSentences, against: LabelledSentences | None) -> list[str]:
-    unknown = data.unknown_groups(against) if against is not None else []
-    if not unknown:
-        return []
-    return [
-        f"{path}: {len(unknown)} groups that --against does not have, such as {unknown[0]!r}, count as wrong answers"
-    ]
 
 
 def _baseline(data: LabelledSentences, against: LabelledSentences | None, *, of_labels: bool) -> dict[str, float]:

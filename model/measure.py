@@ -10,7 +10,7 @@ from model.contract.onnx_encoder import OnnxEncoder
 from model.contract.text import TextContract
 from model.data.strangers import make_strangers
 from model.data.training_data import TrainingData
-from model.evaluation.calibrate import Candidates, calibrate, find_nearest, gather_candidates
+from model.evaluation.calibrate import Candidates, Sentences, calibrate, gather_candidates
 from model.evaluation.decision_metrics import decision_metrics
 from model.evaluation.held_out import HeldOut, HeldOutAnswers, LabelAnswers, Measured, answerable, best_labels
 from model.evaluation.label_metrics import LabelTruth, label_head_metrics
@@ -59,21 +59,19 @@ def _measure_labels(
 def _measure_groups(
     exported: OnnxEncoder, head: Head | None, stored: NDArray[np.float32], monitor: str, data: TrainingData
 ) -> Measured:
-    groups = [row.group or "" for row in [*data.looked_up(), *data.valid]]
+    rows = [*data.looked_up(), *data.valid]
+    groups = [row.group or "" for row in rows]
+    all_rows = Sentences([row.text for row in rows], stored, groups)
     n_looked_up = len(data.looked_up())
     valid = stored[n_looked_up:]
     asked = answerable(groups, n_looked_up)
-    found = find_nearest(stored[asked], stored, exclude=np.array(asked, np.int64))
-    familiarity = Familiarity.of(exported.contract, [row.text for row in data.train])
-    familiar = [familiarity.knows(data.valid[row - n_looked_up].text) for row in asked]
-    true_groups = [groups[row] for row in asked]
-    inside = gather_candidates(stored[asked], true_groups, found, groups, head, familiar)
-    made = make_strangers([*data.looked_up(), *data.valid], len(data.out_of_scope)) if asked else []
+    knows = Familiarity.of(exported.contract, [row.text for row in data.train]).knows
+    queries = Sentences([rows[row].text for row in asked], stored[asked], [groups[row] for row in asked])
+    inside = gather_candidates(queries, all_rows, head, knows, exclude=np.array(asked, np.int64))
+    made = make_strangers(rows, len(data.out_of_scope)) if asked else []
     strangers = [*data.out_of_scope, *made]
-    embedded = exported.encode(strangers)
-    far = find_nearest(embedded, stored, exclude=None)
-    familiar = [familiarity.knows(text) for text in strangers]
-    outside = gather_candidates(embedded, [None] * len(strangers), far, groups, head, familiar)
+    unasked = Sentences(strangers, exported.encode(strangers), [None] * len(strangers))
+    outside = gather_candidates(unasked, all_rows, head, knows)
     decision = _choose_decision(inside, outside, data, are_made=bool(made))
     told = outside[: len(data.out_of_scope)] or outside
     answers = HeldOutAnswers(

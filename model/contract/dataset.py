@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,8 +32,14 @@ _BAD_ROWS_ALLOWED: Final = 10
 _BAD_SHARE_ALLOWED: Final = 0.01
 """The error budget of a file: so many of its lines, or this share of them if that is more."""
 
+_BETWEEN_DIGITS: Final = re.compile(r"(?<=\d)([\W_]+)(?=\d)")
+_SPACED: Final = re.compile(r".*\s.*", re.DOTALL)
+
 OUT_OF_SCOPE: Final = "out_of_scope"
 """Role of a sentence that belongs to no group."""
+
+EXAMPLE: Final = "example"
+"""Role of a record that is stored to be found, with a group or not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +126,11 @@ def read_rows(path: Path, *, need: Iterable[str] = ()) -> DatasetFile:
     return DatasetFile(path, encoding, rows, bad_rows, columns)
 
 
+def describe_bad_rows(file: DatasetFile) -> list[str]:
+    """A sentence for the user on each of the first lines that were left out."""
+    return [f"{file.path}: line {bad.line} left out: {bad.reason}" for bad in file.bad_rows[:_BAD_ROWS_ALLOWED]]
+
+
 def separators_to_use(columns: Sequence[str]) -> str | None:
     """What to do about a header that is one column since others separate it, as spreadsheets of many countries do."""
     if len(columns) == 1 and any(separator in columns[0] for separator in ",;\t|"):
@@ -144,9 +156,20 @@ def parse_metadata(cell: Any) -> dict[str, Any]:
 
 
 def text_key(text: str) -> str:
-    """What two texts share when they count as the same: NFKC, case folded, without punctuation and white space."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(char for char in folded if unicodedata.category(char)[0] not in "PZC") or folded.strip()
+    """What two texts share when they count as the same: NFKC, case folded, without punctuation and white space.
+
+    Between digits a mark stays, and space as one: neither is 3.5 the same as 35, nor 1 10 as 11 0.
+    """
+    folded = _fold(text)
+    apart = _BETWEEN_DIGITS.split(folded)  # every other part is what stands between two digits
+    parts = [_SPACED.sub(" ", part) if number % 2 else _bare(part) for number, part in enumerate(apart)]
+    return "".join(parts) or folded.strip()
+
+
+def keep_out_key(text: str) -> str:
+    """The `text_key` without anything between digits; it must never change: what trainings keep out hangs on it."""
+    folded = _fold(text)
+    return _bare(folded) or folded.strip()
 
 
 def cross_group_duplicates(rows: Iterable[Row]) -> dict[str, list[Row]]:
@@ -155,6 +178,14 @@ def cross_group_duplicates(rows: Iterable[Row]) -> dict[str, list[Row]]:
     for row in rows:
         by_key.setdefault(text_key(row.text), []).append(row)
     return {key: same for key, same in by_key.items() if len({row.group for row in same}) > 1}
+
+
+def _fold(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
+def _bare(text: str) -> str:
+    return "".join(char for char in text if unicodedata.category(char)[0] not in "PZC")
 
 
 def _read(path: Path) -> bytes:

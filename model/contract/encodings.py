@@ -1,6 +1,8 @@
 """Whether a text without a mark is UTF-8 or GB18030, told by its bytes."""
 
+import re
 from collections.abc import Iterable
+from typing import Final
 
 
 def believed(lines: Iterable[bytes]) -> str:
@@ -8,14 +10,16 @@ def believed(lines: Iterable[bytes]) -> str:
 
     A line that is UTF-8 is so by no accident, while most lines of UTF-8, and many of a Western code page, are GB18030
     too by their bytes. So that only counts of a line that is no UTF-8, and if most of what it then says is Chinese that
-    people write. A stray byte of another encoding spoils its own line, not the others.
+    people write, and of most such lines. A stray byte of another encoding spoils its own line, not the others.
 
     Args:
         lines: Those in ASCII tell nothing.
     """
     telling = [line for line in lines if not line.isascii()]
     others = [line for line in telling if not _is_utf8(line)]
-    return "gb18030" if sum(map(_is_chinese, others)) > len(telling) - len(others) else "utf-8"
+    n_chinese = sum(map(_is_chinese, others))
+    is_gb18030 = n_chinese > len(telling) - len(others) and 2 * n_chinese > len(others)
+    return "gb18030" if is_gb18030 else "utf-8"
 
 
 def _is_utf8(line: bytes) -> bool:
@@ -26,13 +30,23 @@ def _is_utf8(line: bytes) -> bool:
     return True
 
 
+_WIDE: Final = r"[^\x00-\x7f]"
+_ALONE_IN_A_WORD: Final = re.compile(f"(?<=[A-Za-z]){_WIDE}(?!{_WIDE})|(?<!{_WIDE}){_WIDE}(?=[A-Za-z])")
+"""A character beside a Latin letter and none like it: an accented letter and the one behind it, read as one."""
+
+
 def _is_chinese(line: bytes) -> bool:
-    """Whether it is GB18030, and of its characters past ASCII at least half are of GB 2312 or Big5, the common ones."""
+    """Whether it is GB18030, and of its characters past ASCII at least half are such as people write.
+
+    These are of GB 2312 or Big5, the common ones, and do not stand alone in a word of Latin letters.
+    """
     try:
-        told = [character for character in line.decode("gb18030") if not character.isascii()]
+        text = line.decode("gb18030")
     except UnicodeDecodeError:
         return False
-    return 2 * sum(map(_is_common, told)) >= len(told)
+    told = [character for character in text if not character.isascii()]
+    likely = [character for character in _ALONE_IN_A_WORD.sub("", text) if not character.isascii()]
+    return 2 * sum(map(_is_common, likely)) >= len(told)
 
 
 def _is_common(character: str) -> bool:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Final
 
-from model.contract.dataset import Row, text_key
+from model.contract.dataset import Row, keep_out_key
 
 KEPT_OUT: Final = 0.1
 """Share that retrainings keep out."""
@@ -15,15 +15,15 @@ _BITS: Final = 64
 def is_kept_out(text: str, share: float) -> bool:
     """Whether a sentence is among those that are kept out.
 
-    That is so where the first 64 bits of the SHA-256 of its `text_key`, as a fraction of what they can be, are below
-    the share: the same in every training and on every machine, alike for all ways to write the sentence, and more
+    That is so where the first 64 bits of the SHA-256 of its `keep_out_key`, as a fraction of what they can be, are
+    below the share: the same in every training and on every machine, alike for all ways to write the sentence, and more
     sentences at a larger share, never others.
 
     Args:
         text: The sentence.
         share: In [0, 1].
     """
-    digest = hashlib.sha256(text_key(text).encode(errors="surrogatepass")).digest()
+    digest = hashlib.sha256(keep_out_key(text).encode(errors="surrogatepass")).digest()
     return int.from_bytes(digest[: _BITS // 8], "big") < int(share * 2**_BITS)
 
 

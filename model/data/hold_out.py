@@ -1,21 +1,39 @@
 """Which rows are held out: the user's own, as far as they can be measured, or some of the training file."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from model.config import Config, Objective, Split
-from model.contract.dataset import Row, count_groups, read_rows
+from model.contract.dataset import EXAMPLE, Row, count_groups, describe_bad_rows, read_rows
+from model.contract.decision import DecisionParameters
 from model.contract.keep_out import without_kept_out
 from model.data.choices import Kind
 from model.data.repeats import describe_overlap
 from model.errors import TrainingError
 
 
+@dataclass(frozen=True, slots=True)
+class Parted:
+    """Rows of a run.
+
+    Attributes:
+        train, valid: To learn from, and held out.
+        strangers: Texts of no group that the user's held-out file has, to choose the threshold by.
+        findings: Sentences for the user on what was done.
+    """
+
+    train: list[Row]
+    valid: list[Row]
+    strangers: list[str] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
+
+
 def hold_out(
     rows: list[Row], valid_file: Path | None, config: Config, seed: int, kind: Kind, *, has_strangers: bool = False
-) -> tuple[list[Row], list[Row], list[str]]:
+) -> Parted:
     """Part the rows to learn from and the held-out ones.
 
     Args:
@@ -26,24 +44,25 @@ def hold_out(
         kind: What the rows say of each sentence.
         has_strangers: Whether there are sentences of no group, which only held-out rows can choose a threshold with.
 
-    Returns:
-        Rows to learn from, held-out rows, and sentences for the user on what was done.
-
     Raises:
         DatasetError: The file cannot be used.
         TrainingError: No row of the file can be measured.
     """
     if valid_file is not None:
-        return rows, *_read_held_out(valid_file, rows, config, kind)
+        return _read_held_out(valid_file, rows, config, kind)
     if config.objective is Objective.SIM_CSE:
-        return rows, [], ["nothing is held out: sentences alone cannot tell which encoder is best; --valid FILE would"]
+        said = "nothing is held out: sentences alone cannot tell which encoder is best; --valid FILE would"
+        return Parted(rows, [], findings=[said])
     train, valid = split(rows, config, seed, has_strangers=has_strangers)
     whole = "groups" if config.split is Split.GROUPS and kind is Kind.GROUPS else "rows"
     if not valid:
         fewer = "no three groups with two" if whole == "groups" else "no group with three"
-        return train, [], [f"nothing is held out: too few sentences, or {fewer}; --valid FILE would measure the run"]
+        said = f"nothing is held out: too few sentences, or {fewer}; --valid FILE would measure the run"
+        if kind is Kind.GROUPS:
+            said += f" and choose the threshold, which stays at {DecisionParameters().threshold}"
+        return Parted(train, [], findings=[said])
     said = f"held out {len(valid)} of {len(rows)} sentences (whole {whole}) to choose the checkpoint and the threshold"
-    return train, valid, [said]
+    return Parted(train, valid, findings=[said])
 
 
 def split(
@@ -95,17 +114,23 @@ def _held_rows(order: list[Row], wanted: int, *, least: int) -> set[int]:
     return lines
 
 
-def _read_held_out(path: Path, rows: list[Row], config: Config, kind: Kind) -> tuple[list[Row], list[str]]:
+def _read_held_out(path: Path, rows: list[Row], config: Config, kind: Kind) -> Parted:
     """The user's held-out rows, as far as they can be measured, and what is odd about them.
 
     Raises:
         TrainingError: None can.
     """
-    held = without_kept_out(read_rows(path).rows, config.keep_out)
+    file = read_rows(path)
+    held, findings = without_kept_out(file.rows, config.keep_out), describe_bad_rows(file)
     if kind is Kind.LABELS:
-        return held, [*_check_labels(path, held, rows), *describe_overlap(path, held, rows)]
+        findings += [*_check_labels(path, held, rows), *describe_overlap(path, held, rows)]
+        return Parted(rows, held, findings=findings)
     valid = [row for row in held if row.group is not None]
-    return valid, [*_check_groups(path, valid, rows, config.objective), *describe_overlap(path, valid, rows)]
+    strangers = [row.text for row in held if row.group is None and row.role != EXAMPLE]
+    if strangers:
+        findings.append(f"{path}: {len(strangers)} rows without a group count as out of scope")
+    findings += [*_check_groups(path, valid, rows, config.objective), *describe_overlap(path, valid, rows)]
+    return Parted(rows, valid, strangers, findings)
 
 
 def _check_labels(path: Path, valid: list[Row], rows: list[Row]) -> list[str]:

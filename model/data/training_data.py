@@ -10,17 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.config import Config, Objective, check_combinations, warnings_of
-from model.contract.dataset import DatasetFile, Row, count_groups, cross_group_duplicates, read_rows
+from model.contract.dataset import (
+    EXAMPLE,
+    DatasetFile,
+    Row,
+    count_groups,
+    cross_group_duplicates,
+    describe_bad_rows,
+    read_rows,
+)
 from model.contract.keep_out import without_kept_out
 from model.data.choices import FEWEST_STRANGERS, Kind, Shape, settle
 from model.data.hold_out import hold_out
 from model.data.label_targets import LabelTargets, label_targets
 from model.data.repeats import describe_contradictions, without_repeats
+from model.data.unread import describe_unread
 from model.errors import ConfigError, TrainingError
-
-
-_EXAMPLE = "example"
-"""Role of a record that is stored to be found, with a group or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,7 @@ class Files:
     Attributes:
         data: Sentences with their groups or labels; those without a group belong to none.
         valid: Held-out ones; None to hold out some of `data`.
-        out_of_scope: Sentences of no group, to choose the threshold by.
+        out_of_scope: Sentences of no group, to choose the threshold by, as are those of `valid` without a group.
         unlabelled: Sentences without groups to learn from.
     """
 
@@ -122,16 +127,18 @@ def load_training_data(files: Files, config: Config, seed: int) -> TrainingData:
     check_combinations(settled)
     findings = [*_describe(file, rows, stray, kind), *repeats, choice, *warnings_of(settled, given)]
     has_strangers = bool(stray) or files.out_of_scope is not None
-    train, valid, said = hold_out(rows, files.valid, settled, seed, kind, has_strangers=has_strangers)
-    findings += said
+    parted = hold_out(rows, files.valid, settled, seed, kind, has_strangers=has_strangers)
+    train, valid = parted.train, parted.valid
+    findings += parted.findings
+    findings += describe_unread(rows, settled)
     if n_kept_out:
         findings.append(f"{n_kept_out} sentences are kept out (keep_out={settled.keep_out}): to judge it by later")
     findings += [
         f"{name} has no effect: nothing is held out" for name in ("monitor", "patience") if name in given and not valid
     ]
     labels, indices = index_labels(train, settled.objective)
-    _check_trainable(train, labels, settled)
-    outliers, strangers = _share_strangers(files, stray, settled, seed, findings)
+    _check_trainable(train, labels, settled, repeats)
+    outliers, strangers = _share_strangers(files, stray, parted.strangers, settled, seed, findings)
     if kind is Kind.GROUPS:
         findings += describe_contradictions([*outliers, *strangers], rows)
     if strangers and (not valid or kind is Kind.LABELS):
@@ -153,11 +160,11 @@ def index_labels(rows: Sequence[Row], objective: Objective = Objective.HEAD) -> 
 
 
 def _share_strangers(
-    files: Files, stray: list[Row], config: Config, seed: int, findings: list[str]
+    files: Files, stray: list[Row], held_out: list[str], config: Config, seed: int, findings: list[str]
 ) -> tuple[list[str], list[str]]:
     """Texts of no group to learn from, and those to choose the threshold by: never the same."""
     texts = [row.text for row in stray]
-    given = _read_texts(files.out_of_scope, config) if files.out_of_scope else []
+    given = [*held_out, *(_read_texts(files.out_of_scope, config, findings) if files.out_of_scope else [])]
     if not config.exposes_outliers:
         return [], given or texts
     if given or not texts:
@@ -187,7 +194,7 @@ def _read_unlabelled(files: Files, config: Config, findings: list[str]) -> list[
         if weighted:
             raise ConfigError("rdrop_unlabelled_weight is set, but no --unlabelled FILE is given")
         return []
-    texts = _read_texts(files.unlabelled, config)
+    texts = _read_texts(files.unlabelled, config, findings)
     if not weighted and config.objective is not Objective.SIM_CSE:
         findings.append(
             f"{files.unlabelled}: {len(texts)} sentences, not learnt from: --set rdrop_unlabelled_weight=4 would"
@@ -197,8 +204,10 @@ def _read_unlabelled(files: Files, config: Config, findings: list[str]) -> list[
     return texts
 
 
-def _read_texts(path: Path, config: Config) -> list[str]:
-    return [row.text for row in without_kept_out(read_rows(path).rows, config.keep_out)]
+def _read_texts(path: Path, config: Config, findings: list[str]) -> list[str]:
+    file = read_rows(path)
+    findings += describe_bad_rows(file)
+    return [row.text for row in without_kept_out(file.rows, config.keep_out)]
 
 
 def _kind(file: DatasetFile, config: Config) -> Kind:
@@ -230,7 +239,7 @@ def _sizes(rows: list[Row], kind: Kind) -> Counter[str]:
 
 def _with_group(rows: list[Row]) -> tuple[list[Row], list[Row]]:
     """Rows with a group, and those out of scope: without one, unless they are said to be examples."""
-    stray = [row for row in rows if row.group is None and row.role != _EXAMPLE]
+    stray = [row for row in rows if row.group is None and row.role != EXAMPLE]
     return [row for row in rows if row.group is not None], stray
 
 
@@ -238,7 +247,7 @@ def _describe(file: DatasetFile, rows: list[Row], stray: list[Row], kind: Kind) 
     findings = [f"{file.path}: {len(rows)} sentences, {file.encoding}"]
     if stray:
         findings.append(f"{len(stray)} rows without a group count as out of scope")
-    findings += [f"{file.path}: line {bad.line} left out: {bad.reason}" for bad in file.bad_rows[:10]]
+    findings += describe_bad_rows(file)
     findings += _describe_unused(rows, kind)
     singles = [name for name, size in _sizes(rows, kind).items() if size == 1]
     if kind is Kind.LABELS and singles:
@@ -265,7 +274,7 @@ def _describe_unused(rows: list[Row], kind: Kind) -> list[str]:
     return unused
 
 
-def _check_trainable(train: list[Row], labels: list[str], config: Config) -> None:
+def _check_trainable(train: list[Row], labels: list[str], config: Config, repeats: list[str]) -> None:
     if config.objective is Objective.SIM_CSE:
         if len(train) < 2:
             raise TrainingError(f"training needs at least two sentences, found {len(train)}")
@@ -278,7 +287,7 @@ def _check_trainable(train: list[Row], labels: list[str], config: Config) -> Non
     if config.objective.has_pairs and sum(size > 1 for size in count_groups(train).values()) < 2:
         raise TrainingError(
             f"objective {config.objective} learns from pairs: it needs at least two groups of two sentences; "
-            "add variants, or --set objective=head"
+            + "; ".join([*repeats, "add variants, or --set objective=head"])
         )
 
 

@@ -1,7 +1,7 @@
 """Default decision parameters: chosen on held-out sentences and on sentences that belong to no group."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 
@@ -12,6 +12,7 @@ from model.config import ThresholdRule
 from model.contract.decision import DecisionParameters, match_score, score_groups
 from model.contract.evidence import NEIGHBOURS_USED, Evidence, EvidenceGatherer, OutOfScopeScore
 from model.contract.head import Head
+from model.contract.normalise import same_text_key
 from model.errors import ConfigError
 from model.evaluation.margins import choose_margin
 from model.evaluation.neighbours import Nearest, nearest
@@ -19,6 +20,21 @@ from model.evaluation.thresholds import balanced_threshold, choose_threshold
 
 _HEAD_WEIGHTS = (0.0, 0.5, 1.0)
 _SCALES = np.geomspace(2.0, 200.0, 60)
+
+
+@dataclass(frozen=True, slots=True)
+class Sentences:
+    """Sentences that are asked or stored.
+
+    Attributes:
+        texts: n of them.
+        embeddings: (n, dim) unit rows.
+        groups: Of each, None where it belongs to none.
+    """
+
+    texts: Sequence[str]
+    embeddings: NDArray[np.float32]
+    groups: Sequence[str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +62,33 @@ class _Scored:
 
 
 def gather_candidates(
-    embeddings: NDArray[np.float32],
-    true_groups: Sequence[str | None],
-    found: Nearest,
-    stored_groups: Sequence[str],
+    asked: Sentences,
+    stored: Sentences,
     head: Head | None,
-    familiar: Sequence[bool],
+    knows: Callable[[str], bool],
+    exclude: NDArray[np.int64] | None = None,
 ) -> list[Candidates]:
-    """The evidence on each sentence, as serving gathers it; `familiar` says of which the encoder knows anything."""
+    """The evidence on each sentence that is asked, as serving gathers it.
+
+    Args:
+        asked, stored: The sentences, and those among which they are looked up.
+        head: Of the encoder.
+        knows: Whether the encoder knows anything of a text; of one that it does not, the same text alone is near.
+        exclude: As for `find_nearest`.
+    """
     gatherer = EvidenceGatherer(head, with_energy=True)
     shifts = gatherer.shifts(None, 1.0, tau=1.0)
-    cosines = head.cosines_of_each(embeddings) if head else repeat(None)
+    cosines = head.cosines_of_each(asked.embeddings) if head else repeat(None)
+    found = find_nearest(asked.embeddings, stored.embeddings, exclude)
     candidates = []
-    for row, (true_group, of_head, known) in enumerate(zip(true_groups, cosines, familiar, strict=False)):
-        groups = [stored_groups[stored] for stored in found.rows[row]]
-        evidence = gatherer.gather(of_head, groups, found.scores[row].tolist(), shifts, is_familiar=known)
+    for row, (text, true_group, of_head) in enumerate(zip(asked.texts, asked.groups, cosines, strict=False)):
+        is_familiar = knows(text)
+        near = list(zip(found.rows[row].tolist(), found.scores[row].tolist(), strict=True))
+        if not is_familiar:
+            key = same_text_key(text)
+            near = [(other, score) for other, score in near if same_text_key(stored.texts[other]) == key]
+        groups, scores = [stored.groups[other] for other, _ in near], [score for _, score in near]
+        evidence = gatherer.gather(of_head, groups, scores, shifts, is_familiar=is_familiar)
         candidates.append(Candidates(true_group, evidence))
     return candidates
 
@@ -69,7 +97,7 @@ def find_nearest(
     embeddings: NDArray[np.float32], stored: NDArray[np.float32], exclude: NDArray[np.int64] | None
 ) -> Nearest:
     """The neighbours that a decision looks at."""
-    return nearest(embeddings, stored, min(NEIGHBOURS_USED, len(stored) - 1), exclude)
+    return nearest(embeddings, stored, NEIGHBOURS_USED, exclude)
 
 
 def calibrate(

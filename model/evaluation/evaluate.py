@@ -1,6 +1,6 @@
 """How good a bundle is: on known groups, on unseen groups, on labels, and on sentences that belong to no group."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -9,15 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.contract.bundle import Bundle
-from model.contract.dataset import Row, read_rows
+from model.contract.dataset import Row, describe_bad_rows, read_rows, text_key
 from model.contract.errors import DatasetError
-from model.evaluation.calibrate import Candidates, find_nearest, gather_candidates
+from model.evaluation.calibrate import Sentences, find_nearest, gather_candidates
 from model.evaluation.decision_metrics import decision_metrics
 from model.evaluation.held_out import head_metrics
 from model.evaluation.label_metrics import label_head_metrics
 from model.evaluation.metrics import accuracy, retrieval_metrics, vote
 
-_MOST_BAD: Final = 10
+_MOST_SHOWN: Final = 60
+"""Characters of a sentence that a message shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +42,45 @@ class LabelledSentences:
         if not has_labels:
             file = read_rows(path, need=["group"])
         sentences, groups = [row.text for row in file.rows], [row.group for row in file.rows]
-        findings = [f"{path}: line {bad.line} left out: {bad.reason}" for bad in file.bad_rows[:_MOST_BAD]]
-        return cls(sentences, groups, file.rows if has_labels else (), findings)
+        return cls(sentences, groups, file.rows if has_labels else (), describe_bad_rows(file))
 
-    @staticmethod
-    def read_unlabelled(path: Path) -> list[str]:
-        """Read a file's sentences whatever groups it gives them."""
-        return [row.text for row in read_rows(path).rows]
+    def with_strangers(self, path: Path) -> "LabelledSentences":
+        """These and the sentences of a file, whatever groups it gives them, as ones of no group."""
+        file = read_rows(path)
+        groups = [*self.groups, *[None] * len(file.rows)]
+        sentences = [*self.sentences, *(row.text for row in file.rows)]
+        findings = [*self.findings, *describe_bad_rows(file)]
+        return replace(self, sentences=sentences, groups=groups, findings=findings)
 
-    def with_strangers(self, sentences: list[str]) -> "LabelledSentences":
-        """These and more sentences of no group."""
-        groups = [*self.groups, *[None] * len(sentences)]
-        return replace(self, sentences=[*self.sentences, *sentences], groups=groups)
+    def describe_against(self, against: "LabelledSentences") -> list[str]:
+        """What makes figures worse, or better, than they are: groups that nothing stored has, and stored sentences."""
+        found = []
+        unknown = sorted(set(self.in_scope()[1]) - set(against.in_scope()[1]))
+        if unknown:
+            some = f"{len(unknown)} groups that --against does not have, such as {unknown[0]!r}"
+            found.append(f"{some}, count as wrong answers")
+        keys = {text_key(text) for text in against.sentences}
+        both = [text for text in self.sentences if text_key(text) in keys]
+        if both:
+            some = f"{len(both)} of {len(self.sentences)} sentences (such as {both[0][:_MOST_SHOWN]!r})"
+            found.append(f"{some} stand in --against too and are known by heart: the figures flatter")
+        return found
 
-    def unknown_groups(self, against: "LabelledSentences") -> list[str]:
-        """Groups that `against` does not have, whose sentences are answered wrongly whatever is answered."""
-        return sorted(set(self.in_scope()[1]) - set(against.in_scope()[1]))
+    def describe_unmeasured(self, metrics: Mapping[str, float], learnt: Collection[str]) -> list[str]:
+        """What the metrics say nothing of, and what would; `learnt` are the groups that the bundle has vectors of."""
+        found = []
+        unlearnt = sorted(set(self.in_scope()[1]) - set(learnt)) if "head_accuracy" in metrics else []
+        if unlearnt:
+            some = f"{len(unlearnt)} groups that the bundle did not learn, such as {unlearnt[0]!r}"
+            found.append(f"{some}, count as wrong in head_accuracy and head_macro_f1")
+        of_labels = "micro_f1" in metrics
+        n_strangers = len(self.sentences) - len(self.rows) if of_labels else len(self.strangers())
+        if n_strangers and "oos_recall" not in metrics:
+            how = "put them into the file with labels none" if of_labels else "--against FILE, what is stored, would"
+            found.append(f"{n_strangers} out-of-scope sentences are not measured: {how}")
+        if metrics.keys() <= {"n"}:
+            found.append("nothing is measured: no group has two sentences; --against FILE, what is stored, would")
+        return found
 
     def in_scope(self) -> tuple[list[str], list[str]]:
         """Those that have a group."""
@@ -111,19 +135,17 @@ def _closed_set(
     strangers: Sequence[str],
     against: LabelledSentences,
 ) -> dict[str, float]:
-    stored, stored_groups = against.in_scope()
-    stored_embeddings = bundle.encoder.encode(stored)
-
-    def candidates(
-        texts: Sequence[str], vectors: NDArray[np.float32], true_groups: Sequence[str | None]
-    ) -> list[Candidates]:
-        near = find_nearest(vectors, stored_embeddings, exclude=None)
-        familiar = [bundle.knows(text) for text in texts]
-        return gather_candidates(vectors, true_groups, near, stored_groups, bundle.head, familiar)
-
-    found = find_nearest(embeddings, stored_embeddings, exclude=None)
+    texts, stored_groups = against.in_scope()
+    stored = Sentences(texts, bundle.encoder.encode(texts), stored_groups)
+    found = find_nearest(embeddings, stored.embeddings, exclude=None)
     metrics = {f"knn{k}": accuracy(vote(found, stored_groups, k), groups) for k in (1, 5)}
     if bundle.label_head is not None:
         return metrics  # there the labels decide
-    outside = candidates(strangers, bundle.encoder.encode(strangers), [None] * len(strangers)) if strangers else []
-    return metrics | decision_metrics(candidates(sentences, embeddings, groups), outside, bundle.manifest.decision)
+    inside, outside = (
+        gather_candidates(asked, stored, bundle.head, bundle.knows)
+        for asked in (
+            Sentences(sentences, embeddings, groups),
+            Sentences(strangers, bundle.encoder.encode(strangers), [None] * len(strangers)),
+        )
+    )
+    return metrics | decision_metrics(inside, outside, bundle.manifest.decision)

@@ -91,10 +91,10 @@ def _small_groups(report: ReportData) -> str | None:
 def _no_strangers(report: ReportData) -> str | None:
     if report.sizes.n_out_of_scope or report.scores is None:
         return None
-    return (
-        f"No out-of-scope sentences were given, so the threshold {report.scores.threshold:.2f} was chosen by "
-        "sentences made of your own: --out-of-scope FILE, with real ones, would make it better."
-    )
+    chosen = f"No out-of-scope sentences were given, so the threshold {report.scores.threshold:.2f} was chosen"
+    if not report.scores.n_made:
+        return f"{chosen} without any, as none can be made of single words: give real ones, --out-of-scope FILE."
+    return f"{chosen} by sentences made of your own: --out-of-scope FILE, with real ones, would make it better."
 
 
 def _more_epochs(report: ReportData) -> str | None:

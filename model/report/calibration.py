@@ -102,6 +102,7 @@ def spread_scores(
         threshold=threshold,
         histograms=histograms,
         answered_strangers=_answered(strangers, stranger_texts) if stranger_texts else (),
+        n_made=0 if stranger_texts else len(strangers),
     )
 
 

@@ -153,12 +153,14 @@ class ScoreSpread:
     Attributes:
         edges: Of the bins, ascending, one more than counts.
         answered_strangers: Out-of-scope sentences that were answered, surest first, with the group.
+        n_made: Made sentences that stand in for out-of-scope ones; none where single words cannot be taken apart.
     """
 
     edges: tuple[float, ...]
     threshold: float
     histograms: tuple[ScoreHistogram, ...]
     answered_strangers: tuple[tuple[Near, str], ...]
+    n_made: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,6 +60,8 @@ def embedding_map(report: ReportData) -> Section | None:
 
 
 def _stand_ins(report: ReportData) -> str:
-    if report.sizes.n_out_of_scope:
+    if report.sizes.n_out_of_scope or report.scores is None:
         return ""
+    if not report.scores.n_made:
+        return "; none could be made of single words"
     return "; sentences made of yours, their telling words exchanged, stand in for them"

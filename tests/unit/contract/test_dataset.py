@@ -156,6 +156,14 @@ def test_text_key_ignores_width_case_punctuation_and_space() -> None:
     assert text_key("???") == "???"  # nothing but punctuation stays itself
 
 
+def test_text_key_keeps_numbers_apart() -> None:
+    different = ["v 3.5", "v 35", "v 3-5", "v 3 5", "v 1.10", "v 11.0", "v 110", "v 1,10"]
+    assert len({text_key(text) for text in different}) == len(different)
+    assert text_key("V３．５ !") == text_key("v 3.5") == "v3.5"
+    assert text_key("v3  5") == text_key("v 3, 5.") == "v3 5"
+    assert text_key("XJ-200") == text_key("xj 200")
+
+
 def test_duplicates_across_groups(tmp_path: Path) -> None:
     content = "group\ttext\na\tSame thing\nb\tsame thing!\na\tother\na\tother\n"
     found = cross_group_duplicates(read_rows(write(tmp_path, "a.tsv", content)).rows)

@@ -13,6 +13,7 @@ VECTORS = {
     "how do i get my money back": 0.13724337041560414,
     "我要退款": 0.14001325480881555,
     "hello": 0.17557225990430197,
+    "on 3.5 of 10,000": 0.9506551055594892,
 }
 """Where sentences stand between 0 and 1; a change of these would let trainings see what releases are judged by."""
 

@@ -9,7 +9,7 @@ from model.contract.evidence import Evidence, OutOfScopeScore
 from model.contract.head import Head
 from model.contract.prior import Prior
 from model.errors import ConfigError
-from model.evaluation.calibrate import Candidates, calibrate, find_nearest, gather_candidates
+from model.evaluation.calibrate import Candidates, Sentences, calibrate, gather_candidates
 from model.evaluation.decision_metrics import decision_metrics
 
 
@@ -172,11 +172,21 @@ def test_evidence_is_gathered_from_embeddings() -> None:
     axes = np.eye(3, dtype=np.float32)
     head = Head(("a", "b"), axes[:2], 30.0)
     embeddings = np.array([[0.8, 0.6, 0.0]], np.float32)
-    found = find_nearest(embeddings, axes, exclude=None)
-    evidence = gather_candidates(embeddings, ["a"], found, ["a", "b", "c"], head, [True])[0].evidence
-    assert evidence.neighbour_scores == pytest.approx({"a": 0.8, "b": 0.6})  # one fewer than there are
+    stored = Sentences(["ta", "tb", "tc"], axes, ["a", "b", "c"])
+    evidence = gather_candidates(Sentences(["q"], embeddings, ["a"]), stored, head, lambda text: True)[0].evidence
+    assert evidence.neighbour_scores == pytest.approx({"a": 0.8, "b": 0.6, "c": 0.0})
     assert evidence.head_cosines == pytest.approx({"a": 0.8, "b": 0.6})
     assert evidence.energy() == pytest.approx(np.log(np.exp(24) + np.exp(18)) / 30)
+
+
+def test_of_an_unknown_text_the_same_text_alone_is_near() -> None:
+    """All symbols that the encoder does not know have one embedding: serving does not take them for one another."""
+    unknown = np.array([[0.0, 1.0]] * 2, np.float32)
+    stored = Sentences(["🚗", "🥭"], unknown, ["cars", "fruit"])
+    asked = Sentences(["🥭 ", "🌧"], unknown, ["fruit", "weather"])
+    same, other = gather_candidates(asked, stored, None, lambda text: False)
+    assert same.evidence.neighbour_scores == {"fruit": 1.0}
+    assert other.evidence.neighbour_scores == {}
 
 
 def test_another_prior_than_in_training_is_met_by_the_formula() -> None:

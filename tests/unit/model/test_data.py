@@ -98,6 +98,20 @@ def test_a_sentence_out_of_scope_is_not_taught_to_the_group_beside_it(tmp_path: 
     assert "capital of France" not in {row.text for row in (*data.train, *data.valid)}
 
 
+def test_held_out_rows_of_no_group_choose_the_threshold(tmp_path: Path) -> None:
+    path = write(tmp_path, f"{BODY}\tlearnt from, or not\n")
+    valid = write(tmp_path, "group\ttext\ng1\tnew\n\tweather\n\t\n", "v.tsv")
+    strangers = write(tmp_path, "text\nmoon\na\tb\n", "o.tsv")
+    data = load_training_data(Files(path, valid), Config(), seed=0)
+    assert ([row.text for row in data.valid], data.out_of_scope) == (["new"], ["weather"])
+    said = "\n".join(data.findings)
+    assert f"{valid}: 1 rows without a group count as out of scope" in said
+    assert f"{valid}: line 4 left out: text is empty" in said
+    data = load_training_data(Files(path, valid, strangers), Config(), seed=0)
+    assert data.out_of_scope == ["weather", "moon"]
+    assert f"{strangers}: line 3 left out: 2 cells where the header has 1" in data.findings
+
+
 def test_one_group_is_no_training_set(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"at least two groups, found 1: \['g'\]"):
         load_training_data(Files(write(tmp_path, "group\ttext\ng\ta\ng\tb\ng\tc\n")), Config(), seed=0)
@@ -115,6 +129,7 @@ def test_groups_of_one_cannot_be_paired(tmp_path: Path) -> None:
     said = "\n".join(data.findings)
     assert "groups of one sentence only: 9" in said
     assert "nothing is held out: too few sentences, or no group with three" in said
+    assert "would measure the run and choose the threshold, which stays at 0.6" in said
     assert "monitor has no effect: nothing is held out\npatience has no effect" in said
     two = write(tmp_path, "group\ttext\n" + "".join(f"g{n % 2}\tsentence {n}\n" for n in range(30)), "two.tsv")
     data = load_training_data(Files(two), make_config("default", ["objective=in_batch"]), seed=0)

@@ -103,5 +103,37 @@ def test_lines_left_out_and_groups_that_nothing_stored_has_are_told(tmp_path: Pa
     asked.write_text(f"group\ttext\n{rows}zz\tanother\na\t\n")
     data = LabelledSentences.read(asked)
     assert list(data.findings) == [f"{asked}: line 203 left out: text is empty"]
-    assert data.unknown_groups(LabelledSentences.read(stored)) == ["zz"]
-    assert data.with_strangers(["x"]).findings == data.findings
+    unknown, known = data.describe_against(LabelledSentences.read(stored))
+    assert unknown == "1 groups that --against does not have, such as 'zz', count as wrong answers"
+    assert known.startswith("200 of 201 sentences (such as 'text 0') stand in --against too")
+    strangers = data.with_strangers(write(tmp_path / "strangers.tsv", "text\nx\ny\tz\n"))
+    assert strangers.strangers() == ["x"]
+    assert list(strangers.findings) == [
+        *data.findings,
+        f"{tmp_path / 'strangers.tsv'}: line 3 left out: 2 cells where the header has 1",
+    ]
+
+
+def test_what_is_not_measured_is_told(tiny_bundle: Path, tmp_path: Path) -> None:
+    data = LabelledSentences.read(write(tmp_path / "a.tsv", "group\ttext\nrefund\tmoney\nlogin\tlog\n\tweather\n"))
+    stored = LabelledSentences.read(write(tmp_path / "b.tsv", "group\ttext\nrefund\tmoney back\n"))
+    bundle = load_bundle(tiny_bundle)
+    assert bundle.head is not None
+    (unlearnt,) = data.describe_unmeasured(evaluate(bundle, data, stored), ["login"])
+    assert unlearnt.startswith("1 groups that the bundle did not learn, such as 'refund', count as wrong")
+    alone, beside = evaluate(bundle, data, None), evaluate(bundle, data, stored)
+    told = data.describe_unmeasured(alone, bundle.head.labels)
+    assert told == ["1 out-of-scope sentences are not measured: --against FILE, what is stored, would"]
+    assert data.describe_unmeasured(beside, bundle.head.labels) == []
+    labelled = LabelledSentences.read(write(tmp_path / "l.tsv", LABELLED))
+    assert labelled.describe_unmeasured({"micro_f1": 1.0}, ()) == []
+    (of_labels,) = labelled.with_strangers(tmp_path / "b.tsv").describe_unmeasured({"micro_f1": 1.0}, ())
+    assert of_labels == "1 out-of-scope sentences are not measured: put them into the file with labels none"
+    assert data.describe_unmeasured({"n": 2}, ())[1].startswith("nothing is measured: no group has two sentences")
+
+
+def test_one_stored_sentence_is_enough_to_measure_against(tiny_bundle: Path, tmp_path: Path) -> None:
+    data = LabelledSentences.read(write(tmp_path / "a.tsv", "group\ttext\nrefund\tmoney\nlogin\tlog\n"))
+    stored = LabelledSentences.read(write(tmp_path / "b.tsv", "group\ttext\nrefund\tmoney back\n"))
+    found = evaluate(load_bundle(tiny_bundle), data, stored)
+    assert (found["knn1"], found["knn5"]) == (0.5, 0.5)

@@ -7,6 +7,7 @@ import pytest
 from model.config import Config, make_config
 from model.contract.dataset import read_rows
 from model.data.training_data import Files, TrainingData, load_training_data
+from model.errors import TrainingError
 
 LINES = [f"g{number}\tsentence {number} {copy}" for number in range(4) for copy in range(12)]
 
@@ -32,6 +33,12 @@ def test_copies_of_a_file_teach_no_more_than_the_file(tmp_path: Path) -> None:
         "96 rows repeat a sentence of the same group and labels (such as line 50): each counts once"
     ]
     assert not told(plain, "repeat")
+
+
+def test_copies_make_no_pairs_and_the_refusal_says_so(tmp_path: Path) -> None:
+    path = write(tmp_path, [f"g{number}\tsentence {number}" for number in range(9)] * 3)
+    with pytest.raises(TrainingError, match=r"two groups of two sentences; 18 rows repeat .* once; add variants"):
+        load_training_data(Files(path), Config(), seed=0)
 
 
 def test_the_same_text_elsewhere_is_no_repeat(tmp_path: Path) -> None:

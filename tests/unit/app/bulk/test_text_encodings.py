@@ -87,9 +87,27 @@ def test_a_line_of_another_code_page_spoils_no_line_of_utf_8(tmp_path: Path, goo
     assert [row.cells for row in rows[:3]] == [{"text": good.format(number)} for number in range(3)]
 
 
-@pytest.mark.parametrize("text", ["怎么申请退款，急！", "開發者帳號", "退款", "生僻字 𠮷 😀"])
+@pytest.mark.parametrize(
+    "text", ["怎么申请退款，急！", "開發者帳號", "退款", "生僻字 𠮷 😀", "用iPhone怎么付", "A股怎么买"]
+)
 def test_chinese_in_gb18030_is_believed_by_a_single_line(tmp_path: Path, text: str) -> None:
     assert read(tmp_path, f"text\n{text}\n".encode("gb18030"), Form.CSV) == [RawRow(2, {"text": text})]
+
+
+@pytest.mark.parametrize(
+    "sentences",
+    [
+        ["Welche Größe brauche ich?", "Schöne Grüße", "Ich möchte das zurückgeben", "Für wen ist das?"],
+        ["Como faço uma devolução?", "Não recebi a confirmação", "A transação falhou", "Quais são as opções?"],
+        ["Ma commande a été créée", "Je veux être remboursé", "Préférences", "Où est mon colis ?"],
+        ["¿Dónde está mi pedido?", "Quiero una devolución", "Información", "Contraseña olvidada"],
+    ],
+)
+def test_western_code_pages_are_no_chinese(tmp_path: Path, sentences: list[str]) -> None:
+    """Most of their lines are GB18030 by their bytes, of characters in use: 'Gr鲞e' would be stored."""
+    rows = read(tmp_path, "\n".join(["text", *sentences]).encode("cp1252"), Form.CSV)
+    assert codes(rows) == [(line, FaultCode.WRONG_ENCODING) for line in range(2, 6)]
+    assert "is not utf-8" in fault(rows[0]).detail
 
 
 def test_an_encoding_shows_late_in_a_file(tmp_path: Path) -> None:

@@ -77,7 +77,14 @@ CASES: list[tuple[str, Change, tuple[str, ...]]] = [
     (
         "out of scope",
         lambda r: replace(r, sizes=replace(SIZES, n_out_of_scope=0)),
-        ("0.55", "--out-of-scope FILE"),
+        ("0.55", "without any", "--out-of-scope FILE"),
+    ),
+    (
+        "made ones",
+        lambda r: replace(
+            r, sizes=replace(SIZES, n_out_of_scope=0), scores=replace(r.scores, n_made=60) if r.scores else None
+        ),
+        ("0.55", "made of your own", "--out-of-scope FILE"),
     ),
     (
         "epochs",

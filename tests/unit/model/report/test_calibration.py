@@ -88,4 +88,7 @@ def test_without_out_of_scope_sentences_the_stand_ins_are_named_as_such() -> Non
     spread = spread_scores([decided("a", 0.8)], ["a"], [decided("b", 0.9)], [], threshold=0.5)
     assert spread is not None
     assert [histogram.kind for histogram in spread.histograms] == [RIGHT, STAND_IN]
+    assert spread.n_made == 1
+    none = spread_scores([decided("a", 0.8)], ["a"], [], [], threshold=0.5)
+    assert none is not None and none.n_made == 0
     assert spread.answered_strangers == ()
