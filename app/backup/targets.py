@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, event, inspect, text
+from sqlalchemy import Connection, Engine, event, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
 from app import migrating
@@ -15,7 +15,7 @@ from app.backup.values import binders, convert
 from app.db import translated
 from app.db_sqlite import sqlite_engine
 from app.errors import BackupDamagedError, TargetNotEmptyError
-from app.tables import Base
+from app.tables import Base, Group, Record
 from model.contract.files import sync_path
 
 _SQLITE_CACHE_KB: Final = 16_000
@@ -92,6 +92,7 @@ class SqliteTarget(Target):
 
     def settle(self, connection: Connection) -> None:
         _check_references(connection)
+        _check_groups(connection)
         connection.commit()  # the file has another name until the end
 
 
@@ -129,7 +130,7 @@ class PostgresTarget(Target):
             connection.execute(statement, {"table": table, "column": counter.column, "last": counter.last})
 
     def settle(self, connection: Connection) -> None:
-        pass  # it has checked every row, and has all of them
+        _check_groups(connection)  # all else it has checked row by row, and has all rows
 
 
 def _bare_engine(path: Path) -> Engine:
@@ -152,9 +153,20 @@ def _named(connection: Connection, table: TableEntry) -> str:
 def _check_references(connection: Connection) -> None:
     broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
     if broken is not None:
-        raise BackupDamagedError(
-            f"the backup is damaged: a row of {broken[0]} refers to one of {broken[2]} that is not there; take another"
-        )
+        raise _refers_to_nothing(broken[0], broken[2])
+
+
+def _check_groups(connection: Connection) -> None:
+    """What no foreign key does: see Record."""
+    stray = select(Record.record_id).where(Record.group_id.is_not(None), Record.group_id.not_in(select(Group.id)))
+    if connection.execute(stray.limit(1)).first() is not None:
+        raise _refers_to_nothing(Record.__tablename__, Group.__tablename__)
+
+
+def _refers_to_nothing(table: str, other: str) -> BackupDamagedError:
+    return BackupDamagedError(
+        f"the backup is damaged: a row of {table} refers to one of {other} that is not there; take another"
+    )
 
 
 def _take_empty(connection: Connection) -> None:

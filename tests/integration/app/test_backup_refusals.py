@@ -11,10 +11,11 @@ from typing import Any
 import psycopg
 import pytest
 import xxhash
+from sqlalchemy import inspect
 
 from app.backup.manifest import Contents
 from app.data_folder import DataFolder
-from app.databases import open_database
+from app.databases import connect_database, open_database
 from app.errors import (
     BackupDamagedError,
     BackupError,
@@ -115,7 +116,7 @@ def test_a_manifest_that_was_altered_is_not_believed(backup: Path, tmp_path: Pat
     assert_refused(tmp_path / "altered.tar", tmp_path / "data", BackupDamagedError, "its manifest.json was altered")
 
 
-def test_rows_that_are_not_there_are_noticed(backup: Path, tmp_path: Path) -> None:
+def test_rows_that_are_not_there_are_noticed(backup: Path, postgres: str, tmp_path: Path) -> None:
     """Whole in itself, and still not what was written: each table is counted, each reference followed."""
 
     def without_groups(n_rows: int) -> Path:
@@ -129,6 +130,12 @@ def test_rows_that_are_not_there_are_noticed(backup: Path, tmp_path: Path) -> No
 
     assert_refused(without_groups(6), tmp_path / "data", BackupDamagedError, "holds 0 rows of groups, its manifest")
     assert_refused(without_groups(0), tmp_path / "data", BackupDamagedError, "a row of records refers to one of groups")
+    target = postgres_settings(postgres, tmp_path / "data")
+    with pytest.raises(BackupDamagedError, match="a row of records refers to one of groups"):
+        restore_backup(tmp_path / "fewer.tar", target)
+    database = connect_database(target)
+    assert inspect(database.engine).get_table_names() == []
+    database.close()
 
 
 def test_a_manifest_that_names_what_is_not_there_is_noticed(backup: Path, tmp_path: Path) -> None:
