@@ -23,6 +23,13 @@ from app.settings import Settings
 _MOST_FILES: Final = 65_536
 """A release in memory has eight files open, those of its snapshot."""
 
+_GARBAGE_AFTER: Final = 10_000
+"""So many objects are made before the garbage collector looks through them, instead of Python's 700.
+
+An import's are let go of without it, and its looks, of up to 37 ms in which nothing is answered, took 1.9 s of the
+server's 68 for 400,000 rows; now 0.8.
+"""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -108,6 +115,7 @@ def _announce(container: wiring.Container, server: uvicorn.Server, url: str) -> 
     )
     gc.collect()
     gc.freeze()
+    gc.set_threshold(_GARBAGE_AFTER)
     print(f"samesay is ready at {url}  (API: {url}/docs)", flush=True)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.serving.change_list import ChangeList
-from app.serving.entry import Entry
+from app.serving.entry import Entry, group_in
 from app.serving.sidecar import Sidecar
 
 T = TypeVar("T")
@@ -92,18 +92,23 @@ class CatalogueView:
 
     def groups_of(self, record_ids: Sequence[int]) -> list[str | None]:
         """The groups of some records, None where there is none; nothing else of the entries is read."""
-        return self._read(record_ids, lambda number: _group_of(self._changes.get(number)), Sidecar.groups_of)
+        return self._read(record_ids, lambda number: _group_of(self._changes.packed(number)), Sidecar.groups_of)
 
     def changes(self, start: int = 0, end: int | None = None) -> Iterator[tuple[int, Entry | None]]:
         """What became of each record in the changes since the snapshot, from number `start` on and before `end`."""
         last = self._changes.last(start, self.n_changes if end is None else end)
         return ((record_id, self._changes.get(number)) for record_id, number in last.items())
 
+    def packed_changes(self, start: int = 0) -> dict[int, bytes | None]:
+        """The same up to this moment, as `Entry.pack` gives them."""
+        last = self._changes.last(start, self.n_changes)
+        return {record_id: self._changes.packed(number) for record_id, number in last.items()}
+
     def changed_ids(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(n,) and (m,) int64: the records that changed since the snapshot and are there, and those that are gone."""
-        last = self._changes.last(0, self.n_changes)
-        ids = np.fromiter(last, np.int64, len(last))
-        gone = np.fromiter(map(self._changes.is_removal, last.values()), np.bool_, len(last))
+        changes = self.packed_changes()
+        ids = np.fromiter(changes, np.int64, len(changes))
+        gone = np.fromiter((packed is None for packed in changes.values()), np.bool_, len(changes))
         return ids[~gone], ids[gone]
 
     def _read(
@@ -148,13 +153,16 @@ class Catalogue:
         Returns:
             The moment after it.
         """
-        changes: list[tuple[int, Entry | None]] = [*entries.items(), *((record_id, None) for record_id in gone)]
-        before = self.view.find([record_id for record_id, _ in changes])
-        for (record_id, entry), old in zip(changes, before, strict=True):
-            self._changes.append(record_id, entry)
-            if _group_of(old) != _group_of(entry):
-                self._groups.count(_group_of(entry), 1)
-                self._groups.count(_group_of(old), -1)
+        return self._apply({record_id: entry.pack() for record_id, entry in entries.items()} | dict.fromkeys(gone))
+
+    def _apply(self, changes: Mapping[int, bytes | None]) -> CatalogueView:
+        before = self.view.groups_of(list(changes))
+        for (record_id, packed), old in zip(changes.items(), before, strict=True):
+            self._changes.append(record_id, packed)
+            group = _group_of(packed)
+            if old != group:
+                self._groups.count(group, 1)
+                self._groups.count(old, -1)
         view = self.view
         self.view = CatalogueView(view.sidecar, self._groups, len(self._changes), self._changes)
         return self.view
@@ -167,14 +175,11 @@ class Catalogue:
             built_from: An earlier moment of this catalogue.
         """
         new = Catalogue(sidecar, self._groups.version + 1)
-        changes = self.view.changes(built_from.n_changes)
+        changes = iter(self.view.packed_changes(built_from.n_changes).items())
         while part := dict(islice(changes, _AT_ONCE)):
-            new.apply(
-                {record_id: entry for record_id, entry in part.items() if entry is not None},
-                [record_id for record_id, entry in part.items() if entry is None],
-            )
+            new._apply(part)
         return new
 
 
-def _group_of(entry: Entry | None) -> str | None:
-    return None if entry is None else entry.group
+def _group_of(packed: bytes | None) -> str | None:
+    return None if packed is None else group_in(packed)

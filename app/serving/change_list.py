@@ -25,12 +25,12 @@ class ChangeList:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def append(self, record_id: int, entry: Entry | None) -> None:
+    def append(self, record_id: int, packed: bytes | None) -> None:
         """Add what a record became, None where it was removed."""
         number = len(self._entries)
         self._record_ids.append(record_id)
         self._before.append(self._newest.get(record_id, _NONE))
-        self._entries.append(None if entry is None else entry.pack())
+        self._entries.append(packed)
         self._newest[record_id] = number
 
     def find(self, record_id: int, n: int) -> int | None:
@@ -45,9 +45,9 @@ class ChangeList:
         packed = self._entries[number]
         return None if packed is None else Entry.unpack(packed)
 
-    def is_removal(self, number: int) -> bool:
-        """Whether the record of a change was removed."""
-        return self._entries[number] is None
+    def packed(self, number: int) -> bytes | None:
+        """The same, as it was appended."""
+        return self._entries[number]
 
     def last(self, start: int, end: int) -> dict[int, int]:
         """The number of the last change of each record that changed from number `start` on and before `end`."""

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,9 @@ from model.contract.bundle import Bundle
 
 Rows = tuple[NDArray[np.int64], NDArray[np.float32], list[Entry]]
 """(n,) int64 record_ids, (n, dim) float32 vectors, n entries."""
+
+_PackedRows = tuple[NDArray[np.int64], NDArray[np.float32], list[bytes]]
+"""The same, each entry packed."""
 
 _AT_ONCE: Final = 10_000
 
@@ -76,11 +80,12 @@ class Compactor:
 
     def write(self, rows: Iterator[Rows], applied_seq: int, tag: int) -> Base:
         """Write rows as one snapshot, and map it; raises as `fold`, and what `rows` raises."""
-        return self._build(rows, applied_seq, applied_seq, tag, None)
+        packed = ((ids, vectors, [entry.pack() for entry in entries]) for ids, vectors, entries in rows)
+        return self._build(packed, applied_seq, applied_seq, tag, None)
 
     def _build(
         self,
-        rows: Iterator[Rows],
+        rows: Iterator[_PackedRows],
         applied_seq: int,
         known_seq: int,
         tag: int,
@@ -144,21 +149,21 @@ def compactor_of(
     )
 
 
-def _fill(spool: Spool, rows: Iterator[Rows]) -> int:
+def _fill(spool: Spool, rows: Iterator[_PackedRows]) -> int:
     n = 0
-    for record_ids, vectors, entries in rows:
-        spool.append(record_ids, vectors, entries)
+    for record_ids, vectors, packed in rows:
+        spool.append(record_ids, vectors, packed)
         n += len(record_ids)
     return n
 
 
-def _changed_rows(view: View) -> Iterator[Rows]:
+def _changed_rows(view: View) -> Iterator[_PackedRows]:
     """The records that are not in the base as they are now."""
-    changed, _ = view.catalogue.changed_ids()
-    for start in range(0, len(changed), _AT_ONCE):
-        part = changed[start : start + _AT_ONCE]
-        entries = [entry for entry in view.catalogue.find(part.tolist()) if entry is not None]
-        yield part, view.index.vectors_of(part), entries
+    changes = view.catalogue.packed_changes()
+    here = ((record_id, packed) for record_id, packed in changes.items() if packed is not None)
+    while part := dict(islice(here, _AT_ONCE)):
+        record_ids = np.fromiter(part, np.int64, len(part))
+        yield record_ids, view.index.vectors_of(record_ids), list(part.values())
 
 
 def _kept_rows(view: View, changed: NDArray[np.int64]) -> NDArray[np.bool_]:

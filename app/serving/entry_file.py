@@ -2,16 +2,16 @@
 
 import mmap
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from io import BufferedWriter
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.serving.entry import NO_METADATA, Entry
+from app.serving.entry import HEAD, NO_METADATA, Entry
 
 BYTES, OFFSETS = "entries.bin", "entries.npy"
 
@@ -29,6 +29,13 @@ class Packed(NamedTuple):
     data: bytes
     lengths: NDArray[np.int64]
 
+    @classmethod
+    def of(cls, entries: Sequence[bytes]) -> Self:
+        """Entries of which each is packed by itself."""
+        heads = b"".join([entry[:HEAD] for entry in entries])
+        lengths = np.frombuffer(heads, "<u4").reshape(-1, _FIELDS).astype(np.int64)
+        return cls(b"".join([entry[HEAD:] for entry in entries]), lengths)
+
 
 class EntryWriter:
     """Writes entries into a folder, in the order of their rows.
@@ -45,16 +52,8 @@ class EntryWriter:
         self._file: BufferedWriter = (folder / BYTES).open("wb")
         self._ends = array("q", [0])
 
-    def append(self, entries: Iterable[Entry]) -> None:
+    def append(self, packed: Packed) -> None:
         """Write some more."""
-        parts: list[bytes] = []
-        for entry in entries:
-            metadata = b"" if entry.metadata == NO_METADATA else entry.metadata
-            parts += (entry.id.encode(), entry.text.encode(), (entry.group or "").encode(), metadata)
-        self.append_packed(Packed(b"".join(parts), np.fromiter(map(len, parts), np.int64).reshape(-1, _FIELDS)))
-
-    def append_packed(self, packed: Packed) -> None:
-        """Write some more, which are in this form already."""
         self._ends.frombytes((self._ends[-1] + np.cumsum(packed.lengths)).tobytes())
         self._file.write(packed.data)
 

@@ -85,13 +85,14 @@ class Sidecar:
         self, record_ids: NDArray[np.int64], of_rows: Callable[[NDArray[np.int64]], Sequence[T | None]]
     ) -> list[T | None]:
         """What the row of each record has, None where there is none."""
+        found: list[T | None] = [None] * len(record_ids)
         if not len(self):
-            return [None] * len(record_ids)
+            return found
         rows = np.searchsorted(self._record_ids, record_ids)
         rows[rows == len(self)] = 0
-        found = list(of_rows(rows))
-        for missing in np.flatnonzero(self._record_ids[rows] != record_ids).tolist():
-            found[missing] = None
+        here = np.flatnonzero(self._record_ids[rows] == record_ids)  # of an import hardly any: nothing is read for it
+        for position, value in zip(here.tolist(), of_rows(rows[here]), strict=True):
+            found[position] = value
         return found
 
 
@@ -108,7 +109,7 @@ def write_sidecar(folder: Path, chunks: Iterable[Packed], postings: PostingTable
     """
     with closing(EntryWriter(folder)) as entries:
         for chunk in chunks:
-            entries.append_packed(chunk)
+            entries.append(chunk)
         entries.finish()
     return [BYTES, OFFSETS, *postings.save(folder)]
 

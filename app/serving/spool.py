@@ -1,7 +1,7 @@
 """Rows on their way from the server to the process that builds the next snapshot: a folder of plain files."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,8 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from app.serving.entry import Entry
-from app.serving.entry_file import EntryFile, EntryWriter
+from app.serving.entry_file import EntryFile, EntryWriter, Packed
 from index.backends.milvus_kinds import MilvusKind
 from index.drafts import drafting, remove_dead_drafts
 
@@ -91,18 +90,18 @@ class Spool:
         self.folder, self.lock = folder, lock
         self._entries = EntryWriter(folder)
 
-    def append(self, record_ids: NDArray[np.int64], vectors: NDArray[np.float32], entries: list[Entry]) -> None:
+    def append(self, record_ids: NDArray[np.int64], vectors: NDArray[np.float32], packed: Sequence[bytes]) -> None:
         """Add rows.
 
         Args:
             record_ids: (n,) int64.
             vectors: (n, dim) float32.
-            entries: n of them.
+            packed: n entries, as `Entry.pack` gives them.
         """
         for name, values in ((_IDS, record_ids), (_VECTORS, vectors)):
             with (self.folder / name).open("ab") as file:
                 file.write(np.ascontiguousarray(values).data)
-        self._entries.append(entries)
+        self._entries.append(Packed.of(packed))
 
     def finish(
         self,

@@ -1,11 +1,11 @@
 """Many sentences to embeddings: each of their distinct tokens is looked up and taken to the gates once."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ _BATCH: Final = 64
 
 _TABLE_ROWS: Final = 256
 """Tokens that are looked up together, with about as many grams."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class _Table:
 
     columns: dict[str, NDArray[np.float32]]
     rows: NDArray[np.int32]
-    """Of all sentences' tokens, one sentence after the other."""
+    """Of all sentences' tokens, one sentence after the other, and padding's."""
 
 
 class ManyEncoder:
@@ -62,7 +64,7 @@ class ManyEncoder:
         self._tokens = open_session(graphs.tokens, "tokens.onnx")
         self._sentences = open_session(graphs.sentences, "sentences.onnx")
         self._takes_grams = any(node.name == "grams" for node in self._tokens.get_inputs())
-        self._columns = [node.name for node in self._tokens.get_outputs()]
+        self._widths = {node.name: int(node.shape[1]) for node in self._tokens.get_outputs()}
         self._dim = int(self._sentences.get_outputs()[0].shape[1])
 
     def encode_tokens(self, sentences: Sequence[Tokens], *, pool: Executor | None = None) -> NDArray[np.float32]:
@@ -92,8 +94,7 @@ class ManyEncoder:
             into[batch] = self._sentences.run(None, inputs)[0]
 
         batches = [order[start : start + _BATCH] for start in range(0, len(order), _BATCH)]
-        for _ in map(run, batches) if pool is None else pool.map(run, batches):
-            pass
+        _each(run, batches, pool)
 
     def _table(self, sentences: Iterable[Tokens], pool: Executor | None) -> _Table:
         numbers = {(PAD_ID, b""): 0}
@@ -103,18 +104,18 @@ class ManyEncoder:
         ]
         tokens = list(numbers)
         order = sorted(range(len(tokens)), key=lambda number: len(tokens[number][1]))  # padding stays the first
-        parts = [
-            [tokens[number] for number in order[start : start + _TABLE_ROWS]]
-            for start in range(0, len(order), _TABLE_ROWS)
-        ]
-        looked_up = list(map(self._look_up, parts) if pool is None else pool.map(self._look_up, parts))
-        columns = {
-            name: np.concatenate(column)
-            for name, column in zip(self._columns, zip(*looked_up, strict=True), strict=True)
-        }
+        columns = {name: np.empty((len(tokens), width), np.float32) for name, width in self._widths.items()}
+
+        def look_up(start: int) -> None:
+            part = slice(start, start + _TABLE_ROWS)
+            looked_up = self._look_up([tokens[number] for number in order[part]])
+            for column, found in zip(columns.values(), looked_up, strict=True):
+                column[part] = found
+
+        _each(look_up, range(0, len(order), _TABLE_ROWS), pool)
         rows = np.empty(len(order), np.int32)
         rows[order] = np.arange(len(order), dtype=np.int32)
-        return _Table(columns, rows[found])
+        return _Table(columns, rows[[*found, 0]])
 
     def _look_up(self, tokens: Sequence[tuple[int, bytes]]) -> list[NDArray[np.float32]]:
         inputs = {"ids": np.array([token_id for token_id, _ in tokens], np.int32)}
@@ -124,6 +125,12 @@ class ManyEncoder:
             inputs["grams"] = np.frombuffer(packed, np.int32).reshape(len(tokens), -1)
         columns: list[NDArray[np.float32]] = self._tokens.run(None, inputs)
         return columns
+
+
+def _each(work: Callable[[T], None], parts: Iterable[T], pool: Executor | None) -> None:
+    """Do the work for every part, shared by the threads of a pool."""
+    for _ in map(work, parts) if pool is None else pool.map(work, parts):
+        pass
 
 
 def _parts(lengths: Iterable[int]) -> Iterator[slice]:
@@ -140,7 +147,12 @@ def _parts(lengths: Iterable[int]) -> Iterator[slice]:
 
 
 def _places(rows: NDArray[np.int32], starts: NDArray[np.int64], lengths: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Rows of some sentences' tokens, (B, T), 0 past the length."""
+    """Rows of some sentences' tokens, (B, T), padding's past the length.
+
+    Args:
+        rows: Of all sentences' tokens, and padding's as the last.
+        starts: (B,), where each sentence begins there.
+        lengths: (B,), how many tokens it has.
+    """
     steps = np.arange(lengths.max())
-    inside = steps < lengths[:, None]
-    return np.where(inside, rows[np.where(inside, starts[:, None] + steps, 0)], 0).astype(np.int32)
+    return rows[np.where(steps < lengths[:, None], starts[:, None] + steps, -1)]

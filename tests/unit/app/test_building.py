@@ -72,8 +72,8 @@ def test_a_build_is_given_up_when_the_server_stops(tmp_path: Path, apart: None) 
 def test_a_builder_ends_with_its_server(tmp_path: Path) -> None:
     """The pipe to it closes, as it does when a server is killed: it must not write a snapshot an hour later."""
     with spooling(tmp_path) as spool:
-        for rows in some_rows():
-            spool.append(*rows)
+        for record_ids, vectors, entries in some_rows():
+            spool.append(record_ids, vectors, [entry.pack() for entry in entries])
         order = BuildOrder(
             snapshots=str(tmp_path),
             encoder_checksum="enc",

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from app.serving.catalogue import Catalogue
 from app.serving.change_list import ChangeList
-from app.serving.entry import NO_METADATA, Entry
+from app.serving.entry import NO_METADATA, Entry, group_in
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 ENTRIES = st.builds(
@@ -23,6 +23,7 @@ ENTRIES = st.builds(
 @given(ENTRIES)
 def test_an_entry_is_the_same_once_packed(entry: Entry) -> None:
     assert Entry.unpack(entry.pack()) == entry
+    assert group_in(entry.pack()) == entry.group
 
 
 def test_at_every_moment_it_tells_what_a_plain_list_does() -> None:
@@ -31,7 +32,7 @@ def test_at_every_moment_it_tells_what_a_plain_list_does() -> None:
     for number in range(300):
         record = rng.randrange(40)
         entry = None if rng.random() < 0.3 else Entry(str(record), f"text {number}", rng.choice([None, "g"]))
-        changes.append(record, entry)
+        changes.append(record, None if entry is None else entry.pack())
         plain.append((record, entry))
     assert len(changes) == 300
     for n in range(301):
@@ -43,7 +44,7 @@ def test_at_every_moment_it_tells_what_a_plain_list_does() -> None:
         assert changes.last(start, n) == expected
     for number, (_, entry) in enumerate(plain):
         assert changes.get(number) == entry
-        assert changes.is_removal(number) is (entry is None)
+        assert changes.packed(number) == (None if entry is None else entry.pack())
 
 
 def test_the_garbage_collector_need_not_look_through_changes() -> None:

@@ -11,7 +11,7 @@ from app.search import grouping
 from app.search.grouping import Grouping, Reach
 from app.serving.catalogue import Catalogue, CatalogueView
 from app.serving.entry import Entry
-from app.serving.entry_file import EntryFile, EntryWriter
+from app.serving.entry_file import EntryFile, EntryWriter, Packed
 from app.serving.posting_table import collect
 from app.serving.sidecar import Sidecar, terms_of
 from index.types import MISSING_ID
@@ -27,7 +27,7 @@ def entry(number: int, group: str | None) -> Entry:
 def view(tmp_path: Path) -> CatalogueView:
     """Records 10 to 17 in a snapshot; since then 11 went to another group, 12 got one, 13 is gone and 20 came."""
     writer = EntryWriter(tmp_path)
-    writer.append(entry(number, group) for number, group in enumerate(GROUPS))
+    writer.append(Packed.of([entry(number, group).pack() for number, group in enumerate(GROUPS)]))
     writer.finish()
     writer.close()
     packed = EntryFile(tmp_path).packed(np.arange(len(GROUPS)))
