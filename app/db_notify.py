@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import structlog
 from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
 
 from app.background import Background
-from app.errors import StorageError
 
 _CHANNEL: Final = "samesay_changes"
 
@@ -80,8 +80,12 @@ class Listener(Background):
             try:
                 self._listen()
             except Exception as error:  # the database may be away for a while
-                _log.warning("listening_failed", error=repr(error), exc_info=not isinstance(error, StorageError))
+                _log.warning("listening_failed", error=repr(error), exc_info=not self._is_away(error))
                 self._stopping.wait(_AWAY_S)
+
+    def _is_away(self, error: Exception) -> bool:
+        """Whether it says that there is no connection: SQLAlchemy while it makes one, the driver from then on."""
+        return isinstance(error, (OperationalError, self._engine.dialect.loaded_dbapi.OperationalError))
 
     def _listen(self) -> None:
         connection = self._engine.raw_connection()

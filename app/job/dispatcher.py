@@ -100,6 +100,8 @@ class Dispatcher(Background):
 
     def _look(self) -> None:
         unfinished = self._database.read(_unfinished)
+        indexing = {job.id for job in unfinished if job.stage == INDEXING}  # another server may have ended the others
+        self._first_seen = {job_id: seq for job_id, seq in self._first_seen.items() if job_id in indexing}
         for job in unfinished:
             if job.stage == INDEXING:
                 self._follow(job)
@@ -131,7 +133,6 @@ class Dispatcher(Background):
             return  # it is being loaded
         first = self._first_seen.setdefault(job.id, min(visible, job.seq))
         if visible >= job.seq:
-            self._first_seen.pop(job.id)
             self._database.write(lambda session: _end(session, job.id)).result()
             return
         progress = Progress(INDEXING, visible - first, job.seq - first, "changes")

@@ -45,7 +45,7 @@ LARGE_DELTA: Final = 80_000
 """Changes from which a compaction waits for nothing, and learns as little as possible: more are to come."""
 
 MOST_CHANGES: Final = 160_000
-"""Changes that are taken into memory before the compaction that is due is done: they take two kilobytes each."""
+"""Changes that are taken into memory before the compaction that is due is done: of dim 256 they take 1.6 KB each."""
 
 _log = structlog.get_logger(__name__)
 

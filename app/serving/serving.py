@@ -24,6 +24,11 @@ LOAD_WAIT_S: Final = 5.0
 
 _SWAP_LOOK_S: Final = 0.005
 
+_NOT_SAVED: Final = (
+    "the records are deleted, but older snapshots hold them still, since no new one could be written: "
+    "look at the server's log, at the disk's free space and at the index server, then repeat the request"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class ServingStatus:
@@ -208,22 +213,24 @@ class Serving:
         Raises:
             ErasureError: A release in memory is behind, or the disk or the index server refused.
         """
-        held = await self._caught_up(collection_id, seq)
-        if not held:
-            raise ErasureError("the records are deleted, but the index has not caught up: repeat the request soon")
-        if not await asyncio.wrap_future(self._housekeeper.purge(held)):
-            raise ErasureError(
-                "the records are deleted, but older snapshots hold them still, since no new one could be written: "
-                "look at the server's log, at the disk's free space and at the index server, then repeat the request"
-            )
+        deadline = time.monotonic() + self._wait_visible_s
+        while held := await self._caught_up(collection_id, seq):
+            if await asyncio.wrap_future(self._housekeeper.purge(held)):
+                return
+            if not any(release.is_stale for release in held) or time.monotonic() > deadline:
+                raise ErasureError(_NOT_SAVED)
+            self._follower.wake()  # to load them again: another server has erased too, and removed what they rest on
+        raise ErasureError("the records are deleted, but the index has not caught up: repeat the request soon")
 
     async def _caught_up(self, collection_id: int, seq: int) -> list[ServingRelease]:
-        """All that is in memory of a collection, once none of it lacks the change; nothing where it takes too long."""
+        """All that is in memory of a collection, once none of it lacks the change, or is to be loaded again; nothing
+        where it takes too long.
+        """
         deadline = time.monotonic() + self._wait_visible_s
         is_visible = await self.wait_visible(collection_id, seq)
         while is_visible and time.monotonic() < deadline:
             held = self._roster.of_collection(collection_id)
-            if all(release.applied_seq >= seq for release in held):
+            if all(release.applied_seq >= seq and not release.is_stale for release in held):
                 return held
             await asyncio.sleep(_SWAP_LOOK_S)  # those beside the one that answers come when there is time
         return []

@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from secrets import token_hex
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from app.db import Database
 from app.errors import UnavailableError
 from app.job.errors import JobFailedError, JobLostError
 from app.job.names import worker_name
-from app.job.repository import Progress
+from app.job.repository import JobRepository, Progress
 from app.job.run import JobRun
 from app.job.tables import JobType
 from app.job.worker import Duty, Handler, Worker
@@ -88,16 +89,17 @@ class Upkeep:
         return all(thread.is_alive() for thread in self._threads)
 
     def _thread(self, kind: JobType, run: Handler) -> threading.Thread:
+        name = worker_name(os.getpid(), f"{kind}-{token_hex(4)}")
         worker = Worker(
             self._database,
             {kind: Duty(run, lambda folder, state: None)},
-            worker_name(os.getpid(), f"{kind}-{token_hex(4)}"),
+            name,
             self._housekeeper.data / "jobs",
             served=lambda collection_id: bool(self._roster.of_collection(collection_id)),
         )
-        return threading.Thread(target=self._run, args=(worker,), name=kind, daemon=True)
+        return threading.Thread(target=self._run, args=(worker, name), name=kind, daemon=True)
 
-    def _run(self, worker: Worker) -> None:
+    def _run(self, worker: Worker, name: str) -> None:
         let_others_go_first()
         while not self._stopping.is_set():
             self._orders.wakened.clear()
@@ -111,6 +113,14 @@ class Upkeep:
                 _log.exception("upkeep_failed")
                 self._stopping.wait(_AWAY_S)
             self._orders.wakened.wait(_LOOK_S)
+        self._release(name)
+
+    def _release(self, name: str) -> None:
+        """Let another server go on at once with what was given up, which is not at fault."""
+        try:
+            self._database.write(lambda session: JobRepository(session).release(name)).result()
+        except UnavailableError as error:  # the lease runs out by itself
+            _log.warning("upkeep_not_released", reason=error.detail)
 
     def _compact(self, run: JobRun) -> dict[str, Any]:
         """The release that answers first, then the warm ones; the trouble of one is not the others'."""
@@ -119,22 +129,37 @@ class Upkeep:
             raise _not_served(run)
         results, failures = list[dict[str, Any]](), list[JobFailedError]()
         for release in [held[0], *filter(is_worth_it, held[1:])]:
+            if not self._is_held(release):
+                continue  # dropped while the one before was built, with its folder, which must not come back
             try:
                 results.append(self._build(run, release))
             except JobFailedError as error:
-                failures.append(error)
+                if self._is_held(release):
+                    failures.append(error)
         if failures:
             raise failures[0]
+        if not results:
+            raise _not_served(run)
         return results[0]
+
+    def _is_held(self, release: ServingRelease) -> bool:
+        """Whether it is in memory still, perhaps loaded again."""
+        return any(held.key == release.key for held in self._roster.of_collection(release.key.collection_id))
 
     def _build(self, run: JobRun, held: ServingRelease) -> dict[str, Any]:
         seq = held.applied_seq
         release = self._newest(run, held)
-        is_done = release is not held and release.view.base.applied_seq >= seq  # by another server, a moment ago
-        if is_done and not is_worth_it(release):
-            return _to_result(release.view.base)
-        run.report(Progress("building", 0, release.view.index.count))
-        return self._guarded(run, lambda: self._housekeeper.compact(release, self._is_to_stop(run)))
+        while True:
+            is_done = release is not held and release.view.base.applied_seq >= seq  # by another server, a moment ago
+            if is_done and not is_worth_it(release):
+                return _to_result(release.view.base)
+            run.report(Progress("building", 0, release.view.index.count))
+            try:
+                return self._guarded(run, partial(self._housekeeper.compact, release, self._is_to_stop(run)))
+            except JobFailedError:
+                before, release = release, self._newest(run, release)
+                if release is before:
+                    raise  # else an erasure on another server has saved one, and removed what this one rested on
 
     def _newest(self, run: JobRun, release: ServingRelease) -> ServingRelease:
         """The release over the newest snapshot: what another server has saved is about to be loaded."""

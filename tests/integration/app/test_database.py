@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, func, insert, select, text
 from sqlalchemy.orm import Session
+from structlog.testing import capture_logs
 
 from app import db_postgres
 from app.db import Database
@@ -81,6 +82,28 @@ def test_a_connection_that_is_lost_says_what_is_known_of_the_write(database: Dat
     assert not doomed
     database.write(add("c")).result()
     assert names(database) == ["c"]
+
+
+@pytest.mark.parametrize("settings", ["postgresql"], indirect=True)
+def test_a_lost_listener_comes_back_and_shows_no_traceback(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard, connect, refusals = threading.Event(), database.engine.raw_connection, iter([True])
+
+    def refused_once() -> Any:
+        if next(refusals, False):  # as while the database restarts
+            with socket.create_server(("127.0.0.1", 0)) as closed:
+                port = closed.getsockname()[1]
+            return db_postgres.PostgresDatabase(f"postgresql://nobody@127.0.0.1:{port}/x").engine.raw_connection()
+        return connect()
+
+    database.listen(heard.set)
+    assert heard.wait(10)
+    lost = "datname = current_database() AND query LIKE 'LISTEN%'"
+    with database.engine.connect() as other, capture_logs() as logs:
+        monkeypatch.setattr(database.engine, "raw_connection", refused_once)
+        heard.clear()
+        other.execute(text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {lost}"))
+        assert heard.wait(10)
+    assert [(entry["event"], entry["exc_info"]) for entry in logs] == [("listening_failed", False)] * 2
 
 
 def test_a_dead_writer_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -227,6 +227,18 @@ def test_erasing_takes_what_another_server_was_encoding(
         assert files_with(settings.data, SECRET.encode()) == []
 
 
+def test_two_servers_erase_in_turn(postgres: str, tmp_path: Path, tiny_bundle: Path) -> None:
+    """Each has removed the snapshot that the other goes on from, and what it has saved is not loaded there yet."""
+    settings = postgres_settings(postgres, tmp_path / "data")
+    add_encoder(settings, tiny_bundle)
+    with running(settings) as first, running(settings) as second:
+        name = make_collection(first)
+        upsert(first, name, [{"id": f"r{n}", "text": f"{SECRET} {n}"} for n in range(6)])
+        for n in range(6):
+            assert erase((first, second)[n % 2], name, f"r{n}")["erased"] == [f"r{n}"]
+            assert files_with(settings.data, f"{SECRET} {n}".encode()) == []
+
+
 def test_erasing_in_postgresql_waits_for_who_may_read_the_record_still(
     postgres: str, tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,8 @@ import csv
 import gzip
 import io
 import json
+import threading
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,15 @@ from app.bulk.forms import Form
 from app.bulk.parsing import RowParser
 from app.bulk.rows import RawRow
 from app.collection.tables import Collection
+from app.databases import open_database
 from app.db import Database
-from app.serving import holding
+from app.job.tables import JobState
+from app.serving import holding, loading
+from app.serving.snapshots import BuildError
 from app.settings import Settings
 from tests.conftest import make_collection
 from tests.fakes.imports import finished, n_stored, ndjson, records_of, results_of, upload
+from tests.fakes.job_rows import get_job
 from tests.fakes.running import Running, running, wait_for
 
 
@@ -293,6 +299,30 @@ def test_compaction_and_rebuild_are_jobs(service: Running) -> None:
     found = service.client.post(f"/v1/collections/{name}:search", json={"query": "sentence 7", "k": 1}).json()
     assert found["results"][0][0]["id"] == "7"
     assert service.client.post("/v1/collections/nowhere:compact").status_code == 404
+
+
+def test_a_rebuild_that_a_server_gives_up_since_it_stops_is_free_at_once_and_not_at_fault(
+    registered: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered = threading.Event()
+
+    def until_told(*given: Any) -> Any:
+        *_, is_stopping, _ = given
+        entered.set()
+        wait_for(is_stopping)
+        raise BuildError("the server is stopping")
+
+    monkeypatch.setattr(loading, "encode_all", until_told)
+    with running(registered) as service:
+        key = service.client.post(f"/v1/collections/{make_collection(service)}:rebuild").json()["id"]
+        assert entered.wait(10)
+    database = open_database(registered)
+    try:
+        job = get_job(database, key)
+    finally:
+        database.close()
+    assert (job.state, job.attempts, job.stalls, job.worker) == (JobState.RUNNING, 1, 0, None)
+    assert job.lease_until is not None and job.lease_until < datetime.now(UTC)
 
 
 def test_results_can_be_read_while_the_import_goes_on(service: Running) -> None:

@@ -1,5 +1,6 @@
 """Compactions of several releases and several servers: none hinders another, and none does what was done already."""
 
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -117,6 +118,24 @@ def test_a_damaged_warm_release_does_not_keep_the_active_one_from_being_compacte
     assert [server.active.is_stale, *(warm.is_stale for warm in server.warm)] == [False, True, False]
 
 
+def test_a_release_that_is_dropped_while_another_is_compacted_is_not_compacted_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Server(tmp_path, n_releases=2)
+    server.follow(40)
+    (dropped,) = server.warm
+    folder, compact = dropped.key.folder(tmp_path).parent, server.housekeeper.compact
+
+    def drop_then_compact(*wanted: Any) -> Any:
+        server.roster.drop(dropped)
+        shutil.rmtree(folder, ignore_errors=True)
+        return compact(*wanted)
+
+    monkeypatch.setattr(server.housekeeper, "compact", drop_then_compact)
+    assert server.run_job()["seq"] == 40
+    assert not folder.exists(), "nobody would remove it"
+
+
 def test_a_release_whose_base_is_damaged_is_to_be_loaded_again(tmp_path: Path) -> None:
     server = Server(tmp_path, n_releases=2)
     server.follow(10)
@@ -225,3 +244,29 @@ def test_a_server_waits_for_another_s_snapshot_and_compacts_what_came_since(
     assert fresh.view.n_changes == 40, "what was in memory before is left as it is"
     assert [result["seq"] for result in done] == [compacted]
     assert second.snapshots()[0] == f"{compacted:020d}"
+
+
+def test_a_compaction_whose_base_another_server_s_erasure_removed_goes_on_from_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = Server(tmp_path, is_shared=True), Server(tmp_path, is_shared=True)
+    first.follow(10)
+    first.run_job()
+    second.load(40)
+    first.follow(40)
+    compact, loading = second.housekeeper.compact, list[threading.Thread]()
+
+    def follow_on() -> None:
+        wait_for(lambda: second.active.is_stale)
+        second.load(70)
+
+    def compact_after_an_erasure(*wanted: Any) -> Any:
+        if not loading:
+            assert first.housekeeper.purge([first.active]).result()
+            loading.append(threading.Thread(target=follow_on))
+            loading[0].start()
+        return compact(*wanted)
+
+    monkeypatch.setattr(second.housekeeper, "compact", compact_after_an_erasure)
+    assert second.run_job()["seq"] == 70
+    loading[0].join()
