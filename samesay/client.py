@@ -58,7 +58,8 @@ class Client(Server[SyncTransport]):
         http: Connections of your own, with your own certificates or proxies; you close them.
 
     Raises:
-        ValueError: The URL is no server's, or the key has a character that no header may have.
+        ValueError: The URL is no server's, the key has a character that no header may have, or the timeout is no number
+            of seconds.
     """
 
     def __init__(

@@ -1,6 +1,7 @@
 """The two ways of doing a plan's steps: blocking, and awaiting. All that differs between the two clients is here."""
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, closing
@@ -28,13 +29,13 @@ class _Wire:
         retries: For the plans.
 
     Raises:
-        ValueError: It is no URL of a server, or the key can be none.
+        ValueError: It is no URL of a server, the key can be none, or the timeout is no number of seconds.
     """
 
     def __init__(self, url: str, api_key: str | None, timeout_s: float, retries: Retries) -> None:
         self.retries = retries
         self._url = _checked(url)
-        self._timeout_s = timeout_s
+        self._timeout_s = _seconds(timeout_s)
         self._headers = {"User-Agent": f"samesay-python/{metadata.version('samesay')}"}
         key = _key(api_key)
         if key:
@@ -56,6 +57,13 @@ def _key(given: str | None) -> str:
     if not (key.isascii() and key.isprintable()):
         raise ValueError("api_key has a character that no header may have: give the key as it was printed")
     return key
+
+
+def _seconds(timeout: Any) -> float:
+    """Without one, which httpx writes None, a call to a server that hangs would never end."""
+    if not (isinstance(timeout, int | float) and 0 < timeout < math.inf):
+        raise ValueError(f"timeout is {timeout!r}: give a number of seconds, more than 0")
+    return timeout
 
 
 def _checked(url: str) -> str:
