@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import httpx
 
 from samesay.calls import Request
+from samesay.errors import UnexpectedAnswerError
 from samesay.plans import Close, Item, Items, Next, Open, Pause, Plan, Send, Step
 from samesay.sending import Retries
 
@@ -74,6 +75,12 @@ def _checked(url: str) -> str:
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise ValueError(f"{url!r} is no URL of a server: give http://HOST:PORT")
     return url.rstrip("/")
+
+
+def _mangled(error: httpx.DecodingError) -> UnexpectedAnswerError:
+    return UnexpectedAnswerError(
+        f"an answer cannot be unpacked ({error}): is this a samesay server, or a proxy before it that changes answers?"
+    )
 
 
 class _Pump:
@@ -150,6 +157,8 @@ class SyncTransport(_Wire):
             pump.answer(self._done(step, streams))
         except httpx.TransportError as error:
             pump.fail(error)
+        except httpx.DecodingError as error:
+            raise _mangled(error) from error
 
     def _done(self, step: Step, streams: "_Streams") -> Any:
         match step:
@@ -228,6 +237,8 @@ class AsyncTransport(_Wire):
             pump.answer(await self._done(step, streams))
         except httpx.TransportError as error:
             pump.fail(error)
+        except httpx.DecodingError as error:
+            raise _mangled(error) from error
 
     async def _done(self, step: Step, streams: "_AsyncStreams") -> Any:
         match step:
