@@ -191,7 +191,8 @@ def _reason(entry: Mapping[str, Any], schema: type[BaseModel] | None) -> str:
     if entry["type"] == "extra_forbidden" and schema is not None:
         *place, name = entry["loc"]
         return unknown("field", str(name), fields_at(schema, place))
-    message = str(entry["msg"]).removeprefix("Value error, ")
+    message = str(entry["msg"]).removeprefix("Value error, ").replace("valid tuple", "valid array")
+    message = message.replace("Tuple should", "List should")  # JSON has no tuples
     if entry["type"] == "string_unicode":
         return HALF_A_PAIR
     return message[:1].lower() + message[1:]

@@ -12,7 +12,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.access.declaring import ADMITTED
 from app.access.door import Door
-from app.errors import BodyTooLargeError, NotReadyError, OverloadedError, ServiceError, UndeclaredRouteError
+from app.errors import (
+    BodyTooLargeError,
+    NotFoundError,
+    NotReadyError,
+    OverloadedError,
+    ServiceError,
+    UndeclaredRouteError,
+)
 from app.http_errors import REQUEST_ID, defect, problem_of
 from app.http_headers import safe_headers
 from app.ids import IdSource
@@ -84,6 +91,7 @@ class ServiceMiddleware:
     async def _answer(self, scope: Scope, exchange: "_Exchange") -> None:
         try:
             self._door.enter(scope)
+            _check_path(scope)
             exchange.check_declared_length()
             await self._app(scope, exchange.receive, exchange.send)
         except UndeclaredRouteError:
@@ -172,6 +180,12 @@ class _Exchange:
 
     def _too_large(self) -> BodyTooLargeError:
         return BodyTooLargeError(f"the body is larger than {self._max_body_bytes} bytes: send it in several requests")
+
+
+def _check_path(scope: Scope) -> None:
+    """Refuse a name with a slash: decoded, it would be two steps of the path, which may lead to something else."""
+    if b"%2f" in scope["raw_path"].lower():
+        raise NotFoundError("the path holds %2F: no name or id has a slash")
 
 
 def _header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:

@@ -74,6 +74,7 @@ class Way:
             "type": "http",
             "method": "POST",
             "path": PATH,
+            "raw_path": PATH.encode(),
             "query_string": b"",
             "headers": headers,
             "client": ("127.0.0.1", 1),

@@ -103,6 +103,17 @@ KEEP: Final = _Keep.KEEP
 Keep = Literal[_Keep.KEEP]
 
 
+def listed(name: str, values: Iterable[T]) -> list[T]:
+    """Several values as a list.
+
+    Raises:
+        TypeError: It is one alone: of a string each character would be taken for a value, of a mapping each key.
+    """
+    if isinstance(values, str | bytes | Mapping):
+        raise TypeError(f"{name} is a {type(values).__name__}: give a list, also of one")
+    return list(values)
+
+
 def given(**fields: Any) -> dict[str, Any]:
     """The fields that are not None: for the others the server's defaults hold."""
     return {name: value for name, value in fields.items() if value is not None}

@@ -6,7 +6,7 @@ from typing import Self
 import httpx
 
 from samesay.answers import Info, Similarity
-from samesay.calls import Call, asking, path
+from samesay.calls import Call, asking, listed, path
 from samesay.collection import Collection, Collections
 from samesay.encoders import Encoders
 from samesay.jobs import Jobs
@@ -43,7 +43,7 @@ class Server(Resource[X]):
     @operation
     def similarity(self, source: str, targets: Sequence[str], *, encoder: str) -> Call[Similarity]:
         """The cosine of one sentence with each of up to 256 others, by a registered encoder."""
-        body = {"encoder": encoder, "source": source, "targets": list(targets)}
+        body = {"encoder": encoder, "source": source, "targets": listed("targets", targets)}
         return asking("POST", path("v1", "similarity"), Similarity, body=body)
 
 
@@ -58,7 +58,8 @@ class Client(Server[SyncTransport]):
         http: Connections of your own, with your own certificates or proxies; you close them.
 
     Raises:
-        ValueError: The URL is no server's, or the key has a character that no header may have.
+        ValueError: The URL is no server's, the key has a character that no header may have, or the timeout is no number
+            of seconds.
     """
 
     def __init__(

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from samesay.answers import ClassifyResult, CollectionState, Page, SearchResult
-from samesay.calls import KEEP, Call, Keep, Repeat, asking, changed, changing, given, path
+from samesay.calls import KEEP, Call, Keep, Repeat, asking, changed, changing, given, listed, path
 from samesay.feedback import Feedback
 from samesay.groups import Groups
 from samesay.jobs import Job, starting
@@ -78,7 +78,7 @@ class Collection(OfCollection[X]):
             min_score: Least cosine.
             release: Another one than the active, if it is kept warm.
         """
-        one_or_many = {"query": query} if isinstance(query, str) else {"queries": list(query)}
+        one_or_many = {"query": query} if isinstance(query, str) else {"queries": listed("query", query)}
         more = given(k=k, group_by=group_by, filter=filter, min_score=min_score, release=release)
         return asking("POST", self._path(verb="search"), SearchResult, body=one_or_many | more)
 
@@ -99,7 +99,7 @@ class Collection(OfCollection[X]):
             prior: How often each group is asked for.
             release: Another one than the active, if it is kept warm.
         """
-        one_or_many = {"text": text} if isinstance(text, str) else {"texts": list(text)}
+        one_or_many = {"text": text} if isinstance(text, str) else {"texts": listed("text", text)}
         more = given(top_n=top_n, prior=prior, release=release)
         return asking("POST", self._path(verb="classify"), ClassifyResult, body=one_or_many | more)
 

@@ -7,7 +7,7 @@ from typing import Literal, NotRequired, TypedDict
 import httpx
 
 from samesay.answers import BatchResult, Erased, MetadataValue, Page, Record, Role, Written
-from samesay.calls import Call, Repeat, asking, changing, given
+from samesay.calls import Call, Repeat, asking, changing, given, listed
 from samesay.operations import OfCollection, X, listing, operation
 from samesay.paging import pages
 from samesay.plans import Items
@@ -63,7 +63,7 @@ class Records(OfCollection[X]):
             if_match: Only if it still has this etag, else PreconditionFailedError.
             only_new: Only if there is none yet, else PreconditionFailedError.
         """
-        body = given(text=text, group=group, labels=list(labels) or None, role=role, metadata=metadata)
+        body = given(text=text, group=group, labels=listed("labels", labels) or None, role=role, metadata=metadata)
         where = self._path("records", record)
         return changing("PUT", where, Written, query={"wait": wait}, body=body, if_match=if_match, only_new=only_new)
 
@@ -84,7 +84,7 @@ class Records(OfCollection[X]):
         self, *, upsert: Sequence[Draft] = (), delete: Sequence[str] = (), wait: Wait = "committed"
     ) -> Call[BatchResult]:
         """Upsert and delete up to 1,000 records in one transaction; each item has a status of its own."""
-        body = {"upsert": [dict(draft) for draft in upsert], "delete": list(delete)}
+        body = {"upsert": [dict(draft) for draft in listed("upsert", upsert)], "delete": listed("delete", delete)}
         where = self._path("records:batch")
         return changing("POST", where, BatchResult, query={"wait": wait}, body=body, repeat=Repeat.WITH_KEY)
 
@@ -95,7 +95,7 @@ class Records(OfCollection[X]):
         Erase them again where that raises UnavailableError: until it is answered, some copy may be left. What an
         earlier attempt has deleted is `missing` then, which is why it is not sent again by itself.
         """
-        body = {"ids": list(records)}
+        body = {"ids": listed("records", records)}
         return changing("POST", self._path("records:erase"), Erased, body=body, repeat=Repeat.NEVER)
 
 

@@ -1,6 +1,7 @@
 """The two ways of doing a plan's steps: blocking, and awaiting. All that differs between the two clients is here."""
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, closing
@@ -10,6 +11,7 @@ from typing import Any, Final, TypeVar
 import httpx
 
 from samesay.calls import Request
+from samesay.errors import UnexpectedAnswerError
 from samesay.plans import Close, Item, Items, Next, Open, Pause, Plan, Send, Step
 from samesay.sending import Retries
 
@@ -28,13 +30,13 @@ class _Wire:
         retries: For the plans.
 
     Raises:
-        ValueError: It is no URL of a server, or the key can be none.
+        ValueError: It is no URL of a server, the key can be none, or the timeout is no number of seconds.
     """
 
     def __init__(self, url: str, api_key: str | None, timeout_s: float, retries: Retries) -> None:
         self.retries = retries
         self._url = _checked(url)
-        self._timeout_s = timeout_s
+        self._timeout_s = _seconds(timeout_s)
         self._headers = {"User-Agent": f"samesay-python/{metadata.version('samesay')}"}
         key = _key(api_key)
         if key:
@@ -58,6 +60,13 @@ def _key(given: str | None) -> str:
     return key
 
 
+def _seconds(timeout: Any) -> float:
+    """Without one, which httpx writes None, a call to a server that hangs would never end."""
+    if not (isinstance(timeout, int | float) and 0 < timeout < math.inf):
+        raise ValueError(f"timeout is {timeout!r}: give a number of seconds, more than 0")
+    return timeout
+
+
 def _checked(url: str) -> str:
     try:
         parsed = httpx.URL(url)
@@ -66,6 +75,12 @@ def _checked(url: str) -> str:
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise ValueError(f"{url!r} is no URL of a server: give http://HOST:PORT")
     return url.rstrip("/")
+
+
+def _mangled(error: httpx.DecodingError) -> UnexpectedAnswerError:
+    return UnexpectedAnswerError(
+        f"an answer cannot be unpacked ({error}): is this a samesay server, or a proxy before it that changes answers?"
+    )
 
 
 class _Pump:
@@ -142,6 +157,8 @@ class SyncTransport(_Wire):
             pump.answer(self._done(step, streams))
         except httpx.TransportError as error:
             pump.fail(error)
+        except httpx.DecodingError as error:
+            raise _mangled(error) from error
 
     def _done(self, step: Step, streams: "_Streams") -> Any:
         match step:
@@ -220,6 +237,8 @@ class AsyncTransport(_Wire):
             pump.answer(await self._done(step, streams))
         except httpx.TransportError as error:
             pump.fail(error)
+        except httpx.DecodingError as error:
+            raise _mangled(error) from error
 
     async def _done(self, step: Step, streams: "_AsyncStreams") -> Any:
         match step:

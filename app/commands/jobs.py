@@ -10,7 +10,7 @@ from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, moment, plain
 from model.contract.tables import ShownTable
 from model.contract.terminal import harmless
 
-app = typer.Typer(help="Imports, exports, compactions and rebuilds.", no_args_is_help=True)
+app = typer.Typer(help="Imports, exports, trainings, compactions and rebuilds.", no_args_is_help=True)
 
 JobArgument = Annotated[str, typer.Argument(help="Id of the job.")]
 

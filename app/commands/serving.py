@@ -10,8 +10,8 @@ from model.contract.runtime import check_runtimes
 
 
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address. [env: SAMESAY_HOST; default: 127.0.0.1]")] = None,
-    port: Annotated[int | None, typer.Option(help="Port, 0 for a free one. [env: SAMESAY_PORT; default: 8765]")] = None,
+    host: Annotated[str | None, typer.Option(help="Address. (env: SAMESAY_HOST; default: 127.0.0.1)")] = None,
+    port: Annotated[int | None, typer.Option(help="Port, 0 for a free one. (env: SAMESAY_PORT; default: 8765)")] = None,
     data: DataOption = None,
 ) -> None:
     """Serve searches over HTTP; prints the URL when ready. SIGTERM finishes what is running and exits."""

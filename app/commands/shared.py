@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from app.db import Database
     from app.settings import Settings
 
-DataOption = Annotated[Path | None, typer.Option("--data", help="Data folder. [env: SAMESAY_DATA; default: data]")]
+DataOption = Annotated[Path | None, typer.Option("--data", help="Data folder. (env: SAMESAY_DATA; default: data)")]
 PREFIX: Final = "SAMESAY_"
 URL_VARIABLE: Final = "SAMESAY_URL"
 CollectionArgument = Annotated[str, typer.Argument(help="Name of the collection.")]

@@ -217,8 +217,10 @@ class JobRepository:
         result: dict[str, Any] | None = None,
         error: dict[str, Any] | None = None,
     ) -> None:
-        """End a job."""
+        """End a job. One that has succeeded has done all of its last stage, also what was not worth telling of."""
         job = self._session.get_one(Job, job_id, populate_existing=True)
+        if state is JobState.SUCCEEDED and job.total is not None:
+            job.done = job.total
         job.state, job.result, job.error = state, result, error
         job.worker, job.lease_until, job.per_second = None, None, None
         job.finished_at = datetime.now(UTC)

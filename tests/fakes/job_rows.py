@@ -55,5 +55,12 @@ def count_up(run: JobRun, to: int, die_at: int | None = None) -> dict[str, Any]:
     return {"made": to}
 
 
+def count_quickly(run: JobRun, to: int) -> dict[str, Any]:
+    """Reports as exports do, faster than listeners are told."""
+    for n in range(to):
+        run.report(Progress("writing", n + 1, to))
+    return {}
+
+
 def names(database: Database) -> list[str]:
     return database.read(lambda session: list(session.scalars(select(Collection.name).order_by(Collection.id))))

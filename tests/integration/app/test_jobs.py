@@ -21,7 +21,7 @@ from app.job.run import Handover, JobRun
 from app.job.service import JobService
 from app.job.tables import JobEvent, JobState, JobType
 from app.job.worker import Duty, Worker
-from tests.fakes.job_rows import add_job, count_up, get_job, let_lease_run_out, make_worker, names
+from tests.fakes.job_rows import add_job, count_quickly, count_up, get_job, let_lease_run_out, make_worker, names
 
 
 def test_a_job_runs_to_its_end_and_tells_of_it(database: Database, tmp_path: Path) -> None:
@@ -43,6 +43,26 @@ def test_a_job_runs_to_its_end_and_tells_of_it(database: Database, tmp_path: Pat
     assert events[-1][1]["result"] == {"made": 5}
     later = database.read(lambda session: JobRepository(session).events(job.id, 2))
     assert later == events[2:]
+
+
+def test_a_job_that_has_succeeded_says_that_all_is_done(database: Database, tmp_path: Path) -> None:
+    add_job(database, "a")
+    assert make_worker(database, tmp_path, lambda run: count_quickly(run, 7)).run_next()
+    job = get_job(database, "a")
+    assert (job.state, job.stage, job.done, job.total) == (JobState.SUCCEEDED, "writing", 7, 7)
+    last = database.read(lambda session: JobRepository(session).events(job.id, 0))[-1][1]["progress"]
+    assert (last["done"], last["total"], last["eta_s"]) == (7, 7, None)
+
+
+def test_a_job_that_has_not_succeeded_says_how_far_it_came(database: Database, tmp_path: Path) -> None:
+    def fail(run: JobRun) -> dict[str, Any]:
+        run.report(Progress("writing", 3, 7))
+        raise JobFailedError("unreadable", "it ends in the middle")
+
+    add_job(database, "a")
+    assert make_worker(database, tmp_path, fail).run_next()
+    job = get_job(database, "a")
+    assert (job.state, job.done, job.total) == (JobState.FAILED, 3, 7)
 
 
 def test_a_killed_worker_s_job_goes_on_from_its_last_step(database: Database, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.backup.manifest import EncoderEntry
+from tests.conftest import Put
 from tests.fakes.running import Running
 
 WAYS_OUT = ["../lock", "..", "../../etc/passwd", "/etc/passwd", "a/b", ".hidden", "a\\..\\b\n", "", "\0"]
@@ -31,6 +32,26 @@ def test_a_path_names_no_file(shared_service: Running, path: str, name: str) -> 
     answer = shared_service.client.get(path.format(name))
     assert answer.status_code in (404, 422)
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("slash", ["%2F", "%2f"])
+def test_a_slash_in_a_name_leads_nowhere(shared_service: Running, collection: str, put: Put, slash: str) -> None:
+    """DELETE of the collection with this name would delete the record."""
+    put(collection, "r1", "my money")
+    client, name = shared_service.client, f"{collection}{slash}records{slash}r1"
+    for method, path in (
+        ("GET", f"/v1/collections/{name}"),
+        ("DELETE", f"/v1/collections/{name}"),
+        ("PUT", f"/v1/collections/{collection}/records{slash}r1"),
+        ("POST", f"/v1/collections{slash}{collection}:search"),
+        ("DELETE", f"/v1/collections/{collection}/records/a{slash}b"),
+    ):
+        answer = client.request(method, path, json={"text": "other", "query": "my money"})
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+        assert "no name or id has a slash" in answer.json()["detail"]
+    assert client.get(f"/v1/collections/{collection}/records/r1").json()["text"] == "my money"
+    model = client.get(f"/v1/models/maker{slash}model")
+    assert (model.status_code, model.json()["error"]["code"]) == (404, "not_found")
 
 
 def test_an_encoder_is_named_never_pointed_at(shared_service: Running, tiny_bundle: Path) -> None:

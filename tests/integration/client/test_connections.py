@@ -2,6 +2,7 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import pytest
@@ -78,3 +79,10 @@ def test_a_list_that_is_left_early_leaves_nothing_open(shared_service: Running, 
 def test_what_is_no_url_is_refused_at_once(url: str, kind: type[Client | AsyncClient]) -> None:
     with pytest.raises(ValueError, match="give http://HOST:PORT"):
         kind(url)
+
+
+@pytest.mark.parametrize("timeout", [None, 0, -1, float("inf"), float("nan"), "10"])
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_what_is_no_time_is_refused_at_once(timeout: Any, kind: type[Client | AsyncClient]) -> None:
+    with pytest.raises(ValueError, match="give a number of seconds"):
+        kind("http://host:1", timeout=timeout)

@@ -207,7 +207,15 @@ def test_other_refusals_are_raised_at_once(
     assert type(error) is kind_of_error
 
 
-@pytest.mark.parametrize("reply", [Reply(200, b"<html>"), Reply(502, b"<html>"), answer({"scores": "no"})])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(200, b"<html>"),
+        Reply(502, b"<html>"),
+        Reply(200, b"<html>", {"Content-Encoding": "gzip"}),
+        answer({"scores": "no"}),
+    ],
+)
 def test_another_server_is_recognised(driver: Driver, server: Scripted, reply: Reply) -> None:
     server.script += [reply]
     with pytest.raises(UnexpectedAnswerError, match="is this a samesay server"):

@@ -195,7 +195,7 @@ MANY: dict[str, tuple[type[BaseModel], dict[str, object], str]] = {
         "/x0: unknown field; known: query",
     ),
     "labels": (RecordPut, {"text": "a", "labels": [1] * N}, "/labels/0: input should be a valid string"),
-    "labels that are right": (RecordPut, {"text": "a", "labels": ["a"] * N}, "/labels: tuple should have at most 64"),
+    "labels that are right": (RecordPut, {"text": "a", "labels": ["a"] * N}, "/labels: list should have at most 64"),
     "metadata": (RecordPut, {"text": "a", "metadata": {f"x{n}": {} for n in range(N)}}, f"/metadata: has {N} fields"),
     "metadata that may fit": (
         RecordPut,
@@ -252,6 +252,13 @@ def test_of_very_many_faults_a_few_are_told_and_no_object_is_made_of_the_others(
     assert len(caught.value.errors) <= 101
     assert max(made) <= 201
     assert peak < 8_000_000
+
+
+def test_a_label_alone_is_told_alike_of_a_record_and_of_an_item() -> None:
+    with pytest.raises(InvalidValueError, match="/labels: input should be a valid array"):
+        parse_body(b'{"text": "a", "labels": "refund"}', RecordPut)
+    refused = parse_batch(b'{"upsert": [{"id": "a", "text": "a", "labels": "refund"}]}').refused
+    assert [item.detail for item in refused.values()] == ["/upsert/0/labels: input should be a valid array"]
 
 
 def test_very_many_faults_of_an_item_are_told_as_few_too() -> None:

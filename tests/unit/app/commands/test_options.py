@@ -38,3 +38,16 @@ def test_the_trainers_help_names_the_command_that_people_type() -> None:
     )
     assert "samesay train [OPTIONS]" in shown.stdout
     assert "python -m model" not in shown.stdout.split("torchrun")[0]
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (["serve"], ["SAMESAY_HOST", "127.0.0.1", "SAMESAY_PORT", "8765", "SAMESAY_DATA", "default: data"]),
+        (["encoders", "add"], ["SAMESAY_DATA", "default: data"]),
+    ],
+)
+def test_the_help_names_variables_and_defaults(command: list[str], told: list[str]) -> None:
+    """What stands in square brackets is markup to what prints the help, and is not shown."""
+    shown = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"})
+    assert [part for part in told if part not in " ".join(shown.output.split())] == []
