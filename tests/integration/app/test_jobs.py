@@ -1,8 +1,6 @@
 """Jobs on both databases: each is run once, by one worker at a time, from where the one before left off."""
 
-import asyncio
 import threading
-from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,13 +10,11 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.cursors import Cursors
 from app.db import Database
-from app.errors import ConflictError, OverloadedError, StorageError
+from app.errors import ConflictError, StorageError
 from app.job.errors import JobCancelledError, JobFailedError, JobLostError
-from app.job.repository import INDEXING, MOST_EVENTS, MOST_STALLS, JobRepository, Progress, new_job
+from app.job.repository import INDEXING, MOST_EVENTS, MOST_STALLS, JobRepository, Progress
 from app.job.run import Handover, JobRun
-from app.job.service import JobService
 from app.job.tables import JobEvent, JobState, JobType
 from app.job.worker import Duty, Worker
 from tests.fakes.job_rows import add_job, count_quickly, count_up, get_job, let_lease_run_out, make_worker, names
@@ -372,42 +368,3 @@ def test_deleting_a_collection_ends_its_jobs_and_cleans_up_after_the_one_that_ru
     assert {key: job.state for key, job in found.items()} == {"runs": "failed", "waits": "failed", "other": "queued"}
     assert {job.error["code"] for job in found.values() if job.error} == {"collection_gone"}
     assert (ended, names(database)) == ([("runs", JobState.FAILED)], [])
-
-
-def test_a_stream_that_is_to_go_on_after_events_that_there_are_not_ends_with_the_job(database: Database) -> None:
-    job = new_job("a", JobType.EXPORT, 1, "faq", {})
-    database.write(lambda session: JobRepository(session).add(job)).result()
-
-    async def follow() -> list[bytes]:
-        stream = await JobService(database, Cursors(b"key"), Path()).events("a", 500, "key 1")
-        assert stream is not None
-        database.write(lambda session: JobRepository(session).finish(1, JobState.SUCCEEDED)).result()
-        return [part async for part in stream]
-
-    (_, event) = asyncio.run(asyncio.wait_for(follow(), 10))
-    assert (event.startswith(b"id: 2\n"), b"succeeded" in event) == (True, True)
-
-
-def test_one_caller_cannot_take_every_stream(database: Database) -> None:
-    add_job(database, "a")
-    service = JobService(database, Cursors(b"key"), Path())
-
-    async def follow(caller: str) -> AsyncIterator[bytes]:
-        stream = await service.events("a", 0, caller)
-        assert stream is not None
-        await anext(stream)
-        return stream
-
-    async def crowd() -> None:
-        of_one = [await follow("key 1") for _ in range(100)]
-        with pytest.raises(OverloadedError, match="100 event streams are open, 100 of them yours"):
-            await follow("key 1")
-        of_others = [await follow(f"key {2 + n % 3}") for n in range(100)]
-        with pytest.raises(OverloadedError, match="200 event streams are open, 0 of them yours"):
-            await follow("key 9")
-        for stream in (of_one.pop(), of_others.pop()):
-            await stream.aclose()  # type: ignore[attr-defined]
-        await follow("key 1")
-        await follow("key 9")
-
-    asyncio.run(asyncio.wait_for(crowd(), 30))
