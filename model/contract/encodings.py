@@ -39,7 +39,7 @@ def _is_chinese(line: bytes) -> bool:
     """Whether it is GB18030, and of its characters past ASCII at least half are such as people write.
 
     These are the hanzi in most use, and their punctuation, which do not stand alone in a word of Latin letters. Big5
-    and Japanese code pages, whose bytes are GB18030 too, come to rare ones and kana: of 1,013 lines of Big5 85 % do.
+    and Japanese code pages, whose bytes are GB18030 too, come to rare ones and kana: of 1,013 lines of Big5 94 % do.
     """
     try:
         text = line.decode("gb18030")
