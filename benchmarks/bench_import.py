@@ -209,7 +209,7 @@ def _kill(server: Server) -> None:
 def _memory(server: Server) -> Iterator[dict[str, float]]:
     """The most memory of the server, what it maps included and not, and of its workers, looked at every two seconds.
 
-    More often is felt: the server waits for each look wherever it wants memory, and twice a second took 2 % of the CPU.
+    More often is felt: the server waits for each look where it wants memory, and twice a second took 1.5 % of the CPU.
     """
     most = {"server": 0.0, "server_own": 0.0, "worker": 0.0}
     stopped = threading.Event()

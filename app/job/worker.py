@@ -95,6 +95,14 @@ class Worker:
                 self._clean_up_if_over(job)
         return True
 
+    def let_go(self) -> None:
+        """Let another worker go on at once with what was given up, since this one is to end; no fault of the job.
+
+        Raises:
+            UnavailableError: The database is away; the lease runs out by itself.
+        """
+        self._database.write(lambda session: JobRepository(session).release(self._name)).result()
+
     def _has_any(self, session: Session) -> bool:
         unfinished = JobRepository(session).list_unfinished()
         return bool(claimable(unfinished, tuple(self._duties), datetime.now(UTC), self._served))

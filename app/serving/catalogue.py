@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
-from typing import Final, TypeVar
+from itertools import chain
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,6 @@ from app.serving.entry import Entry, group_in
 from app.serving.sidecar import Sidecar
 
 T = TypeVar("T")
-
-_AT_ONCE: Final = 1000
 
 
 class GroupSizes:
@@ -175,9 +173,7 @@ class Catalogue:
             built_from: An earlier moment of this catalogue.
         """
         new = Catalogue(sidecar, self._groups.version + 1)
-        changes = iter(self.view.packed_changes(built_from.n_changes).items())
-        while part := dict(islice(changes, _AT_ONCE)):
-            new._apply(part)
+        new._apply(self.view.packed_changes(built_from.n_changes))
         return new
 
 

@@ -14,7 +14,7 @@ from app.db import Database
 from app.errors import UnavailableError
 from app.job.errors import JobFailedError, JobLostError
 from app.job.names import worker_name
-from app.job.repository import JobRepository, Progress
+from app.job.repository import Progress
 from app.job.run import JobRun
 from app.job.tables import JobType
 from app.job.worker import Duty, Handler, Worker
@@ -89,17 +89,16 @@ class Upkeep:
         return all(thread.is_alive() for thread in self._threads)
 
     def _thread(self, kind: JobType, run: Handler) -> threading.Thread:
-        name = worker_name(os.getpid(), f"{kind}-{token_hex(4)}")
         worker = Worker(
             self._database,
             {kind: Duty(run, lambda folder, state: None)},
-            name,
+            worker_name(os.getpid(), f"{kind}-{token_hex(4)}"),
             self._housekeeper.data / "jobs",
             served=lambda collection_id: bool(self._roster.of_collection(collection_id)),
         )
-        return threading.Thread(target=self._run, args=(worker, name), name=kind, daemon=True)
+        return threading.Thread(target=self._run, args=(worker,), name=kind, daemon=True)
 
-    def _run(self, worker: Worker, name: str) -> None:
+    def _run(self, worker: Worker) -> None:
         let_others_go_first()
         while not self._stopping.is_set():
             self._orders.wakened.clear()
@@ -113,13 +112,9 @@ class Upkeep:
                 _log.exception("upkeep_failed")
                 self._stopping.wait(_AWAY_S)
             self._orders.wakened.wait(_LOOK_S)
-        self._release(name)
-
-    def _release(self, name: str) -> None:
-        """Let another server go on at once with what was given up, which is not at fault."""
         try:
-            self._database.write(lambda session: JobRepository(session).release(name)).result()
-        except UnavailableError as error:  # the lease runs out by itself
+            worker.let_go()
+        except UnavailableError as error:
             _log.warning("upkeep_not_released", reason=error.detail)
 
     def _compact(self, run: JobRun) -> dict[str, Any]:

@@ -94,7 +94,7 @@ class ManyEncoder:
             into[batch] = self._sentences.run(None, inputs)[0]
 
         batches = [order[start : start + _BATCH] for start in range(0, len(order), _BATCH)]
-        _each(run, batches, pool)
+        run_each(run, batches, pool)
 
     def _table(self, sentences: Iterable[Tokens], pool: Executor | None) -> _Table:
         numbers = {(PAD_ID, b""): 0}
@@ -112,7 +112,7 @@ class ManyEncoder:
             for column, found in zip(columns.values(), looked_up, strict=True):
                 column[part] = found
 
-        _each(look_up, range(0, len(order), _TABLE_ROWS), pool)
+        run_each(look_up, range(0, len(order), _TABLE_ROWS), pool)
         rows = np.empty(len(order), np.int32)
         rows[order] = np.arange(len(order), dtype=np.int32)
         return _Table(columns, rows[[*found, 0]])
@@ -127,9 +127,9 @@ class ManyEncoder:
         return columns
 
 
-def _each(work: Callable[[T], None], parts: Iterable[T], pool: Executor | None) -> None:
-    """Do the work for every part, shared by the threads of a pool."""
-    for _ in map(work, parts) if pool is None else pool.map(work, parts):
+def run_each(work: Callable[[T], None], parts: Sequence[T], pool: Executor | None) -> None:
+    """Do the work for every part, by the threads of a pool where there are several parts."""
+    for _ in map(work, parts) if pool is None or len(parts) == 1 else pool.map(work, parts):
         pass
 
 

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from model.contract.many_encoder import FROM_SENTENCES, ManyEncoder
+from model.contract.many_encoder import FROM_SENTENCES, ManyEncoder, run_each
 from model.contract.session import open_session
 from model.contract.text import GRAM_BYTES, Features, TextContract, Tokens, pad
 
@@ -73,8 +73,7 @@ class OnnxEncoder:
         def encode_part(rows: list[int]) -> None:
             embeddings[rows] = self.run(_pad_to_bucket([sentences[row] for row in rows]))
 
-        for _ in map(encode_part, parts) if pool is None or len(parts) == 1 else pool.map(encode_part, parts):
-            pass
+        run_each(encode_part, parts, pool)
         return embeddings
 
     def run(self, features: Features) -> NDArray[np.float32]:
