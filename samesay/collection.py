@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from samesay.answers import ClassifyResult, CollectionState, Page, SearchResult
+from samesay.answers import ClassifyResult, CollectionState, KeepQueries, Page, SearchResult
 from samesay.calls import KEEP, Call, Keep, Repeat, asking, changed, changing, given, listed, path
 from samesay.feedback import Feedback
 from samesay.groups import Groups
@@ -47,10 +47,31 @@ class Collection(OfCollection[X]):
         *,
         description: str | Keep | None = KEEP,
         target_index_recall: float | Keep = KEEP,
+        keep_queries: KeepQueries | Keep = KEEP,
+        keep_queries_share: float | Keep = KEEP,
+        keep_queries_days: int | Keep = KEEP,
+        keep_queries_most: int | Keep = KEEP,
+        auto_retrain_after: int | Keep | None = KEEP,
         if_match: str | None = None,
     ) -> Call[CollectionState]:
-        """Change what is given, keep the rest."""
-        body = changed(description=description, target_index_recall=target_index_recall)
+        """Change what is given, keep the rest.
+
+        Args:
+            keep_queries: Which queries of `classify` are kept for review.
+            keep_queries_share: The share of them that "sampled" keeps.
+            keep_queries_days: After so many days a query that was not asked again is deleted.
+            keep_queries_most: Different texts that are kept at most.
+            auto_retrain_after: Accepted items after which a training is ordered; None for never. Takes the scope train.
+        """
+        body = changed(
+            description=description,
+            target_index_recall=target_index_recall,
+            keep_queries=keep_queries,
+            keep_queries_share=keep_queries_share,
+            keep_queries_days=keep_queries_days,
+            keep_queries_most=keep_queries_most,
+            auto_retrain_after=auto_retrain_after,
+        )
         return changing("PATCH", self._path(), CollectionState, body=body, if_match=if_match)
 
     @operation
@@ -199,7 +220,7 @@ class Collections(Resource[X]):
         description: str | None = None,
         target_index_recall: float | None = None,
     ) -> Call[CollectionState]:
-        """Create a collection.
+        """Create a collection; `Collection.change` sets the rest.
 
         Args:
             name: Small letters, digits, - and _.

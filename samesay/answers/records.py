@@ -6,6 +6,7 @@ from typing import Any, Literal
 from samesay.answers.base import Answer
 
 Role = Literal["example", "out_of_scope"]
+KeepQueries = Literal["off", "unmatched", "sampled"]
 MetadataValue = str | bool | int | float | list[str]
 
 
@@ -34,7 +35,7 @@ class CollectionState(Answer):
     index_recall: float | None
     target_index_recall: float
     index: Index | None
-    keep_queries: Literal["off", "unmatched", "sampled"]
+    keep_queries: KeepQueries
     keep_queries_share: float
     keep_queries_days: int
     keep_queries_most: int

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import jsonschema
@@ -146,6 +147,11 @@ def _collections(driver: Driver, _: Path) -> None:
     assert (changed.description, changed.target_index_recall) == (None, created.target_index_recall)
     with pytest.raises(PreconditionFailedError):
         driver.do(faq.change(description="x", if_match=created.etag))
+    wanted: dict[str, Any] = {"keep_queries": "sampled", "keep_queries_share": 0.5, "keep_queries_days": 7}
+    wanted |= {"keep_queries_most": 100, "auto_retrain_after": 50, "target_index_recall": 0.95}
+    assert driver.do(faq.change(**wanted)).model_dump(include=wanted.keys()) == wanted
+    changed = driver.do(faq.change(auto_retrain_after=None))
+    assert (changed.auto_retrain_after, changed.keep_queries) == (None, "sampled")
     assert driver.do(faq.get()).etag == changed.etag
     for number in range(4):
         driver.do(driver.client.collections.create(f"c{number}", encoder="tiny"))
