@@ -20,6 +20,9 @@ from app.serving.serving import Serving
 _MOST_BEHIND: Final = 1000
 """Changes that may be missing when a release takes over; it answers once they are applied."""
 
+_TRIES: Final = 3
+"""A release that could not be loaded so often is given up; a folder may be away for a moment, or from one server."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -46,8 +49,10 @@ class Activator:
         if not release.is_warm and release.number != active:
             self._fail(job, "overtaken", _overtaken(job, release.number, active))
             return
-        if (reason := self._serving.failure(release.id)) is not None:
-            self._fail(job, "not_loaded", f"release {release.number} cannot be brought into memory: {reason}")
+        if (failure := self._serving.failure(release.id)) is not None:
+            if failure.times >= _TRIES:
+                detail = f"release {release.number} cannot be brought into memory: {failure.reason}"
+                self._fail(job, "not_loaded", detail)
             return
         behind = self._serving.behind(release.id)
         if behind is None:

@@ -151,10 +151,11 @@ class ReleaseService:
 
     def _refuse_broken(self, release: Release) -> None:
         """Refuse what this server has not in memory and cannot load: with its next start nothing would answer."""
-        reason = self._serving.failure(release.id)
-        if reason is not None and self._serving.behind(release.id) is None:
+        failure = self._serving.failure(release.id)
+        if failure is not None and self._serving.behind(release.id) is None:
             raise ConflictError(
-                f"release {release.number} cannot be brought into memory: {reason}; mend that, or choose another one"
+                f"release {release.number} cannot be brought into memory: {failure.reason}; "
+                "mend that, or choose another one"
             )
 
     def _to_answer(self, release: Release) -> ReleaseAnswer:

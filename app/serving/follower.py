@@ -34,11 +34,19 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Failure:
-    """Why a release cannot be loaded or brought up to date, and when to try again."""
+class Failure:
+    """Why a release cannot be loaded or brought up to date.
+
+    Attributes:
+        wanted: Which one.
+        reason: What went wrong the last time.
+        times: How often it went wrong, one after the other.
+        retry_at: When to try again, by time.monotonic().
+    """
 
     wanted: WantedRelease
     reason: str
+    times: int
     retry_at: float
 
 
@@ -71,7 +79,7 @@ class Follower:
         self._poll_s = poll_s
         self._observe_lag = observe_lag
         self._woken_at: float | None = None  # the first wake that is not followed yet
-        self._failures: dict[int, _Failure] = {}  # by release_id
+        self._failures: dict[int, Failure] = {}  # by release_id
         self._rounds = 0
         self._wakened = threading.Event()
         self._urgent = threading.Event()
@@ -122,10 +130,9 @@ class Follower:
         """Changes that a release lacked at the last look; None where it is not in memory."""
         return self._holder.behind.get(release_id)
 
-    def failure(self, release_id: int) -> str | None:
+    def failure(self, release_id: int) -> Failure | None:
         """Why a release is not in memory or not up to date, if something is wrong with it."""
-        failure = self._failures.get(release_id)
-        return None if failure is None else failure.reason
+        return self._failures.get(release_id)
 
     @property
     def is_alive(self) -> bool:
@@ -214,9 +221,12 @@ class Follower:
                 reason=str(error),
                 exc_info=_unexpected(error),
             )
-            self._failures[release_id] = _Failure(wanted, str(error) or repr(error), time.monotonic() + _RETRY_S)
+            times = 1 if failure is None else failure.times + 1
+            reason, retry_at = str(error) or repr(error), time.monotonic() + _RETRY_S
+            self._failures[release_id] = Failure(wanted, reason, times, retry_at)
             return False
-        self._failures.pop(release_id, None)
+        if not self._holder.is_loading(release_id):
+            self._failures.pop(release_id, None)
         return more
 
     def _clear_up(self, wanted: Sequence[WantedRelease], folders: Sequence[Path]) -> None:

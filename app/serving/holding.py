@@ -73,6 +73,10 @@ class Holder:
         """release_ids of those that shall answer, and lack changes which were acknowledged before they were loaded."""
         return set(self._owed)
 
+    def is_loading(self, release_id: int) -> bool:
+        """Whether it is being loaded beside the caller's thread."""
+        return release_id in self._loading
+
     def stop(self) -> None:
         """Give up what is being loaded."""
         self._beside.shutdown(cancel_futures=True)
@@ -91,7 +95,7 @@ class Holder:
         answering = self._roster.find_by_id(wanted.key.collection_id)
         release = self._held.get(wanted.key.release_id)
         is_full = release is not None and self._housekeeper.is_full(release)
-        is_loading = wanted.key.release_id in self._loading
+        is_loading = self.is_loading(wanted.key.release_id)
         if release is None or in_doubt or is_loading or release.is_stale or self._is_outdated(release):
             if not wanted.is_active and not self._loads_at_once(wanted):
                 return False

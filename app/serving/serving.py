@@ -9,7 +9,7 @@ from typing import Final
 from app.collection.repository import CollectionRepository
 from app.db import Database
 from app.errors import ErasureError, NotReadyError
-from app.serving.follower import Follower
+from app.serving.follower import Failure, Follower
 from app.serving.housekeeper import Housekeeper
 from app.serving.loading import Loader
 from app.serving.orders import Orders
@@ -176,7 +176,7 @@ class Serving:
         """Changes that a release of this server lacked at the last look; None where it is not in memory."""
         return self._follower.behind(release_id)
 
-    def failure(self, release_id: int) -> str | None:
+    def failure(self, release_id: int) -> Failure | None:
         """Why a release is not in memory or not up to date, if something is wrong with it."""
         return self._follower.failure(release_id)
 

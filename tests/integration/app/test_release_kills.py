@@ -1,6 +1,8 @@
 """A job that makes a release, killed anywhere: it goes on from its last step, and nothing is made twice or half."""
 
+import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -277,20 +279,53 @@ def test_a_release_that_cannot_be_loaded_is_not_chosen(
         assert service.client.post(f"{place}:search", json={"query": "x"}).json()["release"] == before
 
 
-def test_a_release_that_cannot_be_loaded_fails_its_job_and_the_one_before_goes_on_answering(
-    service: Running, place: str, trainer: FakeTrainer
-) -> None:
-    key = order(service, place)
-    move = Builder.move
+@contextmanager
+def spoiling(settings: Settings, *, keep_snapshot: bool = True) -> Iterator[dict[Path, bytes]]:
+    """Every encoder that a training stores is damaged afterwards.
+
+    Args:
+        keep_snapshot: Else the release has to be encoded by the server, which it does beside all else.
+
+    Yields:
+        What the damaged files held, added as it happens.
+    """
+    held, move = dict[Path, bytes](), Builder.move
 
     def spoiled(builder: Builder, folder: Path, release: Release) -> None:
         move(builder, folder, release)
-        encoder = service.container.settings.data / "encoders" / release.encoder_sha / "encoder.onnx"
+        encoder = settings.data / "encoders" / release.encoder_sha / "encoder.onnx"
+        held[encoder] = encoder.read_bytes()
         encoder.write_bytes(b"damaged")
+        if not keep_snapshot:
+            shutil.rmtree(settings.data / f"collections/{release.collection_id}/releases/{release.id}/snapshots")
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Builder, "move", spoiled)
         patched.setattr("app.encoder.store._is_whole", lambda folder, sha: True)
+        patched.setattr("app.serving.follower._RETRY_S", 0.5)
+        yield held
+
+
+def test_a_release_that_cannot_be_loaded_at_first_answers_once_it_can(
+    service: Running, place: str, trainer: FakeTrainer
+) -> None:
+    key = order(service, place)
+    with spoiling(service.container.settings) as held:
+        worker_of(service).run_next()
+        wait_for(lambda: service.container.serving.failure(2))  # the first release has the id 1
+        for file, content in held.items():
+            file.write_bytes(content)
+        job = ended(service, key)
+    assert (job["state"], job["error"]) == ("succeeded", None)
+    assert service.client.post(f"{place}:search", json={"query": "x"}).json()["release"] == 2
+
+
+@pytest.mark.parametrize("keep_snapshot", [True, False])
+def test_a_release_that_cannot_be_loaded_fails_its_job_and_the_one_before_goes_on_answering(
+    service: Running, place: str, trainer: FakeTrainer, keep_snapshot: bool
+) -> None:
+    key = order(service, place)
+    with spoiling(service.container.settings, keep_snapshot=keep_snapshot):
         worker_of(service).run_next()
         job = ended(service, key)
     assert (job["state"], job["error"]["code"]) == ("failed", "not_loaded")
