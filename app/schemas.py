@@ -26,7 +26,7 @@ MOST_ITEMS: Final = 1000
 _MOST_DEPTH: Final = 16
 """Levels of JSON inside one another."""
 
-NAME_PATTERN: Final = "^[a-z0-9][a-z0-9_-]{0,62}$"
+_NAME_PATTERN: Final = "^[a-z0-9][a-z0-9_-]{0,62}$"
 
 _UNFIT_IN_KEYS: Final = re.compile(r"[/\x00-\x1f\x7f-\x9f]")
 
@@ -105,6 +105,13 @@ def check_key(value: str) -> str:
     return value
 
 
+def check_name(value: str) -> str:
+    """Refuse what is no name for a collection or an encoder: it stands in URLs and file names on every system."""
+    if not re.fullmatch(_NAME_PATTERN, value):
+        raise ValueError("is no name: give 1 to 63 lower-case letters a-z, digits, - and _, a letter or digit first")
+    return value
+
+
 def _in_utf8(value: str) -> bytes:
     try:
         return value.encode()
@@ -124,7 +131,7 @@ Sentence = Annotated[str, AfterValidator(_has_text), AfterValidator(_fits)]
 Key = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(check_key)]
 """A client's id of a record or a group, or a tag."""
 
-Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+Name = Annotated[str, AfterValidator(check_name), Field(json_schema_extra={"pattern": _NAME_PATTERN})]
 """Name of a collection or of an encoder."""
 
 ETag = Annotated[str, Field(description="for If-Match: this very content, which no namesake made anew shares")]

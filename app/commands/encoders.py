@@ -1,6 +1,5 @@
 """`samesay encoders`: the registry of encoders; works with the server running or not."""
 
-import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -35,10 +34,12 @@ def add(
 
 def register(path: Path, name: str, data: Path | None, *, makes: bool = False) -> "EncoderAnswer":
     """Register a bundle under a name that is fit for one; `makes` the database where it is missing."""
-    from app.schemas import NAME_PATTERN
+    from app.schemas import check_name
 
-    if not re.fullmatch(NAME_PATTERN, name):
-        raise InvalidValueError(f"the name {name!r} is not allowed: give lower-case letters, digits, - and _ only")
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise InvalidValueError(f"{name!r} {error}") from None
     with _registry(data, makes=makes) as (encoders, audit):
         added = encoders.add(path, name)
         audit.write_command("add_encoder", added.sha)

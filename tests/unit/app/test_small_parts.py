@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from app import container
 from app.cursors import Cursors
@@ -14,7 +14,7 @@ from app.ids import IdSource
 from app.job.kinds import Kind
 from app.job.tables import TYPES_OF
 from app.preconditions import Precondition
-from app.schemas import check_key
+from app.schemas import Name, check_key
 from app.search.answers import neighbours
 from app.serving.catalogue import Catalogue
 from app.serving.entry import Entry
@@ -73,6 +73,18 @@ def test_white_space_around_an_id_is_refused(key: str) -> None:
 @pytest.mark.parametrize("key", ["...", ".a", "a.", "a b", "退款 😀", "e\u0301", "a%2Fb", "a:b", "a?b#c", "x" * 256])
 def test_anything_else_is_an_id(key: str) -> None:
     assert check_key(key) == key
+
+
+@pytest.mark.parametrize("name", ["", "FAQ", "my faq", "-a", "_a", "a\n", "退款", "é", "a/b", "a" * 64])
+def test_a_bad_name_is_told_in_words(name: str) -> None:
+    with pytest.raises(ValueError, match="lower-case letters") as told:
+        TypeAdapter(Name).validate_python(name)
+    assert "[a-z" not in str(told.value)
+
+
+@pytest.mark.parametrize("name", ["a", "0", "faq-2_en", "a" * 63])
+def test_a_good_name_passes(name: str) -> None:
+    assert TypeAdapter(Name).validate_python(name) == name
 
 
 def test_ids_are_different_and_in_order_of_time() -> None:
