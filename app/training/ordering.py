@@ -35,8 +35,9 @@ def order_by_itself(session: Session, collection: Collection, who: str) -> bool:
 def last_order(session: Session, collection: Collection, release: int) -> Job | None:
     """The newest of a collection's unfinished jobs that make releases, if it is to let this release answer."""
     last = next((job for job in reversed(unfinished(session)) if job.collection_id == collection.id), None)
-    is_same = last is not None and last.type == JobType.PROMOTION and last.request["release"] == release
-    return last if is_same and last.state != JobState.CANCELLING else None
+    if last is None or last.type != JobType.PROMOTION or last.state == JobState.CANCELLING:
+        return None
+    return last if last.request["release"] == release else None
 
 
 def unfinished(session: Session) -> list[Job]:
