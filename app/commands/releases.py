@@ -154,12 +154,12 @@ def _show_switch(client: Client, answered: dict[str, Any]) -> None:
 
 
 def print_report(found: dict[str, Any]) -> None:
-    """Say whether a release passed the gate, and show every rule."""
+    """Say whether a release passed the gate and what could not be told, and show every rule."""
     verdict = found["verdict"]
     passed = "passed the gate" if verdict["passed"] else "was refused by the gate"
     print(f"It {passed}, judged against release {found['previous']}.")
-    for reason in verdict["reasons"]:
-        print(harmless(f"- {reason}"))
+    for said in (*verdict["reasons"], *verdict.get("notes", ())):
+        print(harmless(f"- {said}"))
     table = ShownTable("rule", "", "candidate", "active", "p", "held-out sentences")
     for rule in verdict["rules"]:
         numbers = (rule.get(name) for name in ("candidate", "active", "p_value"))

@@ -11,7 +11,7 @@ from app.job.kinds import Kind
 from app.job.repository import JobRepository, new_job
 from app.job.schemas import JobAnswer
 from app.job.service import to_answer
-from app.job.tables import TYPES_OF, Job, JobType
+from app.job.tables import TYPES_OF, Job, JobState, JobType
 from app.training.schemas import JudgedRequest, TrainingRequest
 
 
@@ -30,6 +30,14 @@ def order_by_itself(session: Session, collection: Collection, who: str) -> bool:
         return False
     order(session, JobType.TRAINING, collection, to_request(TrainingRequest(why="enough feedback was accepted"), who))
     return True
+
+
+def last_order(session: Session, collection: Collection, release: int) -> Job | None:
+    """The newest of a collection's unfinished jobs that make releases, if it is to let this release answer."""
+    last = next((job for job in reversed(unfinished(session)) if job.collection_id == collection.id), None)
+    if last is None or last.type != JobType.PROMOTION or last.state == JobState.CANCELLING:
+        return None
+    return last if last.request["release"] == release else None
 
 
 def unfinished(session: Session) -> list[Job]:

@@ -12,10 +12,11 @@ from app.encoder.service import named_encoder
 from app.errors import ConflictError, OverloadedError
 from app.idempotency.attempts import Attempt, Attempts, once
 from app.job.schemas import JobAnswer
+from app.job.service import to_answer
 from app.job.tables import JobType
 from app.release.repository import ReleaseRepository
 from app.release.transitions import refuse_pruned
-from app.training.ordering import order, to_request, unfinished
+from app.training.ordering import last_order, order, to_request, unfinished
 from app.training.schemas import AdoptionRequest, JudgedRequest, TrainingRequest, WhenBusy
 
 
@@ -62,7 +63,7 @@ class TrainingService:
         return await self._start(JobType.ADOPTION, collection, request, wanted, attempt)
 
     async def start_promotion(self, collection: str, number: int, who: str, why: str) -> JobAnswer:
-        """Queue the building of a release's index, after which it answers.
+        """Queue the building of a release's index, after which it answers; where that was the last order, give its job.
 
         Raises:
             ConflictError: It is active, or was pruned.
@@ -87,8 +88,11 @@ class TrainingService:
     ) -> JobAnswer:
         def start(session: Session) -> JobAnswer:
             found = CollectionRepository(session).get_locked(collection)  # two requests at once do not pass each other
+            asked = request(session, found)
+            if kind is JobType.PROMOTION and (last := last_order(session, found, asked["release"])) is not None:
+                return to_answer(last)  # a second job would undo what a person chooses after the first
             self._check_room(session, found, refuses=wanted is not None and wanted.when_busy is WhenBusy.REFUSE)
-            return order(session, kind, found, request(session, found))
+            return order(session, kind, found, asked)
 
         with self._attempts.running(attempt):
             started = await self._database.write_async(

@@ -99,18 +99,23 @@ def _count(rows: Sequence[Row], share: float) -> dict[str, int]:
 
 
 def _fatal(rows: Sequence[Row], share: float) -> dict[str, str] | None:
-    learnt = [row for row in rows if row.role != OUT_OF_SCOPE and not is_kept_out(row.text, share)]
+    examples = [row for row in rows if row.role != OUT_OF_SCOPE]
+    learnt = [row for row in examples if not is_kept_out(row.text, share)]
     groups, labels = count_groups(learnt), {label for row in learnt for label in row.likely_labels}
+    kept_out = [group for group in count_groups(examples) if group not in groups]
     if groups and len(groups) < 2:
-        return {
-            "code": "too_few_groups",
-            "detail": f"training needs at least two groups, and there is one, {next(iter(groups))!r}: add another",
-        }
+        one = f"training needs at least two groups, and there is one, {next(iter(groups))!r}: add another"
+        if kept_out:
+            one = (
+                f"training needs at least two groups, and may learn from one, {next(iter(groups))!r}: all sentences of "
+                f"{kept_out[0]!r} are kept out, to judge releases by: add variants to it"
+            )
+        return {"code": "too_few_groups", "detail": one}
     if not groups and not labels:
-        return {
-            "code": "nothing_to_learn",
-            "detail": f"none of the {len(rows)} records has a group or a label: give two groups some sentences",
-        }
+        none = f"none of the {len(rows)} records has a group or a label: give two groups some sentences"
+        if any(row.group is not None or row.likely_labels for row in examples):
+            none = "all sentences with a group or a label are kept out, to judge releases by: add more"
+        return {"code": "nothing_to_learn", "detail": none}
     return None
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from model.config import GateRules, Metric
 from model.judging.statistics import (
+    LEAST_DRAWN,
     better_than_chance,
     bootstrap_worse,
     bundled_losses,
@@ -108,7 +109,7 @@ def apply_above_chance(given: NDArray[np.int64], true: NDArray[np.int64], rules:
         f"the nearest sentence has the right group in {right:.4f} of the cases, by chance it would in {by_chance:.4f}: "
         "look at the groups of the records, they look as if given at random."
     )
-    passed = p_value <= rules.alpha
+    passed = p_value <= max(rules.alpha, LEAST_DRAWN)  # below that no answers could pass
     outcome = RuleOutcome(
         name="above_chance",
         passed=passed,

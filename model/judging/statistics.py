@@ -11,6 +11,9 @@ _Z: Final = 1.959963984540054
 """Of a normal variable, for 95 %."""
 
 _RESAMPLES: Final = 2000
+LEAST_DRAWN: Final = 1 / (_RESAMPLES + 1)
+"""The least p-value that `better_than_chance` and `bootstrap_worse` can come to, however clear the case."""
+
 _SIGNS: Final = 10_000
 _BLOCK_SIGNS: Final = 1_000_000
 _SEED: Final = 20181013

@@ -94,7 +94,7 @@ def compare(
     return {
         "passed": not failed,
         "reasons": _reasons(failed, training_data["active"]),
-        "notes": _notes(rows, training_data),
+        "notes": [*_untested(measures, rules), *_notes(rows, training_data)],
         "rules": [outcome.as_dict() for outcome in outcomes],
         "metrics": {"candidate": _metrics(measures, "candidate"), "active": _metrics(measures, "active")},
         "held_out": {
@@ -140,6 +140,16 @@ def _reasons(failed: Sequence[RuleOutcome], active_data: str) -> list[str]:
             "keep_out, and then looks better than it is: if the candidate's own figures are good, promote it by hand."
         )
     return reasons
+
+
+def _untested(measures: Sequence[Measure], rules: GateRules) -> list[str]:
+    """Of bounds that somebody set, those that say nothing here: they pass, and whoever set them counts on them."""
+    measured = {measure.name for measure in measures if len(measure.active)}
+    bounds = {"max_drop": rules.max_drop, "least": rules.least}
+    wanted = [(rule, metric) for rule, metrics in bounds.items() for metric in metrics if metric not in measured]
+    return [
+        f"the rule {rule}.{metric} was not tested: no kept-out sentence measures {metric}" for rule, metric in wanted
+    ]
 
 
 def _notes(rows: JudgedRows, training_data: dict[str, str]) -> list[str]:

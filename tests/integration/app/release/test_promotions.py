@@ -175,3 +175,31 @@ def test_what_a_person_promotes_before_its_job_does_is_not_promoted_twice(
     assert ("not_promoted" in job["result"]) == is_taken_back
     assert search(service, place, "x")["release"] == (1 if is_taken_back else 2)
     assert events(service, place).count((2, "promoted")) == 1
+
+
+def test_an_order_that_is_repeated_while_it_waits_undoes_no_later_choice(
+    service: Running, trainer: FakeTrainer, bundles: list[Path]
+) -> None:
+    place = fill(service)
+    for trainer.bundle in bundles[:2]:
+        made(service, place)
+    promotion, again = (switch(service, place, 1, "promote").json()["id"] for _ in range(2))
+    assert again == promotion
+    worker_of(service).run_next()
+    assert ended(service, promotion)["state"] == "succeeded"
+    assert switch(service, place, 1, "rollback").json()["release"]["number"] == 3
+    assert not worker_of(service).run_next()
+    assert service.client.get(place).json()["active_release"] == 3
+
+
+@sqlite_only
+def test_an_order_is_one_of_its_own_after_another_or_a_cancelled_one(service: Running, trainer: FakeTrainer) -> None:
+    place = fill(service)
+    trainer.reasons = ["worse."]
+    made(service, place)
+    first = switch(service, place, 2, "promote").json()["id"]
+    order(service, place)
+    second, again = (switch(service, place, 2, "promote").json()["id"] for _ in range(2))
+    assert first != second == again
+    assert service.client.delete(f"/v1/jobs/{second}").is_success
+    assert switch(service, place, 2, "promote").json()["id"] not in (first, second)

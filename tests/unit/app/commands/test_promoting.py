@@ -47,3 +47,13 @@ def test_a_release_that_was_stored_before_its_job_was_cancelled_is_named() -> No
         done = CliRunner().invoke(app, ["retrain", "faq", "--url", server.url])
     assert done.exit_code == 1
     assert "release 1 was stored already: it is kept, and was not promoted" in done.output
+
+
+def test_a_report_says_what_the_gate_could_not_tell() -> None:
+    verdict = {"passed": True, "reasons": [], "notes": ["0 sentences were asked"], "rules": []}
+    with scripted(answer({"report": {"previous": 1, "verdict": verdict}})) as server:
+        done = CliRunner().invoke(app, ["releases", "report", "faq", "2", "--url", server.url])
+    assert done.stdout.splitlines()[:2] == [
+        "It passed the gate, judged against release 1.",
+        "- 0 sentences were asked",
+    ]

@@ -140,3 +140,13 @@ def test_what_cannot_be_trained_on_is_said(rows: list[Row], code: str | None, bu
 def test_groups_that_are_all_kept_out_cannot_be_learned(bundle: Bundle) -> None:
     fatal = check(clean(1), bundle, share=0.99999)["fatal"]
     assert fatal and fatal["code"] == "nothing_to_learn"  # type: ignore[index]
+    assert "are kept out" in fatal["detail"] and "none of" not in fatal["detail"]  # type: ignore[index]
+
+
+def test_a_group_that_is_all_kept_out_is_named(bundle: Bundle) -> None:
+    texts = [f"{word} question" for word in WORDS]
+    kept_out, learnt = ([text for text in texts if is_kept_out(text, 0.5) is kept] for kept in (True, False))
+    rows = [Row(line=1, text=kept_out[0], group="away"), Row(line=2, text=learnt[0], group="here")]
+    fatal = check(rows, bundle, share=0.5)["fatal"]
+    assert fatal and fatal["code"] == "too_few_groups"  # type: ignore[index]
+    assert "may learn from one, 'here': all sentences of 'away' are kept out" in fatal["detail"]  # type: ignore[index]

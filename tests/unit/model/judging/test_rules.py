@@ -77,6 +77,14 @@ def test_groups_at_random_are_refused_whatever_their_sizes() -> None:
         assert outcome.active == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("alpha", [0.01, 0.0004, 1e-9])
+def test_right_answers_are_above_chance_at_any_alpha(alpha: float) -> None:
+    rng = np.random.default_rng(6)
+    true, by_chance = rng.integers(0, 20, (2, 300))
+    (right,), (random,) = (apply_above_chance(given, true, GateRules(alpha=alpha)) for given in (true, by_chance))
+    assert right.passed and not random.passed
+
+
 def test_naming_the_largest_group_always_is_chance() -> None:
     true = np.array([0] * 90 + [1] * 10)
     (outcome,) = apply_above_chance(np.zeros(100, np.int64), true, GateRules())

@@ -167,6 +167,16 @@ def test_with_nothing_to_ask_it_passes_and_says_so(bundle: Bundle) -> None:
     assert any(note.startswith("0 sentences were asked") for note in verdict["notes"])
 
 
+def test_bounds_on_what_is_not_measured_are_told(bundle: Bundle) -> None:
+    rows = judged(["a", "b"], ["a", "b"] * 20)
+    bounds = {"least": {"label_f1": 0.9, "accuracy": 0.1}, "max_drop": {"out_of_scope_recall": 0.1, "accuracy": 1.0}}
+    verdict = verdict_of(bundle, rows, [found("a")] * 40, [found("a")] * 40, **bounds)
+    tested = {rule["name"] for rule in verdict["rules"]}
+    assert {"least.accuracy", "max_drop.accuracy"} < tested
+    told = [note for note in verdict["notes"] if "was not tested: no kept-out sentence measures" in note]
+    assert [note.split()[2] for note in told] == ["max_drop.out_of_scope_recall", "least.label_f1"]
+
+
 @pytest.mark.parametrize(
     ("kept", "known"), [(None, "unknown"), (0.05, "unknown"), (SHARE, "kept out"), (0.5, "kept out")]
 )
