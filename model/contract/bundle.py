@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -46,6 +46,12 @@ class Bundle:
     def knows(self, text: str) -> bool:
         """Whether the encoder knows anything of a text; True of a bundle that cannot tell."""
         return self.familiarity is None or self.familiarity.knows(text)
+
+    def deciding_head(self, groups: Collection[str]) -> Head | None:
+        """The part of the head that decides where these groups have records; None where none of it counts."""
+        if self.head is None or not self.manifest.decision.uses_head:
+            return None
+        return self.head.keep([row for row, label in enumerate(self.head.labels) if label in groups])
 
     def label_confidences(self, sentences: Sequence[str], embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """The probability that each label of the label head applies; 0 where the encoder knows nothing of a sentence.
