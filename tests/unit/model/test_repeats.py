@@ -52,6 +52,16 @@ def test_the_same_text_elsewhere_is_no_repeat(tmp_path: Path) -> None:
         assert len(data.train) + len(data.valid) == n_kept
 
 
+def test_a_row_for_each_label_of_a_sentence_is_said(tmp_path: Path) -> None:
+    lines = [f"text {number}\t{label}" for number in range(12) for label in ("refund", "card")]
+    path = write(tmp_path, [*lines, "Text 3!\trefund", "alone\tcard"], "l.tsv", "text\tlabels")
+    (finding,) = told(load_training_data(Files(path), Config(), seed=0), "different labels")
+    assert finding.startswith("12 sentences stand in several rows with different labels (such as lines 2, 3): each")
+    together = [f"text {number}\trefund|card" for number in range(12)]
+    path = write(tmp_path, [*together, *together, "alone\tcard"], "m.tsv", "text\tlabels")
+    assert not told(load_training_data(Files(path), Config(), seed=0), "different labels")
+
+
 @pytest.mark.parametrize(("header", "objective"), [("group\ttext", "head"), ("labels\ttext", "multi_label")])
 def test_held_out_rows_that_are_learnt_from_are_counted(tmp_path: Path, header: str, objective: str) -> None:
     valid = write(tmp_path, ["g1\tsomething new", "g1\tSentence 1, 3.", LINES[0]], "v.tsv", header)
