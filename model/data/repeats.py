@@ -9,7 +9,8 @@ from model.contract.dataset import Row, text_key
 def without_repeats(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
     """Leave out rows that repeat an earlier one: the same text (`text_key`), group, role and labels.
 
-    A copy held out of a training that has the other one is answered by heart, and so are thresholds chosen by it.
+    A copy held out of a training that has the other one is answered by heart, and so are thresholds chosen by it, since
+    held-out rows are looked up among each other too.
 
     Returns:
         The first row of each, in their order, and a sentence for the user if others were left out.

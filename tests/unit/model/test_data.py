@@ -184,7 +184,8 @@ def test_held_out_groups_that_training_never_saw_are_said(tmp_path: Path) -> Non
     with pytest.raises(TrainingError, match="no row has a group"):
         load_training_data(Files(write(tmp_path, BODY), write(tmp_path, "text\nx\n", "w.tsv")), Config(), seed=0)
     for own, outcome in ((2, "all sentences are retrieved among themselves"), (3, "they count as wrong")):
-        valid = write(tmp_path, "group\ttext\nother\tx\nother\ty\n" + "g1\tz\n" * own, "v.tsv")
+        known = "".join(f"g1\tz{number}\n" for number in range(own))
+        valid = write(tmp_path, f"group\ttext\nother\tx\nother\ty\n{known}", "v.tsv")
         data = load_training_data(Files(write(tmp_path, BODY), valid), Config(), seed=0)
         assert f"1 of its 2 groups (such as 'other') are not trained on: {outcome}" in "\n".join(data.findings)
 

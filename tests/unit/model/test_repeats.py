@@ -74,6 +74,17 @@ def test_held_out_rows_that_are_learnt_from_are_counted(tmp_path: Path, header: 
     assert not told(load_training_data(Files(tmp_path / "a.tsv", other), config, seed=0), "by heart")
 
 
+@pytest.mark.parametrize(("header", "objective"), [("group\ttext", "head"), ("labels\ttext", "multi_label")])
+def test_copies_among_held_out_rows_count_once(tmp_path: Path, header: str, objective: str) -> None:
+    lines = ["g1\tsomething new", "g2\tanother", "g1\tSomething new!", "g2\tsomething new"]
+    valid = write(tmp_path, lines, "v.tsv", header)
+    config = make_config("default", [f"objective={objective}"])
+    data = load_training_data(Files(write(tmp_path, LINES, header=header), valid), config, seed=0)
+    assert [row.line for row in data.valid] == [2, 3, 5]
+    (finding,) = told(data, "repeat")
+    assert finding.startswith(f"{valid}: 1 rows repeat a sentence of the same group and labels (such as line 4)")
+
+
 def test_sentences_of_a_group_and_of_none_are_said(tmp_path: Path) -> None:
     strangers = write(tmp_path, ["sentence 2 7?", "another"], "o.tsv", "text")
     data = load_training_data(Files(write(tmp_path, LINES), out_of_scope=strangers), Config(), seed=0)
