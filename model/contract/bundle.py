@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -87,14 +86,18 @@ def write_bundle(folder: Path, files: Mapping[str, bytes], manifest: Manifest) -
         for name, content in sorted(files.items())
     }
     text = manifest.model_copy(update={"files": entries}).model_dump_json(indent=2).encode() + b"\n"
-    staging = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(staging, ignore_errors=True)
+    staging, retired = (folder.with_name(f".{folder.name}.{end}") for end in ("tmp", "old"))
+    shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed here
     staging.mkdir(parents=True)
-    for name, content in [*files.items(), (names.MANIFEST_FILE, text)]:
-        (staging / name).write_bytes(content)
-        sync_path(staging / name)
-    sync_path(staging)
-    retired = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    try:
+        for name, content in [*files.items(), (names.MANIFEST_FILE, text)]:
+            (staging / name).write_bytes(content)
+            sync_path(staging / name)
+        sync_path(staging)
+    except OSError:
+        shutil.rmtree(staging, ignore_errors=True)  # a full disk is not to be filled further
+        raise
+    shutil.rmtree(retired, ignore_errors=True)
     if folder.exists():
         folder.rename(retired)
     staging.rename(folder)
