@@ -1,10 +1,11 @@
 """The trainer's commands: `python -m model train | evaluate | check | judge`, run by `samesay` as child processes."""
 
+import errno
 import json
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -13,6 +14,7 @@ from model.contract.bundle import load_bundle
 from model.contract.errors import SamesayError
 from model.contract.tables import ShownTable
 from model.data.training_data import Files, load_training_data
+from model.errors import RunFolderError
 from model.evaluation.evaluate import LabelledSentences, evaluate
 from model.judging.commands import check_command, judge_command
 from model.progress import say
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from model.run import Finished
 
 RESULT_FILE = "result.json"
+
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 application = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -70,11 +74,18 @@ def train_command(
         options = RunOptions(seed, resume, progress, callbacks, world)
         try:
             finished = run_training(loaded, out, options)
+            if finished is not None:
+                _report_training(finished, out, time.monotonic() - started)
         except KeyboardInterrupt:
             say(f"stopped: the same command with --resume goes on from the last checkpoint in {out}")
             raise typer.Exit(130) from None
-    if finished is not None:
-        _report_training(finished, out, time.monotonic() - started)
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            raise RunFolderError(
+                f"{error.filename or out} cannot be written: {error.strerror}; make room, then the same command with "
+                "--resume goes on from the last checkpoint"
+            ) from error
 
 
 @application.command("evaluate")

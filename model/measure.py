@@ -39,7 +39,9 @@ def _measure_labels(
     head: LabelHead, contract: TextContract, stored: NDArray[np.float32], monitor: str, data: TrainingData
 ) -> Measured:
     valid = stored[len(data.train) :]
-    confidences = head.confidences(valid, [contract.tokenise(row.text) for row in data.valid])
+    knows = Familiarity.of(contract, [row.text for row in data.train]).knows
+    familiar = np.array([knows(row.text) for row in data.valid], np.float32)  # as the bundle has it
+    confidences = head.confidences(valid, [contract.tokenise(row.text) for row in data.valid]) * familiar[:, None]
     truth = LabelTruth.of(data.valid, head.labels)
     known = slice(0, len(head.labels))  # labels that only the held-out rows have come after those of the head
     threshold, single = calibrate_labels(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from model.callbacks.interface import Callback
-from model.callbacks.progress import METRICS_FILE, ProgressReporter
+from model.callbacks.progress import METRICS_FILE, ProgressReporter, read_epochs
 from model.config import LastLayer, Objective, ProgressForm
 from model.contract.bundle import Bundle
 from model.data.training_data import TrainingData
@@ -17,7 +17,6 @@ from model.last_layer import fit_last_layer
 from model.measure import measure_held_out
 from model.progress import make_narrator, say
 from model.report.advice import advise
-from model.report.curves import read_epochs
 from model.report.gather import gather
 from model.report.page import write_report
 from model.training.distributed import World

@@ -26,7 +26,6 @@ class TrainingRun:
         n_sentences: Sentences in the last batch.
         metrics: Figures of the last epoch by name: its number, means of the scalars, metrics of the held-out rows.
         monitor: Name of the metric that chooses the checkpoint; empty where nothing is held out.
-        stop: Set it, and the run ends after this epoch.
     """
 
     config: Config
@@ -39,7 +38,15 @@ class TrainingRun:
     n_sentences: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
     monitor: str = ""
-    stop: bool = False
+
+    @property
+    def stop(self) -> bool:
+        """Set it, and the run ends after this epoch, for good: one that is resumed has ended."""
+        return self.state.position.stop
+
+    @stop.setter
+    def stop(self, value: bool) -> None:
+        self.state.position.stop = value
 
     @property
     def total_steps(self) -> int:

@@ -2,8 +2,11 @@
 
 import json
 import time
+from pathlib import Path
+from typing import Any
 
 from model.callbacks.interface import Callback, TrainingRun
+from model.contract.files import whole_file
 from model.progress import Narrator
 
 METRICS_FILE = "metrics.jsonl"
@@ -29,10 +32,9 @@ class ProgressReporter(Callback):
         self._narrator.begin(run.state.position.step)
         path = run.folder / METRICS_FILE
         if path.exists():
-            kept = [
-                line for line in path.read_text().splitlines() if json.loads(line)["epoch"] <= run.state.position.epoch
-            ]
-            path.write_text("".join(f"{line}\n" for line in kept))
+            kept = [values for values in read_epochs(path) if values["epoch"] <= run.state.position.epoch]
+            with whole_file(path) as file:
+                file.write("".join(f"{json.dumps(values)}\n" for values in kept).encode())
 
     def on_batch_end(self, run: TrainingRun) -> None:
         """Show the batch."""
@@ -54,3 +56,18 @@ class ProgressReporter(Callback):
     def on_train_end(self, run: TrainingRun) -> None:
         """Take the bar down."""
         self._narrator.close()
+
+
+def read_epochs(path: Path) -> list[dict[str, Any]]:
+    """The objects of a metrics file, one an epoch; a line that a killed run left half written is passed over."""
+    if not path.exists():
+        return []
+    by_epoch: dict[int, dict[str, Any]] = {}
+    for line in path.read_text(errors="replace").splitlines():
+        try:
+            values = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(values, dict) and isinstance(values.get("epoch"), int):
+            by_epoch[values["epoch"]] = values  # a resumed run may repeat an epoch: the later line counts
+    return [by_epoch[epoch] for epoch in sorted(by_epoch)]

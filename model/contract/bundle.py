@@ -2,9 +2,8 @@
 
 import hashlib
 import json
-import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -47,6 +46,12 @@ class Bundle:
         """Whether the encoder knows anything of a text; True of a bundle that cannot tell."""
         return self.familiarity is None or self.familiarity.knows(text)
 
+    def deciding_head(self, groups: Collection[str]) -> Head | None:
+        """The part of the head that decides where these groups have records; None where none of it counts."""
+        if self.head is None or not self.manifest.decision.uses_head:
+            return None
+        return self.head.keep([row for row, label in enumerate(self.head.labels) if label in groups])
+
     def label_confidences(self, sentences: Sequence[str], embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """The probability that each label of the label head applies; 0 where the encoder knows nothing of a sentence.
 
@@ -81,14 +86,18 @@ def write_bundle(folder: Path, files: Mapping[str, bytes], manifest: Manifest) -
         for name, content in sorted(files.items())
     }
     text = manifest.model_copy(update={"files": entries}).model_dump_json(indent=2).encode() + b"\n"
-    staging = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(staging, ignore_errors=True)
+    staging, retired = (folder.with_name(f".{folder.name}.{end}") for end in ("tmp", "old"))
+    shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed here
     staging.mkdir(parents=True)
-    for name, content in [*files.items(), (names.MANIFEST_FILE, text)]:
-        (staging / name).write_bytes(content)
-        sync_path(staging / name)
-    sync_path(staging)
-    retired = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    try:
+        for name, content in [*files.items(), (names.MANIFEST_FILE, text)]:
+            (staging / name).write_bytes(content)
+            sync_path(staging / name)
+        sync_path(staging)
+    except OSError:
+        shutil.rmtree(staging, ignore_errors=True)  # a full disk is not to be filled further
+        raise
+    shutil.rmtree(retired, ignore_errors=True)
     if folder.exists():
         folder.rename(retired)
     staging.rename(folder)

@@ -232,7 +232,8 @@ def _parse_csv(path: Path, content: str) -> Iterator[tuple[int, _Cells]]:
                 yield line, _zip_cells(header, cells)
             line = reader.line_num + 1
     except csv.Error as error:
-        raise DatasetError(f"{path}: line {line}: {error}; check the quotation marks, or save as TSV") from error
+        remedy = separators_to_use(header or ()) or "check the quotation marks, or save as TSV"
+        raise DatasetError(f"{path}: line {line}: {error}; {remedy}") from error
 
 
 def _parse_ndjson(path: Path, content: str) -> Iterator[tuple[int, _Cells]]:

@@ -11,7 +11,7 @@ from model.contract.dataset import EXAMPLE, Row, count_groups, describe_bad_rows
 from model.contract.decision import DecisionParameters
 from model.contract.keep_out import without_kept_out
 from model.data.choices import Kind
-from model.data.repeats import describe_overlap
+from model.data.repeats import describe_overlap, without_repeats
 from model.errors import TrainingError
 
 
@@ -121,7 +121,8 @@ def _read_held_out(path: Path, rows: list[Row], config: Config, kind: Kind) -> P
         TrainingError: None can.
     """
     file = read_rows(path)
-    held, findings = without_kept_out(file.rows, config.keep_out), describe_bad_rows(file)
+    held, repeats = without_repeats(without_kept_out(file.rows, config.keep_out))
+    findings = [*describe_bad_rows(file), *(f"{path}: {repeated}" for repeated in repeats)]
     if kind is Kind.LABELS:
         findings += [*_check_labels(path, held, rows), *describe_overlap(path, held, rows)]
         return Parted(rows, held, findings=findings)

@@ -9,7 +9,8 @@ from model.contract.dataset import Row, text_key
 def without_repeats(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
     """Leave out rows that repeat an earlier one: the same text (`text_key`), group, role and labels.
 
-    A copy held out of a training that has the other one is answered by heart, and so are thresholds chosen by it.
+    A copy held out of a training that has the other one is answered by heart, and so are thresholds chosen by it, since
+    held-out rows are looked up among each other too.
 
     Returns:
         The first row of each, in their order, and a sentence for the user if others were left out.
@@ -35,6 +36,19 @@ def describe_overlap(path: Path, held_out: Sequence[Row], rows: Iterable[Row]) -
     return [f"{path}: {share} and are known by heart: figures and threshold flatter; take them out of one of the two"]
 
 
+def describe_differing_labels(rows: Iterable[Row]) -> list[str]:
+    """A sentence for the user if some sentences stand in several rows, each with other labels."""
+    by_key: dict[str, dict[tuple[object, ...], int]] = {}
+    for row in rows:
+        by_key.setdefault(text_key(row.text), {}).setdefault(_labels(row), row.line)
+    differing = [list(lines.values()) for lines in by_key.values() if len(lines) > 1]
+    if not differing:
+        return []
+    some = f"{len(differing)} sentences stand in several rows with different labels"
+    such = f"(such as lines {', '.join(map(str, differing[0][:3]))})"
+    return [f"{some} {such}: each row says that the others' do not apply; give all labels in one row, refund|card"]
+
+
 def describe_contradictions(strangers: Iterable[str], rows: Iterable[Row]) -> list[str]:
     """A sentence for the user if some sentences of no group have one in other rows."""
     keys = {text_key(text) for text in strangers}
@@ -46,5 +60,8 @@ def describe_contradictions(strangers: Iterable[str], rows: Iterable[Row]) -> li
 
 
 def _identity(row: Row) -> tuple[object, ...]:
-    labels = (row.labels, tuple(sorted(row.label_weights.items())), row.unknown_labels)
-    return text_key(row.text), row.group, row.role, *labels
+    return text_key(row.text), row.group, row.role, *_labels(row)
+
+
+def _labels(row: Row) -> tuple[object, ...]:
+    return row.labels, tuple(sorted(row.label_weights.items())), row.unknown_labels

@@ -23,7 +23,7 @@ from model.contract.keep_out import without_kept_out
 from model.data.choices import FEWEST_STRANGERS, Kind, Shape, settle
 from model.data.hold_out import hold_out
 from model.data.label_targets import LabelTargets, label_targets
-from model.data.repeats import describe_contradictions, without_repeats
+from model.data.repeats import describe_contradictions, describe_differing_labels, without_repeats
 from model.data.unread import describe_unread
 from model.errors import ConfigError, TrainingError
 
@@ -137,7 +137,7 @@ def load_training_data(files: Files, config: Config, seed: int) -> TrainingData:
         f"{name} has no effect: nothing is held out" for name in ("monitor", "patience") if name in given and not valid
     ]
     labels, indices = index_labels(train, settled.objective)
-    _check_trainable(train, labels, settled, repeats)
+    _check_trainable(train, labels, settled, [*_left_out(file), *repeats])
     outliers, strangers = _share_strangers(files, stray, parted.strangers, settled, seed, findings)
     if kind is Kind.GROUPS:
         findings += describe_contradictions([*outliers, *strangers], rows)
@@ -252,6 +252,8 @@ def _describe(file: DatasetFile, rows: list[Row], stray: list[Row], kind: Kind) 
     singles = [name for name, size in _sizes(rows, kind).items() if size == 1]
     if kind is Kind.LABELS and singles:
         findings.append(f"{len(singles)} labels have one sentence only, such as {singles[0]!r}; give each at least two")
+    if kind is Kind.LABELS:
+        findings += describe_differing_labels(rows)
     if kind is not Kind.GROUPS:
         return findings
     duplicates = cross_group_duplicates(rows)
@@ -274,21 +276,26 @@ def _describe_unused(rows: list[Row], kind: Kind) -> list[str]:
     return unused
 
 
-def _check_trainable(train: list[Row], labels: list[str], config: Config, repeats: list[str]) -> None:
+def _check_trainable(train: list[Row], labels: list[str], config: Config, left_out: list[str]) -> None:
     if config.objective is Objective.SIM_CSE:
         if len(train) < 2:
-            raise TrainingError(f"training needs at least two sentences, found {len(train)}")
+            raise TrainingError("; ".join([f"training needs at least two sentences, found {len(train)}", *left_out]))
         return
     if len(labels) < 2:
         what = "label" if config.objective is Objective.MULTI_LABEL else "group"
-        raise TrainingError(
-            f"training needs at least two {what}s, found {len(labels)}: {labels}; add sentences of another {what}"
-        )
+        found = f"training needs at least two {what}s, found {len(labels)}: {labels}"
+        raise TrainingError("; ".join([found, *left_out, f"add sentences of another {what}"]))
     if config.objective.has_pairs and sum(size > 1 for size in count_groups(train).values()) < 2:
         raise TrainingError(
             f"objective {config.objective} learns from pairs: it needs at least two groups of two sentences; "
-            + "; ".join([*repeats, "add variants, or --set objective=head"])
+            + "; ".join([*left_out, "add variants, or --set objective=head"])
         )
+
+
+def _left_out(file: DatasetFile) -> list[str]:
+    """What to say of the lines that are missing where too little is left: findings are said of what can be trained."""
+    bad = file.bad_rows
+    return [f"{len(bad)} lines were left out (such as line {bad[0].line}: {bad[0].reason})"] if bad else []
 
 
 def _fingerprint(rows: Sequence[Row], *more: Sequence[str]) -> str:

@@ -141,8 +141,9 @@ def _closed_set(
     metrics = {f"knn{k}": accuracy(vote(found, stored_groups, k), groups) for k in (1, 5)}
     if bundle.label_head is not None:
         return metrics  # there the labels decide
+    head = bundle.deciding_head(set(stored_groups))
     inside, outside = (
-        gather_candidates(asked, stored, bundle.head, bundle.knows)
+        gather_candidates(asked, stored, head, bundle.knows)
         for asked in (
             Sentences(sentences, embeddings, groups),
             Sentences(strangers, bundle.encoder.encode(strangers), [None] * len(strangers)),

@@ -11,7 +11,6 @@ from model.contract.bundle import Bundle
 from model.contract.dataset import Row
 from model.contract.decision import Decision, Outcome, decide, decide_labels
 from model.contract.evidence import NEIGHBOURS_USED, EvidenceGatherer, OutOfScopeScore
-from model.contract.head import Head
 from model.contract.normalise import same_text_key
 from model.evaluation.neighbours import Nearest, nearest
 from model.judging.rows import JudgedRows
@@ -106,7 +105,7 @@ def _decide(
     stored: Sequence[Row],
 ) -> list[Decision]:
     parameters = bundle.manifest.decision
-    head = _serving_head(bundle, {row.group for row in stored if row.group is not None})
+    head = bundle.deciding_head({row.group for row in stored if row.group is not None})
     gatherer = EvidenceGatherer(head, with_energy=head is not None and parameters.score is OutOfScopeScore.ENERGY)
     shifts = gatherer.shifts(None, parameters.scale, parameters.logit_adjustment_tau)
     cosines = head.cosines_of_each(embeddings) if head is not None else repeat(None)
@@ -126,13 +125,6 @@ def _of_the_same_text(row: Row, near: list[Row], scores: list[float]) -> tuple[l
     wanted = same_text_key(row.text)
     same = [at for at, other in enumerate(near) if same_text_key(other.text) == wanted]
     return [near[at] for at in same], [scores[at] for at in same]
-
-
-def _serving_head(bundle: Bundle, groups: set[str]) -> Head | None:
-    """The part of the head that serving uses: class vectors of groups that are still there."""
-    if bundle.head is None or not bundle.manifest.decision.uses_head:
-        return None
-    return bundle.head.keep([number for number, label in enumerate(bundle.head.labels) if label in groups])
 
 
 def _with_labels(

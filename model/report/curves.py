@@ -1,30 +1,13 @@
 """The scalars of metrics.jsonl by epoch."""
 
-import json
 import math
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from model.report.data import Curve
 
 _POSITIONS = ("epoch", "step")
 _MOST_CURVES, _MOST_POINTS = 24, 300
-
-
-def read_epochs(path: Path) -> list[dict[str, Any]]:
-    """The objects of a metrics file, one an epoch; a line that a killed run left half written is passed over."""
-    if not path.exists():
-        return []
-    by_epoch: dict[int, dict[str, Any]] = {}
-    for line in path.read_text(errors="replace").splitlines():
-        try:
-            values = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(values, dict) and isinstance(values.get("epoch"), int):
-            by_epoch[values["epoch"]] = values  # a resumed run may repeat an epoch: the later line counts
-    return [by_epoch[epoch] for epoch in sorted(by_epoch)]
 
 
 def draw_curves(epochs: Iterable[Mapping[str, Any]]) -> tuple[Curve, ...]:

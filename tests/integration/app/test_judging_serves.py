@@ -12,6 +12,7 @@ from model.contract.bundle import load_bundle
 from model.contract.dataset import Row
 from model.contract.decision import Decision, DecisionParameters
 from model.contract.evidence import OutOfScopeScore
+from model.evaluation.evaluate import LabelledSentences, evaluate
 from model.judging.answers import answer, given_group
 from model.judging.rows import part
 from tests.conftest import add_encoder, make_collection
@@ -97,6 +98,28 @@ def test_judging_decides_each_sentence_as_serving_does(shared_service: Running, 
     assert served(shared_service, place, rows.strangers) == [outcome(decision) for decision in answers.refusals]
     said = {decision.outcome for decision in (*answers.decisions, *answers.refusals)}
     assert len(said) > 1, "or the test compares one outcome only"
+
+
+@pytest.mark.parametrize("name", ["neighbours", "head", "head alone", "energy"])
+def test_evaluate_measures_what_serving_answers(shared_service: Running, tmp_path: Path, name: str) -> None:
+    """Of a head that has learned a group that nothing stored has: no answer gives it."""
+    make_tiny_bundle(tmp_path / "bundle", seed=next(_numbers), **BUNDLES[name])
+    rows = part(make_rows(120), SHARE)
+    strangers = [*rows.strangers, *(Row(line=900 + n, text=text) for n, text in enumerate(("gone", "gone g3")))]
+    stored, asked = (
+        LabelledSentences([row.text for row in some], [row.group for row in some])
+        for some in (rows.stored, [*rows.asked, *strangers])
+    )
+    measured = evaluate(load_bundle(tmp_path / "bundle"), asked, stored)
+    place = store(shared_service, tmp_path / "bundle", rows.stored)
+    given = [
+        None if answer["decision"] == "no_match" else answer["groups"][0]
+        for answer in served(shared_service, place, [*rows.asked, *strangers])
+    ]
+    right = [group == row.group for group, row in zip(given, rows.asked, strict=False)]
+    refused = [group is None for group in given[len(rows.asked) :]]
+    assert measured["in_scope_accuracy"] == pytest.approx(sum(right) / len(right))
+    assert measured["oos_recall"] == pytest.approx(sum(refused) / len(refused))
 
 
 def test_judging_takes_the_very_same_text_for_the_same_as_serving_does(shared_service: Running, tmp_path: Path) -> None:

@@ -69,6 +69,20 @@ def test_labels_are_learnt_and_measured(labelled, trainer, tmp_path: Path, loss:
     assert metrics["micro_f1"] > (0.6 if last_layer == "trained" else 0.95)
 
 
+def test_training_measures_labels_as_the_bundle_gives_them(labelled, trainer, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Of sentences too that the encoder knows nothing of: these get no label."""
+    train, test = labelled
+    valid = tmp_path / "valid.tsv"
+    unknown = [f"{word}\t{label}\n" for word in ("ლამაზი", "ძალიან", "👍👍") for label in ("none", "angry")]
+    valid.write_text(test.read_text() + "".join(unknown))
+    done = trainer("train", train, "--out", tmp_path / "r", "--recipe", "smoke", "--valid", valid)
+    measured = json.loads((tmp_path / "r" / "result.json").read_text())
+    found = json.loads(trainer("evaluate", tmp_path / "r" / "bundle", valid, "--json").stdout.splitlines()[-1])
+    assert {name: measured[name] for name in found if name != "n"} == pytest.approx(
+        {name: value for name, value in found.items() if name != "n"}, abs=1e-6
+    ), done.stderr
+
+
 def test_the_last_layer_is_the_svm_of_each_label() -> None:
     """The hinge's optimality: no step in any direction makes the weighted squared hinge with its penalty smaller."""
     rng = np.random.default_rng(1)

@@ -1,6 +1,7 @@
 """The trainer as a user runs it: a child process that may be killed at any moment."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -228,6 +229,20 @@ def test_a_full_disk_is_an_error_and_the_run_resumes(small_data: Path, trainer, 
     assert (tmp_path / "r" / "checkpoint.safetensors").read_bytes() == before
     assert not list((tmp_path / "r").glob(".*.tmp"))
     trainer("train", small_data, "--out", tmp_path / "r", *LONGER, "--resume")
+
+
+def test_a_disk_that_is_full_at_the_export_is_an_error_and_leaves_nothing(
+    small_data: Path, smoke_bundle: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "r"
+    shutil.copytree(smoke_bundle.parent, run)
+    whole = load_bundle(run / "bundle").sha
+    command = f"{sys.executable} -m model train {small_data} --out {run} --recipe smoke --resume"
+    full = subprocess.run(["bash", "-c", f"ulimit -f 20; exec {command}"], capture_output=True, text=True, check=False)
+    assert full.returncode == 1
+    assert f"{run} cannot be written: File too large; make room, then the same command with --resume" in full.stderr
+    assert not list(run.glob(".*"))
+    assert load_bundle(run / "bundle").sha == whole
 
 
 def test_a_run_that_ended_before_its_first_checkpoint_resumes_from_its_beginning(

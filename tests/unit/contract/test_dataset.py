@@ -126,6 +126,7 @@ def test_the_error_budget(tmp_path: Path) -> None:
         ("a.tsv", "group,text\ng,x\n", "only .group,text. .* by tabs in a .tsv"),
         ("a.tsv", "", "has no column text|holds no usable row"),
         ("a.csv", "text;group\nx;g\n", "only 'text;group' .* separate the columns by commas in a .csv"),
+        ("a.csv", 'text;group\n"x";g\n', "line 2: .*; separate the columns by commas in a .csv"),
         ("a.xml", "<x/>", "unknown form '.xml'"),
         ("a.csv", 'text,group\n"open,g\n', "line 2"),
     ],

@@ -119,6 +119,20 @@ def test_one_group_is_no_training_set(tmp_path: Path) -> None:
         load_training_data(Files(write(tmp_path, "text\na\nb\n")), Config(), seed=0)
 
 
+@pytest.mark.parametrize(
+    ("kept", "message"),
+    [
+        ("g\ta\ng\tb\n", r"two groups, found 1: \['g'\]; 9 lines were left out .* add sentences"),
+        ("g\ta\nh\tb\n", "two groups of two sentences; 9 lines were left out .* add variants"),
+    ],
+)
+def test_a_refusal_says_what_was_left_out(tmp_path: Path, kept: str, message: str) -> None:
+    path = write(tmp_path, "group\ttext\n" + kept + "h\t\n" * 9)
+    with pytest.raises(TrainingError, match=message) as refused:
+        load_training_data(Files(path), Config(), seed=0)
+    assert "(such as line 4: text is empty)" in str(refused.value)
+
+
 def test_groups_of_one_cannot_be_paired(tmp_path: Path) -> None:
     path = write(tmp_path, "group\ttext\n" + "".join(f"g{n}\tsentence {n}\n" for n in range(9)))
     for objective in ("in_batch", "joint"):
@@ -170,7 +184,8 @@ def test_held_out_groups_that_training_never_saw_are_said(tmp_path: Path) -> Non
     with pytest.raises(TrainingError, match="no row has a group"):
         load_training_data(Files(write(tmp_path, BODY), write(tmp_path, "text\nx\n", "w.tsv")), Config(), seed=0)
     for own, outcome in ((2, "all sentences are retrieved among themselves"), (3, "they count as wrong")):
-        valid = write(tmp_path, "group\ttext\nother\tx\nother\ty\n" + "g1\tz\n" * own, "v.tsv")
+        known = "".join(f"g1\tz{number}\n" for number in range(own))
+        valid = write(tmp_path, f"group\ttext\nother\tx\nother\ty\n{known}", "v.tsv")
         data = load_training_data(Files(write(tmp_path, BODY), valid), Config(), seed=0)
         assert f"1 of its 2 groups (such as 'other') are not trained on: {outcome}" in "\n".join(data.findings)
 

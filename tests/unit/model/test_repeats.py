@@ -52,6 +52,16 @@ def test_the_same_text_elsewhere_is_no_repeat(tmp_path: Path) -> None:
         assert len(data.train) + len(data.valid) == n_kept
 
 
+def test_a_row_for_each_label_of_a_sentence_is_said(tmp_path: Path) -> None:
+    lines = [f"text {number}\t{label}" for number in range(12) for label in ("refund", "card")]
+    path = write(tmp_path, [*lines, "Text 3!\trefund", "alone\tcard"], "l.tsv", "text\tlabels")
+    (finding,) = told(load_training_data(Files(path), Config(), seed=0), "different labels")
+    assert finding.startswith("12 sentences stand in several rows with different labels (such as lines 2, 3): each")
+    together = [f"text {number}\trefund|card" for number in range(12)]
+    path = write(tmp_path, [*together, *together, "alone\tcard"], "m.tsv", "text\tlabels")
+    assert not told(load_training_data(Files(path), Config(), seed=0), "different labels")
+
+
 @pytest.mark.parametrize(("header", "objective"), [("group\ttext", "head"), ("labels\ttext", "multi_label")])
 def test_held_out_rows_that_are_learnt_from_are_counted(tmp_path: Path, header: str, objective: str) -> None:
     valid = write(tmp_path, ["g1\tsomething new", "g1\tSentence 1, 3.", LINES[0]], "v.tsv", header)
@@ -62,6 +72,17 @@ def test_held_out_rows_that_are_learnt_from_are_counted(tmp_path: Path, header: 
     assert [row.text for row in data.valid] == [row.text for row in read_rows(valid).rows]
     other = write(tmp_path, ["g1\tsomething new"], "w.tsv", header)
     assert not told(load_training_data(Files(tmp_path / "a.tsv", other), config, seed=0), "by heart")
+
+
+@pytest.mark.parametrize(("header", "objective"), [("group\ttext", "head"), ("labels\ttext", "multi_label")])
+def test_copies_among_held_out_rows_count_once(tmp_path: Path, header: str, objective: str) -> None:
+    lines = ["g1\tsomething new", "g2\tanother", "g1\tSomething new!", "g2\tsomething new"]
+    valid = write(tmp_path, lines, "v.tsv", header)
+    config = make_config("default", [f"objective={objective}"])
+    data = load_training_data(Files(write(tmp_path, LINES, header=header), valid), config, seed=0)
+    assert [row.line for row in data.valid] == [2, 3, 5]
+    (finding,) = told(data, "repeat")
+    assert finding.startswith(f"{valid}: 1 rows repeat a sentence of the same group and labels (such as line 4)")
 
 
 def test_sentences_of_a_group_and_of_none_are_said(tmp_path: Path) -> None:

@@ -13,9 +13,11 @@ from model.callbacks.interface import MOMENTS, Callback, TrainingRun
 from model.callbacks.loading import load_callback
 from model.callbacks.progress import METRICS_FILE, ProgressReporter
 from model.checkpoint import Position, RunState, load_weights
-from model.config import Config
+from model.config import Config, make_config
+from model.data.training_data import Files, load_training_data
 from model.errors import CallbackError, ConfigError
 from model.progress import JsonNarrator, PlainNarrator
+from model.training.loop import train
 
 
 def run_of(folder: Path, monitor: str = "score") -> TrainingRun:
@@ -119,6 +121,30 @@ def test_what_a_users_callback_raises_is_one_line_with_the_place(
         load_callback("broken_for_samesay:Mine")
 
 
+class StopsAt(Callback):
+    """Stops in the second epoch, and counts those that it saw."""
+
+    epochs = 0
+
+    def on_epoch_begin(self, run: TrainingRun) -> None:
+        self.epochs += 1
+
+    def on_evaluated(self, run: TrainingRun) -> None:
+        run.stop = run.state.position.epoch == 1
+
+
+def test_a_run_that_was_stopped_has_ended_for_one_that_resumes_it(tmp_path: Path) -> None:
+    lines = [f"g{number % 4}\tword{number % 4} and {number}" for number in range(40)]
+    (tmp_path / "a.tsv").write_text("\n".join(["group\ttext", *lines]) + "\n")
+    config = make_config("smoke", ["epochs=4", "objective=head"])
+    data = load_training_data(Files(tmp_path / "a.tsv"), config, seed=0)
+    first, again = StopsAt(), StopsAt()
+    stopped = train(data, 0, tmp_path, callbacks=[first])
+    resumed = train(data, 0, tmp_path, resume=True, callbacks=[again])
+    assert (first.epochs, again.epochs) == (2, 0)
+    assert resumed.best_epoch == stopped.best_epoch
+
+
 def test_every_moment_is_a_hook() -> None:
     assert set(MOMENTS) == {name for name in vars(Callback) if name.startswith("on_")}
 
@@ -129,6 +155,8 @@ def test_epochs_go_to_a_file_and_uncounted_ones_are_forgotten(tmp_path: Path) ->
     for epoch in (1, 2, 3):
         run.metrics = {"epoch": epoch, "loss": 1 / epoch}
         reporter.on_evaluated(run)
+    with (tmp_path / METRICS_FILE).open("a") as file:
+        file.write('{"epoch": 4, "lo')  # all that a full disk had room for
     run.state.position.epoch = 2  # the checkpoint knows two epochs: the run was killed before the third was saved
     reporter.on_train_begin(run)
     lines = [json.loads(line) for line in (tmp_path / METRICS_FILE).read_text().splitlines()]

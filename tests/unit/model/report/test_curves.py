@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from model.report.curves import draw_curves, read_epochs
+from model.callbacks.progress import read_epochs
+from model.report.curves import draw_curves
 
 
 def test_torn_lines_are_passed_over_and_a_repeated_epoch_counts_once(tmp_path: Path) -> None:
