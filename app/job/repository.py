@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, u
 from sqlalchemy.orm import Session
 
 from app.collection.tables import Collection
-from app.db import table_of
+from app.db import sought, table_of
 from app.errors import NotFoundError
 from app.job.errors import JobCancelledError
 from app.job.kinds import Kind
@@ -97,7 +97,7 @@ class JobRepository:
 
     def find(self, key: str) -> Job | None:
         """The job that clients know by this key."""
-        return self._session.scalars(select(Job).where(Job.key == key.replace("\0", ""))).first()
+        return self._session.scalars(select(Job).where(Job.key == sought(key))).first()
 
     def get(self, key: str) -> Job:
         """`find`, or raise NotFoundError."""
@@ -108,8 +108,10 @@ class JobRepository:
 
     def get_locked(self, key: str) -> Job:
         """`get`, keeping every other writer of the row out until the transaction ends."""
-        found = self._session.scalars(select(Job).where(Job.key == key.replace("\0", "")).with_for_update()).first()
-        return found if found is not None else self.get(key)
+        found = self._session.scalars(select(Job).where(Job.key == sought(key)).with_for_update()).first()
+        if found is None:
+            raise no_such_job(key)
+        return found
 
     def list_page(
         self, before: int, limit: int, collection: str | None, states: AnyOf[str], within: AnyOf[str] | None = None
@@ -122,7 +124,7 @@ class JobRepository:
         if before:
             statement = statement.where(Job.id < before)
         if collection is not None:
-            statement = statement.where(Job.collection == collection.replace("\0", ""))
+            statement = statement.where(Job.collection == sought(collection))
         if within is not None:
             statement = statement.where(Job.collection.in_(within))
         if states:
@@ -228,7 +230,7 @@ class JobRepository:
 
     def lock_of(self, collection: str) -> None:
         """Keep workers out of the unfinished jobs of a collection of this name, until the transaction ends."""
-        held = select(Job.id).where(Job.collection == collection.replace("\0", ""), Job.state.in_(UNFINISHED))
+        held = select(Job.id).where(Job.collection == sought(collection), Job.state.in_(UNFINISHED))
         self._session.execute(held.with_for_update()).all()
 
     def end_of_collection(self, collection_id: int) -> None:
