@@ -183,7 +183,6 @@ def _unfinished(session: Session) -> list[Job]:
 def _end(session: Session, job_id: int) -> None:
     job = session.get(Job, job_id, with_for_update=True)
     if job is not None and job.state == JobState.RUNNING and job.stage == INDEXING:  # another server may be faster
-        job.done = job.total if job.total is not None else job.done
         JobRepository(session).finish(job_id, JobState.SUCCEEDED, result=job.result)
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.collection.tables import Collection
 from app.db import sought, table_of
 from app.errors import NotFoundError
-from app.job.errors import JobCancelledError
+from app.job.errors import JobCancelledError, JobLostError
 from app.job.kinds import Kind
 from app.job.tables import TYPES_OF, UNFINISHED, Job, JobEvent, JobState, JobType
 
@@ -173,11 +173,11 @@ class JobRepository:
                 return job
         return None
 
-    def renew(self, worker: str, job_id: int) -> JobState | None:
-        """Give a sign of life.
+    def renew(self, worker: str, job_id: int) -> JobState:
+        """Give a sign of life; returns the job's state.
 
-        Returns:
-            The job's state; None where this worker does not have it any more.
+        Raises:
+            JobLostError: This worker does not have it any more.
         """
         found = self._session.execute(
             update(Job)
@@ -186,7 +186,9 @@ class JobRepository:
             .returning(Job.state)
             .execution_options(synchronize_session=False)
         ).scalar()
-        return None if found is None else JobState(found)
+        if found is None:
+            raise JobLostError("another worker has taken this job over")
+        return JobState(found)
 
     def save(self, job_id: int, checkpoint: dict[str, Any] | None, progress: Progress, *, told: bool) -> None:
         """Store how far a job came; `told` whether its listeners are to hear of it."""
@@ -268,13 +270,9 @@ class JobRepository:
         statement = select(_EVENTS.c.number, _EVENTS.c.data).where(_EVENTS.c.job_id == job_id, _EVENTS.c.number > after)
         return [(number, data) for number, data in self._session.execute(statement.order_by(_EVENTS.c.number))]
 
-    def _release(self, *which: ColumnElement[bool]) -> None:
-        self._session.execute(
-            update(Job)
-            .where(*which)
-            .values(lease_until=_LONG_AGO, worker=None)
-            .execution_options(synchronize_session=False)
-        )
+    def _release(self, which: ColumnElement[bool]) -> None:
+        released = update(Job).where(which).values(lease_until=_LONG_AGO, worker=None)
+        self._session.execute(released.execution_options(synchronize_session=False))
 
     def forget_old(self) -> list[str]:
         """Delete all but the newest finished jobs of each type.
