@@ -4,6 +4,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -159,11 +160,12 @@ def tidy_files(jobs: Path, known: Mapping[str, tuple[JobType, JobState]], clean_
     """
     for folder in jobs.glob("*"):
         kind, state = known.get(folder.name, (None, None))
-        if kind is None or state is None:
-            if time.time() - _touched_at(folder) > _YOUNG_S:  # else it may be an upload whose job is about to be
-                shutil.rmtree(folder, ignore_errors=True)
-        elif state not in UNFINISHED and kind in clean_ups:
-            clean_ups[kind](folder, state)
+        with suppress(OSError):  # it goes just now, or cannot be removed: the others are tidied all the same
+            if kind is None or state is None:
+                if time.time() - _touched_at(folder) > _YOUNG_S:  # else it may be an upload whose job is about to be
+                    shutil.rmtree(folder, ignore_errors=True)
+            elif state not in UNFINISHED and kind in clean_ups:
+                clean_ups[kind](folder, state)
 
 
 def _touched_at(folder: Path) -> float:
