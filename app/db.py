@@ -62,6 +62,11 @@ def table_of(entity: type[Base]) -> Table:
     return cast(Table, entity.__table__)
 
 
+def sought(name: str) -> str:
+    """A name as it can be looked for: PostgreSQL takes no NUL, not even for that. No name has what it becomes."""
+    return name.replace("\0", "\1")
+
+
 def dump_json(value: Any) -> str:
     """Columns of JSON as they are stored; everything in them has been checked to be JSON."""
     return orjson.dumps(value).decode()

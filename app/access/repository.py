@@ -7,6 +7,7 @@ from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.access.tables import ApiKey
+from app.db import sought
 from app.errors import NotFoundError
 
 
@@ -22,11 +23,11 @@ class ApiKeyRepository:
 
     def get(self, key: str) -> ApiKey:
         """The key of this id, or NotFoundError."""
-        return _found(self._session.scalars(select(ApiKey).where(ApiKey.key == key.replace("\0", ""))).first(), key)
+        return _found(self._session.scalars(select(ApiKey).where(ApiKey.key == sought(key))).first(), key)
 
     def get_locked(self, key: str) -> ApiKey:
         """`get`, keeping every other writer of the row out until the transaction ends."""
-        statement = select(ApiKey).where(ApiKey.key == key.replace("\0", "")).with_for_update()
+        statement = select(ApiKey).where(ApiKey.key == sought(key)).with_for_update()
         return _found(self._session.scalars(statement).first(), key)
 
     def find_name(self, name: str) -> ApiKey | None:

@@ -129,6 +129,6 @@ def _row(record: RecordAnswer) -> dict[str, Any]:
 
 
 def _make_durable(part: Path, path: Path) -> None:
-    for place in (part, part.parent):
-        sync_path(place)
+    sync_path(part)
     part.replace(path)
+    sync_path(path.parent)  # after it: what is called a part still is tidied away

@@ -6,12 +6,12 @@ import hashlib
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from app.errors import InvalidValueError, StorageError, StorageFullError
+from model.contract.files import sync_path
 
 UPLOAD: Final = "upload"
 """Name of the file in its job's folder."""
@@ -93,10 +93,7 @@ def _flush(file: BinaryIO, folder: Path) -> None:
     file.flush()
     os.fsync(file.fileno())
     for place in (folder, folder.parent):
-        descriptor = os.open(place, os.O_RDONLY)
-        with suppress(OSError):
-            os.fsync(descriptor)
-        os.close(descriptor)
+        sync_path(place)
 
 
 def _translate(error: OSError) -> Exception:

@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from app.collection.tables import Collection
-from app.db import CHANGED, table_of
+from app.db import CHANGED, sought, table_of
 from app.errors import NotFoundError
 from app.feedback.tables import Feedback
 from app.group.tables import Group
@@ -45,7 +45,7 @@ class CollectionRepository:
 
     def find(self, name: str) -> Collection | None:
         """The collection of this name."""
-        return self._session.scalars(select(Collection).where(Collection.name == _clean(name))).first()
+        return self._session.scalars(select(Collection).where(Collection.name == sought(name))).first()
 
     def get(self, name: str) -> Collection:
         """`find`, or raise NotFoundError."""
@@ -53,12 +53,12 @@ class CollectionRepository:
 
     def get_locked(self, name: str) -> Collection:
         """`get`, keeping every other writer of this collection out until the transaction ends."""
-        statement = select(Collection).where(Collection.name == _clean(name)).with_for_update()
+        statement = select(Collection).where(Collection.name == sought(name)).with_for_update()
         return self._found(self._session.scalars(statement).first(), name)
 
     def lock(self, name: str) -> tuple[int, int]:
         """The id and the last sequence number of a collection, at a quarter of the cost of `get_locked`."""
-        found = self._session.execute(_LOCK, {"name": _clean(name)}).first()
+        found = self._session.execute(_LOCK, {"name": sought(name)}).first()
         if found is None:
             raise _not_found(name)
         return found[0], found[1]
@@ -134,8 +134,4 @@ class CollectionRepository:
 
 
 def _not_found(name: str) -> NotFoundError:
-    return NotFoundError(f"there is no collection {_clean(name)[:64]!r}: GET /v1/collections lists them")
-
-
-def _clean(name: str) -> str:
-    return name.replace("\0", "")  # PostgreSQL takes no NUL, not even to look for
+    return NotFoundError(f"there is no collection {name[:64]!r}: GET /v1/collections lists them")

@@ -132,7 +132,7 @@ class CollectionService:
             groups=groups,
             last_seq=collection.last_seq,
             visible_seq=min(status.visible_seq, collection.last_seq) if status else 0,
-            index_recall=status.index_recall if status else None,
+            index_recall=status.index.index_recall if status else None,
             target_index_recall=collection.settings.get("target_index_recall", DEFAULT_TARGET_RECALL),
             index=_index(status) if status else None,
             **FeedbackSettings.of(collection.settings).model_dump(),

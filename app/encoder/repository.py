@@ -3,6 +3,7 @@
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from app.db import sought
 from app.encoder.tables import Encoder
 from app.errors import NotFoundError
 
@@ -19,7 +20,7 @@ class EncoderRepository:
 
     def find(self, name_or_sha: str) -> Encoder | None:
         """The encoder of this name or sha256, even where its bundle was removed."""
-        wanted = name_or_sha.replace("\0", "")  # PostgreSQL takes no NUL, not even to look for
+        wanted = sought(name_or_sha)
         return self._session.scalars(select(Encoder).where(or_(Encoder.name == wanted, Encoder.sha == wanted))).first()
 
     def get(self, name_or_sha: str) -> Encoder:

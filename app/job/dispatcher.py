@@ -4,6 +4,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -159,11 +160,12 @@ def tidy_files(jobs: Path, known: Mapping[str, tuple[JobType, JobState]], clean_
     """
     for folder in jobs.glob("*"):
         kind, state = known.get(folder.name, (None, None))
-        if kind is None or state is None:
-            if time.time() - _touched_at(folder) > _YOUNG_S:  # else it may be an upload whose job is about to be
-                shutil.rmtree(folder, ignore_errors=True)
-        elif state not in UNFINISHED and kind in clean_ups:
-            clean_ups[kind](folder, state)
+        with suppress(OSError):  # it goes just now, or cannot be removed: the others are tidied all the same
+            if kind is None or state is None:
+                if time.time() - _touched_at(folder) > _YOUNG_S:  # else it may be an upload whose job is about to be
+                    shutil.rmtree(folder, ignore_errors=True)
+            elif state not in UNFINISHED and kind in clean_ups:
+                clean_ups[kind](folder, state)
 
 
 def _touched_at(folder: Path) -> float:
@@ -183,7 +185,6 @@ def _unfinished(session: Session) -> list[Job]:
 def _end(session: Session, job_id: int) -> None:
     job = session.get(Job, job_id, with_for_update=True)
     if job is not None and job.state == JobState.RUNNING and job.stage == INDEXING:  # another server may be faster
-        job.done = job.total if job.total is not None else job.done
         JobRepository(session).finish(job_id, JobState.SUCCEEDED, result=job.result)
 
 

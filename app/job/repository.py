@@ -10,9 +10,9 @@ from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, u
 from sqlalchemy.orm import Session
 
 from app.collection.tables import Collection
-from app.db import table_of
+from app.db import sought, table_of
 from app.errors import NotFoundError
-from app.job.errors import JobCancelledError
+from app.job.errors import JobCancelledError, JobLostError
 from app.job.kinds import Kind
 from app.job.tables import TYPES_OF, UNFINISHED, Job, JobEvent, JobState, JobType
 
@@ -97,7 +97,7 @@ class JobRepository:
 
     def find(self, key: str) -> Job | None:
         """The job that clients know by this key."""
-        return self._session.scalars(select(Job).where(Job.key == key.replace("\0", ""))).first()
+        return self._session.scalars(select(Job).where(Job.key == sought(key))).first()
 
     def get(self, key: str) -> Job:
         """`find`, or raise NotFoundError."""
@@ -108,8 +108,10 @@ class JobRepository:
 
     def get_locked(self, key: str) -> Job:
         """`get`, keeping every other writer of the row out until the transaction ends."""
-        found = self._session.scalars(select(Job).where(Job.key == key.replace("\0", "")).with_for_update()).first()
-        return found if found is not None else self.get(key)
+        found = self._session.scalars(select(Job).where(Job.key == sought(key)).with_for_update()).first()
+        if found is None:
+            raise no_such_job(key)
+        return found
 
     def list_page(
         self, before: int, limit: int, collection: str | None, states: AnyOf[str], within: AnyOf[str] | None = None
@@ -122,7 +124,7 @@ class JobRepository:
         if before:
             statement = statement.where(Job.id < before)
         if collection is not None:
-            statement = statement.where(Job.collection == collection.replace("\0", ""))
+            statement = statement.where(Job.collection == sought(collection))
         if within is not None:
             statement = statement.where(Job.collection.in_(within))
         if states:
@@ -171,11 +173,11 @@ class JobRepository:
                 return job
         return None
 
-    def renew(self, worker: str, job_id: int) -> JobState | None:
-        """Give a sign of life.
+    def renew(self, worker: str, job_id: int) -> JobState:
+        """Give a sign of life; returns the job's state.
 
-        Returns:
-            The job's state; None where this worker does not have it any more.
+        Raises:
+            JobLostError: This worker does not have it any more.
         """
         found = self._session.execute(
             update(Job)
@@ -184,7 +186,9 @@ class JobRepository:
             .returning(Job.state)
             .execution_options(synchronize_session=False)
         ).scalar()
-        return None if found is None else JobState(found)
+        if found is None:
+            raise JobLostError("another worker has taken this job over")
+        return JobState(found)
 
     def save(self, job_id: int, checkpoint: dict[str, Any] | None, progress: Progress, *, told: bool) -> None:
         """Store how far a job came; `told` whether its listeners are to hear of it."""
@@ -228,7 +232,7 @@ class JobRepository:
 
     def lock_of(self, collection: str) -> None:
         """Keep workers out of the unfinished jobs of a collection of this name, until the transaction ends."""
-        held = select(Job.id).where(Job.collection == collection.replace("\0", ""), Job.state.in_(UNFINISHED))
+        held = select(Job.id).where(Job.collection == sought(collection), Job.state.in_(UNFINISHED))
         self._session.execute(held.with_for_update()).all()
 
     def end_of_collection(self, collection_id: int) -> None:
@@ -266,13 +270,9 @@ class JobRepository:
         statement = select(_EVENTS.c.number, _EVENTS.c.data).where(_EVENTS.c.job_id == job_id, _EVENTS.c.number > after)
         return [(number, data) for number, data in self._session.execute(statement.order_by(_EVENTS.c.number))]
 
-    def _release(self, *which: ColumnElement[bool]) -> None:
-        self._session.execute(
-            update(Job)
-            .where(*which)
-            .values(lease_until=_LONG_AGO, worker=None)
-            .execution_options(synchronize_session=False)
-        )
+    def _release(self, which: ColumnElement[bool]) -> None:
+        released = update(Job).where(which).values(lease_until=_LONG_AGO, worker=None)
+        self._session.execute(released.execution_options(synchronize_session=False))
 
     def forget_old(self) -> list[str]:
         """Delete all but the newest finished jobs of each type.

@@ -118,10 +118,7 @@ class JobRun:
     def _guarded(self, session: Session) -> JobRepository:
         """The repository, if the job is ours still: asked in the step's own transaction, so that nobody else has it."""
         repository = JobRepository(session)
-        state = repository.renew(self._worker, self._id)
-        if state is None:
-            raise JobLostError("another worker has taken this job over")
-        if state is JobState.CANCELLING:
+        if repository.renew(self._worker, self._id) is JobState.CANCELLING:
             raise JobCancelledError("the job was cancelled")
         return repository
 

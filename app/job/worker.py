@@ -182,8 +182,7 @@ class Worker:
     def _end(self, job: Job, end: Callable[[JobRepository], None], state: JobState) -> None:
         def unit(session: Session) -> None:
             repository = JobRepository(session)
-            if repository.renew(self._name, job.id) is None:
-                raise JobLostError("another worker has taken this job over")
+            repository.renew(self._name, job.id)
             end(repository)
 
         self._database.write(unit).result()
@@ -216,6 +215,8 @@ class _Heart(Background):
         while not self._stopping.wait(_BEAT_S):
             try:
                 state = self._database.write(self._renew).result()
+            except JobLostError:
+                return  # whoever runs it hears of that at its next step
             except SamesayError as error:  # the database is away: the lease may run out, and that is right
                 _log.warning("heartbeat_failed", error=str(error))
                 continue
@@ -226,5 +227,5 @@ class _Heart(Background):
                 finally:
                     self._give_up()
 
-    def _renew(self, session: Session) -> JobState | None:
+    def _renew(self, session: Session) -> JobState:
         return JobRepository(session).renew(self._worker, self._job_id)

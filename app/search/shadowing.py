@@ -11,10 +11,10 @@ from typing import Any, Final, NamedTuple
 import structlog
 from sqlalchemy.orm import Session
 
-from app.background import Background
+from app.background import Background, Rhythm
 from app.collection.tables import Collection
 from app.db import Database
-from app.errors import UnavailableError
+from app.errors import ServiceError
 from app.priority import let_others_go_first
 from app.release.shadow import Tally, merged
 from app.release.tables import Release
@@ -73,7 +73,7 @@ class Shadows(Background):
         self._waiting: deque[_Waiting] = deque()
         self._dropped: dict[_Series, int] = {}  # written by the event loop, taken by the thread
         self._tallies: dict[_Series, Tally] = {}  # the thread's
-        self._stored_at = time.monotonic()
+        self._storing = Rhythm()
         self._decider, self._runner = Decider(), LookupRunner(_ignore, _ignore)
 
     def offer(self, asked: ServingRelease, sentences: Sequence[str], erasures: int) -> None:
@@ -98,18 +98,18 @@ class Shadows(Background):
 
     def _run(self) -> None:
         let_others_go_first()
-        while not self._stopping.is_set():
+        is_last = False
+        while not is_last:
+            is_last = self._stopping.wait(_LOOK_S)
             try:
                 while self._waiting and not self._stopping.is_set():
                     self._ask(self._waiting.popleft())
-                    self._store_if_due()
-                self._store_if_due()
-            except UnavailableError as error:
+                    self._store(at_once=False)
+                self._store(at_once=is_last)
+            except ServiceError as error:
                 _log.warning("shadow_waits", reason=error.detail)
             except Exception:  # the thread must live on
                 _log.exception("shadow_failed")
-            self._stopping.wait(_LOOK_S)
-        self._store()
 
     def _ask(self, query: _Waiting) -> None:
         tally = self._tallies.setdefault(query.series, Tally())
@@ -132,12 +132,9 @@ class Shadows(Background):
         tally.seconds[side] += time.perf_counter() - started
         return decision, found.record_ids[0][0]
 
-    def _store_if_due(self) -> None:
-        if time.monotonic() - self._stored_at >= _STORE_S:
-            self._store()
-
-    def _store(self) -> None:
-        self._stored_at = time.monotonic()
+    def _store(self, *, at_once: bool) -> None:
+        if not self._storing.is_due(_STORE_S) and not at_once:
+            return
         dropped, self._dropped = self._dropped, {}
         for series, n in dropped.items():
             self._tallies.setdefault(series, Tally()).counts["dropped"] += n

@@ -58,7 +58,7 @@ class Holder:
         self._loading: dict[int, Future[ServingRelease]] = {}  # by release_id: what is loaded there
         self._held: dict[int, ServingRelease] = {}  # by release_id
         self._looked_at: dict[int, float] = {}  # by release_id: when newer snapshots were looked for
-        self._reloads: set[int] = set()  # collections to load again; added to by any thread
+        self._reloads: set[int] = set()  # release_ids of those to load again; added to by any thread
         self._owed: dict[int, int] = {}  # by release_id: see `owing`
         self.behind: dict[int, int] = {}
         """Changes that are not in a release yet, by release_id, as of the last look; read by any thread."""

@@ -93,7 +93,9 @@ class Housekeeper:
         self._quiet_s = quiet_s
         self._thread = ThreadPoolExecutor(1, "housekeeper", initializer=let_others_go_first)
         self._lock = threading.Lock()  # guards _upkeep and what is in it
-        self._upkeep: dict[int, _Upkeep] = {}
+        self._upkeep: dict[int, _Upkeep] = {}  # by release_id, until it is removed
+        self._compacting: int | None = None  # release_id; guarded as well, and so is the next
+        self._left: Path | None = None  # a folder that was removed meanwhile, and may have come back
         self._building = threading.Lock()  # one compaction at a time; held for as long as one takes
 
     def changed(self, release: ServingRelease) -> None:
@@ -143,10 +145,11 @@ class Housekeeper:
         Raises:
             OSError: The disk refused.
             StaleReleaseError: It is not the newest any more, or its base is damaged; it will be loaded again.
-            BuildError: It could not be built, or `is_stopping` came true.
+            BuildError: It could not be built, was removed, or `is_stopping` came true.
             VectorIndexError: The base cannot be read.
         """
         started, saved = time.monotonic(), False
+        self._begin(release)
         try:
             base = self._compact_and_save(release, is_stopping)
             saved = True
@@ -163,11 +166,14 @@ class Housekeeper:
         return self._thread.submit(self._purge, releases)
 
     def remove(self, release: ServingRelease, *, with_collection: bool) -> None:
-        """Remove all that is saved of a release or of its whole collection, after what is just being saved of it."""
+        """Remove all that is saved of a release or its whole collection, then what a compaction of it saves still."""
+        own = release.key.folder(self.data).parent
+        folder = own.parent.parent if with_collection else own
         with self._lock:
             self._upkeep.pop(release.key.release_id, None)
-        own = release.key.folder(self.data).parent
-        self._remove_later(own.parent.parent if with_collection else own)
+            if release.key.release_id == self._compacting:
+                self._left = folder
+        self._remove_later(folder)
 
     def list_folders(self) -> list[Path]:
         """The folders of collections and of releases."""
@@ -220,14 +226,23 @@ class Housekeeper:
         except SamesayError as error:  # it is due again in a moment
             _log.warning("compaction_not_ordered", collection=collection, error=str(error))
 
+    def _begin(self, release: ServingRelease) -> None:
+        with self._lock:
+            if release.key.release_id not in self._upkeep:
+                raise BuildError("the release was removed: its folder must not come back")
+            self._compacting = release.key.release_id
+
     def _compacted(self, release: ServingRelease, started: float, *, saved: bool) -> None:
         with self._lock:
+            left, self._left, self._compacting = self._left, None, None
             upkeep = self._upkeep.get(release.key.release_id)
             if upkeep is not None:
                 upkeep.compacted_at = time.monotonic()
                 upkeep.took_s = upkeep.compacted_at - started
                 upkeep.rests_until = 0.0 if saved else upkeep.compacted_at + RETRY_S
                 upkeep.has_failed = not saved
+        if left is not None:
+            self._remove_later(left)
 
     def _compact_and_save(
         self, release: ServingRelease, is_stopping: Callable[[], bool] = lambda: False, *, keep: int = 2

@@ -44,11 +44,6 @@ class ServingStatus:
     uncompacted: int
     index: IndexStats
 
-    @property
-    def index_recall(self) -> float:
-        """Measured index_recall@10 of the snapshot."""
-        return self.index.index_recall
-
 
 class Serving:
     """The releases in memory.
@@ -132,8 +127,8 @@ class Serving:
 
     def visible_seq(self, collection_id: int) -> int | None:
         """The last change of a collection that searches find; None where it is not in memory."""
-        status = self.status(collection_id)
-        return None if status is None else status.visible_seq
+        release = self._roster.find_by_id(collection_id)
+        return None if release is None else release.applied_seq
 
     def find(self, collection: str) -> ServingRelease | None:
         """The active release of a collection, if it is in memory."""

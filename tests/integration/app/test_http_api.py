@@ -283,6 +283,20 @@ def test_a_payload_becomes_what_was_put_even_where_python_calls_both_equal(servi
     assert (json.dumps(patched["payload"]), patched["version"]) == (json.dumps(payloads[0]), 4)
 
 
+def test_a_name_with_a_nul_is_not_the_one_without_it(service: Running) -> None:
+    client, name = service.client, make_collection(service)
+    place, other = f"/v1/collections/{name}", f"/v1/collections/{name}%00"
+    upload = {"content": b'{"text": "a"}', "headers": {"content-type": "application/x-ndjson"}}
+    job = client.post(f"{place}/imports", **upload).raise_for_status().json()["id"]  # type: ignore[arg-type]
+    for path in (other, "/v1/encoders/tiny%00", f"/v1/jobs/{job}%00", f"/v1/jobs/{job}%00/results"):
+        assert_problem(client.get(path), 404, "not_found")
+    for path, body in ((f"{other}:search", {"query": "a"}), (f"{other}:compact", None)):
+        assert_problem(client.post(path, json=body), 404, "not_found")
+    assert_problem(client.put(f"{other}/records/r", json={"text": "a"}), 404, "not_found")
+    assert_problem(client.delete(other), 404, "not_found")
+    assert client.get(place).status_code == 200
+
+
 def test_no_encoder_has_a_nul_in_its_name(service: Running) -> None:
     client, place = service.client, f"/v1/collections/{make_collection(service)}"
     name = "no\0encoder"

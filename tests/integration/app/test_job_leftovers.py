@@ -59,3 +59,17 @@ def test_folders_of_jobs_that_there_are_not_are_tidied_away_once_they_are_old(tm
         os.utime(path, (0, 0))
     tidy_files(tmp_path, {}, {})
     assert [path.name for path in tmp_path.iterdir()] == ["unknown"]
+
+
+def test_a_folder_that_cannot_be_tidied_keeps_no_other_from_it(tmp_path: Path) -> None:
+    for key in ("a", "b", "c"):
+        (tmp_path / key / "upload").mkdir(parents=True)  # where a file is to be removed
+    (tmp_path / "unknown").mkdir()
+    (tmp_path / "unknown" / "link").symlink_to(tmp_path / "gone")
+    done = tmp_path / "done" / "upload"
+    done.parent.mkdir()
+    done.write_text("a sentence")
+    clean_up = duties_of(Settings(data=tmp_path), None)[JobType.IMPORT].clean_up
+    known = dict.fromkeys(("a", "b", "c", "done"), (JobType.IMPORT, JobState.SUCCEEDED))
+    tidy_files(tmp_path, known, {JobType.IMPORT: clean_up})
+    assert not done.exists()

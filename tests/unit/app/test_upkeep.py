@@ -4,6 +4,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -134,6 +135,33 @@ def test_a_release_that_is_dropped_while_another_is_compacted_is_not_compacted_a
     monkeypatch.setattr(server.housekeeper, "compact", drop_then_compact)
     assert server.run_job()["seq"] == 40
     assert not folder.exists(), "nobody would remove it"
+
+
+@pytest.mark.parametrize("moment", ["before", "while"])
+def test_nothing_is_left_of_a_collection_that_is_deleted_when_it_is_compacted(
+    moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Server(tmp_path)
+    server.follow(40)
+    housekeeper, compact = server.housekeeper, server.housekeeper.compact
+    work = housekeeper._compact_and_save
+
+    def deleted() -> None:
+        server.roster.forget(1)
+        housekeeper.remove(server.active, with_collection=True)
+        housekeeper._thread.submit(lambda: None).result()
+
+    def delete_then(do: Any) -> Any:
+        return lambda *wanted: (deleted(), do(*wanted))[1]
+
+    if moment == "before":
+        monkeypatch.setattr(housekeeper, "compact", delete_then(compact))
+    else:
+        monkeypatch.setattr(housekeeper, "_compact_and_save", delete_then(work))
+    with suppress(JobFailedError):
+        server.run_job()
+    housekeeper._thread.submit(lambda: None).result()
+    assert not (tmp_path / "collections" / "1").exists(), "its texts would stay until the next start"
 
 
 def test_a_release_whose_base_is_damaged_is_to_be_loaded_again(tmp_path: Path) -> None:
