@@ -90,6 +90,8 @@ def test_an_upload_that_a_stopping_server_breaks_off_is_told_to_come_again(data:
         assert b"application/problem+json" in answer
         assert b"retry-after" in answer.lower()
         assert b"the server is stopping" in answer
+    assert [line for line in server.stderr if "request_broken_off" in line and "/imports" in line]
+    assert not [line for line in server.stderr if "Traceback" in line or "Exception in ASGI" in line]
 
 
 @pytest.mark.parametrize("wanted", ["", "3"])
