@@ -1,6 +1,6 @@
 """Which database the settings name."""
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from app import migrating
 from app.data_folder import make_folder
@@ -61,7 +61,7 @@ def connect_database(settings: Settings) -> Database:
 def _reached(database: PostgresDatabase) -> PostgresDatabase:
     try:
         database.engine.connect().close()
-    except OperationalError as error:
+    except (OperationalError, ProgrammingError) as error:  # the latter of an option that libpq does not have
         database.close()
         raise StartupError(
             f"the database in SAMESAY_DATABASE_URL cannot be reached: {' '.join(str(error.orig).split())}; "

@@ -10,7 +10,7 @@ from queue import Empty, Full, Queue
 from typing import Any, Final, TypeVar
 
 import orjson
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -50,7 +50,7 @@ def sqlite_engine(path: Path, cache_kb: int = _READER_CACHE_KB) -> Engine:
         cache_kb: Of each connection's pages, at most.
     """
     engine = create_engine(
-        f"sqlite:///{path}",
+        URL.create("sqlite", database=str(path.absolute())),  # in a string, ? and % of a folder's name have a meaning
         hide_parameters=True,
         json_serializer=dump_json,
         json_deserializer=_load_json,

@@ -100,8 +100,9 @@ class ServiceMiddleware:
         except ServiceError as error:
             await exchange.fall_back_on(problem_of(scope, error))
         except asyncio.CancelledError:  # the server stops, and has waited long enough
+            # not raised again: uvicorn would log the trace of a defect
+            _log.warning("request_broken_off", request_id=exchange.request_id, route=_route(scope))
             await exchange.fall_back_on(problem_of(scope, NotReadyError(_STOPPING)))
-            raise
         except ClientDisconnect:
             _log.info("caller_gone", request_id=exchange.request_id, route=_route(scope))
         except Exception:

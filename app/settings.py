@@ -15,6 +15,9 @@ from index.spec import Device
 
 _PORT: Final = 8765
 
+_Wait = Annotated[float, Field(gt=0, le=3600)]
+"""Seconds that something waits for: beyond what a clock can add, its thread would die."""
+
 
 class Settings(BaseSettings):
     """The settings of one server.
@@ -71,18 +74,18 @@ class Settings(BaseSettings):
     batch_tokens: int = Field(default=4096, ge=64)
     max_queued_sentences: int = Field(default=4096, ge=1)
     max_queued_writes: int = Field(default=1024, ge=1)
-    poll_s: float = Field(default=0.2, gt=0)
-    wait_visible_s: float = Field(default=30.0, gt=0)
-    drain_s: float = Field(default=10.0, gt=0)
+    poll_s: _Wait = 0.2
+    wait_visible_s: _Wait = 30.0
+    drain_s: _Wait = 10.0
     workers: int = Field(default=2, ge=0, le=64)
     max_upload_bytes: int = Field(default=4 * 1024**3, ge=1024)
     max_unpacked_bytes: int = Field(default=16 * 1024**3, ge=1024)
     keep_releases: int = Field(default=5, ge=0, le=1000)
     max_unfinished_jobs: int = Field(default=100, ge=1)
-    rate_limit: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    rate_burst: int | None = Field(default=None, ge=1)
+    rate_limit: float | None = Field(default=None, gt=0, le=1e9)  # as of a key
+    rate_burst: int | None = Field(default=None, ge=1, le=10**9)
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
-    audit_days: int = Field(default=365, ge=1)
+    audit_days: int = Field(default=365, ge=1, le=36_500)  # a moment before the year 1 is none
     compat_encoder: str | None = Field(default=None, max_length=64)
 
     @property
@@ -139,8 +142,16 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _key_is_strong_enough(self) -> Self:
-        if self.api_key is not None and len(self.api_key.get_secret_value()) < 8:
+    def _key_is_one(self) -> Self:
+        if self.api_key is None:
+            return self
+        key = self.api_key.get_secret_value()
+        if not (key.isascii() and key.isprintable()):
+            raise ValueError(
+                "SAMESAY_API_KEY has a character that no header may have, such as one of two lines or an accented "
+                "letter, so that nobody could send it: set one of ASCII letters and digits"
+            )
+        if len(key) < 8:
             raise ValueError("SAMESAY_API_KEY is shorter than 8 characters: set a longer one")
         return self
 

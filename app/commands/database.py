@@ -4,7 +4,7 @@ from contextlib import closing
 
 import typer
 
-from app.commands.shared import DataOption, load_settings, plain_errors
+from app.commands.shared import DataOption, load_settings, plain_errors, tell_of_new_database
 
 app = typer.Typer(help="The database.", no_args_is_help=True)
 
@@ -19,8 +19,12 @@ def upgrade(data: DataOption = None) -> None:
     """Bring the database to this version's schema. SQLite is also upgraded by `samesay serve`."""
     with plain_errors():
         from app import migrating
-        from app.databases import connect_database
+        from app.databases import connect_database, has_database
 
-        with closing(connect_database(load_settings(data=data))) as database:
+        settings = load_settings(data=data)
+        is_new = not has_database(settings)
+        with closing(connect_database(settings)) as database:
             migrating.upgrade(database.engine)
+        if is_new:
+            tell_of_new_database(settings)
         print(f"{database.engine.dialect.name} is at schema {migrating.head()}")

@@ -96,9 +96,14 @@ def opened_database(settings: "Settings", *, makes: bool) -> "Database":
     is_new = not has_database(settings)
     database = open_database(settings)
     if is_new:
-        told = f"{settings.data} held no database: a new one was made there, for a server with this --data folder."
-        Console(stderr=True, soft_wrap=True).print(harmless(told), markup=False, highlight=False)
+        tell_of_new_database(settings)
     return database
+
+
+def tell_of_new_database(settings: "Settings") -> None:
+    """Say that there was none in the folder: it may be another one than was meant."""
+    told = f"{settings.data} held no database: a new one was made there, for a server with this --data folder."
+    Console(stderr=True, soft_wrap=True).print(harmless(told), markup=False, highlight=False)
 
 
 def tell_of_more(are_more: bool) -> None:

@@ -96,6 +96,9 @@ def test_errors_are_one_line_with_the_remedy(url: str, arguments: tuple[str, ...
 def test_db_upgrade_and_the_trainers_exit_code(tmp_path: Path) -> None:
     upgraded = samesay("db", "upgrade", "--data", str(tmp_path))
     assert upgraded.stdout == f"sqlite is at schema {head()}\n"
+    assert f"{tmp_path} held no database: a new one was made there" in upgraded.stderr
+    again = samesay("db", "upgrade", "--data", str(tmp_path))
+    assert (again.stdout, again.stderr) == (upgraded.stdout, "")
     refused = samesay("db", "upgrade", SAMESAY_DATABASE_URL="mysql://x/y")
     assert (refused.returncode, "postgresql://" in refused.stderr) == (1, True)
     trained = samesay("train", "no-such-file.tsv", "--out", str(tmp_path / "run"))

@@ -14,6 +14,8 @@ from ruamel.yaml import YAML
 from sqlalchemy import make_url
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
+from app.job.processes import _STOP_S
+from app.settings import Settings
 from tests.fakes.postgres import create_database
 from tests.fakes.spawned import spawned
 
@@ -142,6 +144,12 @@ def test_the_compose_file_is_valid() -> None:
         [str(Path(sys.executable).parent / command[0]), *command[1:]], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_compose_waits_for_the_end_of_the_server() -> None:
+    """Requests may go on for drain_s, and then its two kinds of workers are given _STOP_S each."""
+    grace = YAML(typ="safe").load(ROOT / "docker-compose.yml")["services"]["app"]["stop_grace_period"]
+    assert int(grace.removesuffix("s")) >= Settings.model_fields["drain_s"].default + 2 * _STOP_S + 5
 
 
 def test_what_ends_before_the_others_have_begun_is_begun_again(postgres: str, tmp_path: Path) -> None:

@@ -90,6 +90,8 @@ def test_an_upload_that_a_stopping_server_breaks_off_is_told_to_come_again(data:
         assert b"application/problem+json" in answer
         assert b"retry-after" in answer.lower()
         assert b"the server is stopping" in answer
+    assert [line for line in server.stderr if "request_broken_off" in line and "/imports" in line]
+    assert not [line for line in server.stderr if "Traceback" in line or "Exception in ASGI" in line]
 
 
 @pytest.mark.parametrize("wanted", ["", "3"])
@@ -207,6 +209,10 @@ def test_a_database_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
     )
     assert (away.returncode, "cannot be reached" in away.stderr) == (1, True)
     assert "Connection refused" in away.stderr and away.stderr.count("\n") == 1, away.stderr
+    url = "postgresql://nobody@127.0.0.1:9/x?ssl=true"
+    unknown = samesay("db", "upgrade", "--data", str(tmp_path), SAMESAY_DATABASE_URL=url)
+    assert (unknown.returncode, 'option "ssl"; start it, or correct the URL' in unknown.stderr) == (1, True)
+    assert unknown.stderr.count("\n") == 1, unknown.stderr
     (tmp_path / "samesay.db").write_bytes(b"this is no database, whatever its name says" * 100)
     damaged = samesay("serve", "--port", "0", "--data", str(tmp_path))
     assert (damaged.returncode, "no SQLite file" in damaged.stderr) == (1, True), damaged.stderr

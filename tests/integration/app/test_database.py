@@ -2,8 +2,10 @@
 
 import asyncio
 import socket
+import sqlite3
 import threading
 from concurrent.futures import Future
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +172,22 @@ def test_sqlite_is_set_to_survive_power_loss(tmp_path: Path) -> None:
     assert database.read(pragmas) == ["wal", 2, 1]
     assert database.write(pragmas).result() == ["wal", 2, 1]
     database.close()
+
+
+@pytest.mark.parametrize("name", ["a?b", "a%20b", "a%b#c", "file:d"])
+def test_the_file_is_in_its_folder_whatever_that_is_called(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a URL ? begins options and %20 is a space: two folders shared a file that lay in neither."""
+    monkeypatch.chdir(tmp_path)
+    path = Path(name) / "x.db"
+    path.parent.mkdir()
+    database = SqliteDatabase(path)
+    database.write(lambda session: session.execute(text("CREATE TABLE t (n INTEGER)"))).result()
+    database.close()
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+    with closing(sqlite3.connect(f"{(tmp_path / path).as_uri()}?mode=ro", uri=True)) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("t",)]
 
 
 def test_what_is_deleted_is_overwritten_in_the_file_of_sqlite(tmp_path: Path) -> None:

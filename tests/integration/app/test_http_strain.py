@@ -15,6 +15,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from app.http_protocol import MOST_HEAD_BYTES
 from tests.conftest import add_encoder, make_collection
 from tests.fakes.problems import assert_problem
 from tests.fakes.running import Running, make_settings, running, wait_for
@@ -40,6 +41,40 @@ def send_raw(url: str, raw: bytes) -> bytes:
     with connected(url) as connection:
         connection.sendall(raw)
         return b"".join(iter(lambda: connection.recv(4096), b""))
+
+
+_CHUNKED = b"POST /livez HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n"
+
+
+@pytest.mark.parametrize(
+    ("begun", "piece"),
+    [
+        (b"GET /", b"a"),
+        (b"GET /livez HTTP/1.1\r\nX: ", b"a"),
+        (b"GET /livez HTTP/1.1\r\n", b"X: a\r\n"),
+        (b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\nGET /livez HTTP/1.1\r\nX: ", b"a"),
+        (_CHUNKED + b"0\r\nX: ", b"a"),
+        (_CHUNKED + b"1;", b"a"),
+    ],
+)
+def test_a_head_without_end_is_refused(shared_service: Running, begun: bytes, piece: bytes) -> None:
+    """Also the second one of a connection, and what comes with and after the chunks of a body."""
+    with connected(shared_service.url) as connection:
+        connection.sendall(begun)
+        time.sleep(0.1)
+        connection.sendall(piece * (MOST_HEAD_BYTES // len(piece) + 1))
+        answered = b"".join(iter(lambda: connection.recv(4096), b""))  # until the server hangs up
+    assert b"HTTP/1.1 431 " in answered
+    assert json.loads(answered[answered.rindex(b"\r\n\r\n") :])["code"] == "head_too_large"
+
+
+def test_a_long_head_and_a_long_body_in_many_pieces_are_taken(shared_service: Running) -> None:
+    def send() -> Iterator[bytes]:
+        yield from (b'{"source": "a', *[b"a" * 1024] * 90, b'", "targets": ["b"], "encoder": "tiny"}')
+
+    headers = {"X-Long": "a" * (MOST_HEAD_BYTES - 1024)}
+    answer = shared_service.client.post("/v1/similarity", content=send(), headers=headers)
+    assert (answer.status_code, len(answer.json()["scores"])) == (200, 1), answer.text
 
 
 def connected(url: str) -> socket.socket:

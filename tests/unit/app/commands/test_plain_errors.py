@@ -101,12 +101,41 @@ def test_other_variables_of_our_prefix_are_let_be(tmp_path: Path, monkeypatch: p
     assert "warning" not in refused("keys", "list", "--data", str(tmp_path))
 
 
+@pytest.mark.parametrize("key", ["short", " \n"])
 def test_a_rule_of_several_settings_is_not_ascribed_to_one_that_is_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SAMESAY_API_KEY", "short")
+    monkeypatch.setenv("SAMESAY_API_KEY", key)
     said = refused("keys", "list", "--data", str(tmp_path))
     assert said == "error: SAMESAY_API_KEY is shorter than 8 characters: set a longer one"
+
+
+@pytest.mark.parametrize("key", ["first line\nsecond line", "pässwörd123", "bell\x07bell"])
+def test_a_key_that_nobody_could_send_is_refused_and_not_shown(
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAMESAY_API_KEY", key)
+    said = refused("keys", "list", "--data", str(tmp_path))
+    assert said.startswith("error: SAMESAY_API_KEY has a character that no header may have")
+    assert key not in said and key.split()[0] not in said
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "1e300"])
+@pytest.mark.parametrize("name", ["POLL_S", "WAIT_VISIBLE_S", "DRAIN_S", "RATE_LIMIT", "RATE_BURST", "AUDIT_DAYS"])
+def test_a_setting_that_no_clock_and_no_date_can_hold_is_refused(
+    name: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"SAMESAY_{name}", value)
+    assert refused("keys", "list", "--data", str(tmp_path)).startswith(f"error: SAMESAY_{name}: ")
+
+
+def test_so_are_entries_of_the_audit_log_that_are_kept_since_before_the_first_year(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each change was made, not audited, and answered 500."""
+    monkeypatch.setenv("SAMESAY_AUDIT_DAYS", "999999")
+    said = refused("keys", "list", "--data", str(tmp_path))
+    assert said == "error: SAMESAY_AUDIT_DAYS: Input should be less than or equal to 36500"
 
 
 def test_a_host_that_is_not_ours_is_not_mended_by_another_port() -> None:
