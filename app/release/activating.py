@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from sqlalchemy.orm import Session
@@ -11,10 +11,10 @@ from app.collection.tables import Collection
 from app.db import Database
 from app.job.repository import CATCHING_UP, JobRepository, Progress
 from app.job.tables import Job, JobState
+from app.release.overtaking import overtaken
 from app.release.repository import ReleaseRepository
-from app.release.shadow import strip_examples
 from app.release.tables import Release
-from app.release.transitions import Releases
+from app.release.transitions import Releases, cool
 from app.serving.serving import Serving
 
 _MOST_BEHIND: Final = 1000
@@ -43,16 +43,17 @@ class Activator:
         """Bring a job of the stage CATCHING_UP to its end, or show how far it is."""
         found = self._database.read(partial(_look, job=job))
         if found is None:
-            self._fail(job, "collection_gone", f"the collection {job.collection!r} was deleted meanwhile")
+            detail = f"the collection {job.collection!r} was deleted meanwhile"
+            self._fail(job, {"code": "collection_gone", "detail": detail})
             return
         release, active = found
         if not release.is_warm and release.number != active:
-            self._fail(job, "overtaken", _overtaken(job, release.number, active))
+            self._fail(job, overtaken(job, active))
             return
         if (failure := self._serving.failure(release.id)) is not None:
             if failure.times >= _TRIES:
                 detail = f"release {release.number} cannot be brought into memory: {failure.reason}"
-                self._fail(job, "not_loaded", detail)
+                self._fail(job, {"code": "not_loaded", "detail": detail})
             return
         behind = self._serving.behind(release.id)
         if behind is None:
@@ -80,15 +81,13 @@ class Activator:
         said = "release_activated" if left is None else "release_left_to_a_person"
         _log.info(said, collection=found.collection, release=release.number, job=found.key)
 
-    def _fail(self, job: Job, code: str, detail: str) -> None:
+    def _fail(self, job: Job, error: dict[str, Any]) -> None:
         def unit(session: Session) -> None:
             found = session.get(Job, job.id, with_for_update=True)
             if found is not None and _is_ours(found):
-                error = {"code": code, "detail": detail}
                 JobRepository(session).finish(found.id, JobState.FAILED, result=found.result, error=error)
                 if (release := _find_release(session, found)) is not None:
-                    release.is_warm, release.shadow_share = False, None  # else servers would try again for ever
-                    strip_examples(release)
+                    cool(release)  # else servers would try again for ever
 
         self._database.write(unit).result()
 
@@ -100,13 +99,6 @@ def _look(session: Session, job: Job) -> tuple[Release, int] | None:
         return None
     session.expunge(release)
     return release, collection.active_release
-
-
-def _overtaken(job: Job, number: int, active: int) -> str:
-    return (
-        f"release {number} was taken out of memory before it could answer, since release {active} was chosen to answer "
-        f"meanwhile: `samesay releases promote {job.collection} {number}` orders it again"
-    )
 
 
 def _why_left(job: Job, release: Release, active: int) -> str | None:

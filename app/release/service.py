@@ -10,7 +10,9 @@ from app.collection.repository import CollectionRepository
 from app.cursors import Cursors
 from app.db import Database
 from app.errors import ConflictError, NotFoundError
+from app.job.repository import JobRepository
 from app.record.repository import RecordRepository
+from app.release.overtaking import end_promotions
 from app.release.page.page import render
 from app.release.page.source import PageSource, ids_named
 from app.release.repository import ReleaseRepository
@@ -139,9 +141,12 @@ class ReleaseService:
 
     async def _switch(self, collection: str, change: Callable[[Releases], Release]) -> SwitchedAnswer:
         def unit(session: Session) -> tuple[int, int, ReleaseAnswer]:
+            jobs = JobRepository(session)
+            jobs.lock_of(collection)  # before the collection, as the step of a job does
             releases = Releases(session, collection, keep=self._keep)
             before, chosen = releases.collection.active_release, change(releases)
             self._refuse_broken(chosen)
+            end_promotions(jobs, releases, chosen, before)
             return releases.collection.id, before, self._to_answer(chosen)
 
         collection_id, before, release = await self._database.write_async(unit)

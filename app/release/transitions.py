@@ -47,6 +47,12 @@ def refuse_pruned(session: Session, collection: Collection, release: Release) ->
     )
 
 
+def cool(release: Release) -> None:
+    """Have servers keep a release in memory no longer."""
+    release.is_warm, release.shadow_share = False, None
+    strip_examples(release)
+
+
 def part_with_encoder(session: Session, sha: str) -> None:
     """Have the bundle of an encoder removed that was trained here, if no release can come to serve with it."""
     encoder = session.get_one(Encoder, sha)
@@ -204,8 +210,7 @@ class Releases:
         """Keep one release of these states warm, and no other."""
         for release in self._repository.list_all(self.collection.id):
             if release.state in states and release.is_warm and release.number != but.number:
-                release.is_warm, release.shadow_share = False, None
-                strip_examples(release)
+                cool(release)
                 self._repository.tell(
                     release, ReleaseAction.COOLED, SAMESAY, f"release {but.number} is kept warm in its place"
                 )

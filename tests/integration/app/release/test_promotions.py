@@ -13,6 +13,7 @@ from app.job.repository import JobRepository
 from app.job.tables import Job
 from app.release.activating import Activator
 from app.release.tables import Release, ReleaseState
+from app.release.transitions import Releases
 from tests.conftest import sqlite_only
 from tests.fakes.releases import events, fill, releases, search, switch
 from tests.fakes.running import Running, wait_for
@@ -126,10 +127,15 @@ def test_a_promotion_that_another_choice_overtakes_fails_and_blocks_nothing(
     wait_for(lambda: search(service, place, "x")["release"] == 3)
     promotion = switch(service, place, 1, "promote").json()["id"]
     loading(service, promotion)
-    assert switch(service, place, 3, "rollback").status_code == 200
+
+    def choose(session: Session) -> None:  # as the job of another release does, while this one is loaded
+        chosen = Releases(session, place.rpartition("/")[2], keep=5)
+        chosen.promote(chosen.get(2), "a job", "")
+
+    service.container.database.write(choose).result()
     job = activated(service, promotion)
     assert (job["state"], job["error"]["code"]) == ("failed", "overtaken")
-    assert "release 2 was chosen to answer meanwhile" in job["error"]["detail"]
+    assert "before release 2 was chosen to answer meanwhile" in job["error"]["detail"]
     assert {number: found["state"] for number, found in releases(service, place).items()} == {
         1: "retired",
         2: "active",
@@ -139,6 +145,33 @@ def test_a_promotion_that_another_choice_overtakes_fails_and_blocks_nothing(
     assert worker_of(service).run_next()
     assert activated(service, again)["result"]["state"] == "active"
     wait_for(lambda: search(service, place, "x")["release"] == 1)
+
+
+@pytest.mark.parametrize("stage", ["queued", "catching_up"])
+def test_a_promotion_that_waits_does_not_undo_what_a_person_chooses_later(
+    service: Running, trainer: FakeTrainer, bundles: list[Path], stage: str
+) -> None:
+    """Release 4 was refused and is not at hand; after it is ordered, the active one is rolled back."""
+    place = fill(service)
+    for trainer.bundle in bundles[:2]:
+        made(service, place)
+    wait_for(lambda: search(service, place, "x")["release"] == 3)
+    trainer.bundle, trainer.reasons = bundles[2], ["worse."]
+    made(service, place)
+    promotion = switch(service, place, 4, "promote").json()["id"]
+    if stage == "catching_up":
+        loading(service, promotion)
+        assert releases(service, place)[4]["warm"]
+    assert switch(service, place, 3, "rollback").status_code == 200
+    job = job_of(service, promotion)
+    assert (job["state"], job["error"]["code"]) == ("failed", "overtaken")
+    assert "release 4 could not answer before release 2 was chosen" in job["error"]["detail"]
+    assert not worker_of(service).run_next()
+    assert search(service, place, "x")["release"] == 2
+    assert [number for number, found in releases(service, place).items() if found["warm"]] == [2, 3]
+    again = switch(service, place, 4, "promote").json()["id"]
+    assert worker_of(service).run_next()
+    assert activated(service, again)["result"]["state"] == "active"
 
 
 def test_what_was_judged_against_another_release_than_the_active_one_is_left_to_a_person(
