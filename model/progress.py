@@ -72,6 +72,7 @@ class PlainNarrator:
 
     def begin(self, step: int) -> None:
         self._began_at = step
+        self._started = self._last = time.monotonic()  # what came before, reading the data, says nothing of the steps
 
     def batch(self, step: int, total_steps: int, note: Mapping[str, float]) -> None:
         now = time.monotonic()

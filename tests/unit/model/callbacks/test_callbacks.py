@@ -177,3 +177,19 @@ def test_progress_as_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str
 def test_plain_progress_tells_each_epoch(capsys: pytest.CaptureFixture[str]) -> None:
     PlainNarrator().epoch({"epoch": 2, "step": 9, "loss": 0.5, "loss_raw": 0.5, "head_accuracy": 0.25})
     assert capsys.readouterr().err == "epoch 2: loss 0.5000 head_accuracy 0.2500\n"
+
+
+def test_plain_progress_tells_the_time_left_by_the_steps_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("model.progress.time.monotonic", lambda: now)
+    narrator = PlainNarrator()
+    now = 1000.0  # data was read meanwhile
+    narrator.begin(100)
+    for step in range(101, 121):
+        now += 0.5
+        narrator.batch(step, 200, {"epoch": 1, "loss": 1.0})
+    assert capsys.readouterr().err == (
+        "step 110/200 epoch 1: loss 1.0000 ETA 45 s\nstep 120/200 epoch 1: loss 1.0000 ETA 40 s\n"
+    )
