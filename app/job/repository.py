@@ -230,9 +230,11 @@ class JobRepository:
         job.finished_at = datetime.now(UTC)
         self.tell(job)
 
-    def lock_of(self, collection: str) -> None:
+    def lock_of(self, collection: str, types: AnyOf[JobType] = tuple(JobType)) -> None:
         """Keep workers out of the unfinished jobs of a collection of this name, until the transaction ends."""
-        held = select(Job.id).where(Job.collection == sought(collection), Job.state.in_(UNFINISHED))
+        held = select(Job.id).where(
+            Job.collection == sought(collection), Job.state.in_(UNFINISHED), Job.type.in_(types)
+        )
         self._session.execute(held.with_for_update()).all()
 
     def end_of_collection(self, collection_id: int) -> None:

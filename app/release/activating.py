@@ -48,7 +48,7 @@ class Activator:
             return
         release, active = found
         if not release.is_warm and release.number != active:
-            self._fail(job, overtaken(job, active))
+            self._fail(job, overtaken(job, release.number, active))
             return
         if (failure := self._serving.failure(release.id)) is not None:
             if failure.times >= _TRIES:

@@ -8,9 +8,8 @@ from app.release.tables import Release
 from app.release.transitions import Releases, cool
 
 
-def overtaken(job: Job, active: int) -> dict[str, Any]:
-    """The error of a job that was to let a release answer in whose place another one does."""
-    number = job.request["release"] if job.type == JobType.PROMOTION else (job.result or {})["release"]
+def overtaken(job: Job, number: int, active: int) -> dict[str, Any]:
+    """The error of a job that was to let a release of this number answer, in whose place another one does."""
     detail = (
         f"release {number} could not answer before release {active} was chosen to answer meanwhile: "
         f"`samesay releases promote {job.collection} {number}` orders it again"
@@ -31,6 +30,6 @@ def end_promotions(jobs: JobRepository, releases: Releases, chosen: Release, bef
         number = job.request["release"]
         if job.collection_id != releases.collection.id or number == chosen.number or job.state == JobState.CANCELLING:
             continue
-        jobs.finish(job.id, JobState.FAILED, result=job.result, error=overtaken(job, chosen.number))
+        jobs.finish(job.id, JobState.FAILED, result=job.result, error=overtaken(job, number, chosen.number))
         if number != before:
             cool(releases.get(number))

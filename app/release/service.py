@@ -11,6 +11,7 @@ from app.cursors import Cursors
 from app.db import Database
 from app.errors import ConflictError, NotFoundError
 from app.job.repository import JobRepository
+from app.job.tables import JobType
 from app.record.repository import RecordRepository
 from app.release.overtaking import end_promotions
 from app.release.page.page import render
@@ -142,7 +143,7 @@ class ReleaseService:
     async def _switch(self, collection: str, change: Callable[[Releases], Release]) -> SwitchedAnswer:
         def unit(session: Session) -> tuple[int, int, ReleaseAnswer]:
             jobs = JobRepository(session)
-            jobs.lock_of(collection)  # before the collection, as the step of a job does
+            jobs.lock_of(collection, (JobType.PROMOTION,))  # before the collection, as the step of a job does
             releases = Releases(session, collection, keep=self._keep)
             before, chosen = releases.collection.active_release, change(releases)
             self._refuse_broken(chosen)

@@ -72,7 +72,7 @@ def look_through(file: IO[bytes], limits: Limits) -> Sheet:
         zlib.error,
         expat.ExpatError,
         LookupError,
-        NotImplementedError,
+        NotImplementedError,  # what zipfile raises of a compression that it does not know
         ValueError,
         StopIteration,
     ) as error:
