@@ -9,6 +9,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
+from structlog.typing import Processor
 
 from app.db import Database
 from app.encoding.batcher import BatchStats
@@ -21,19 +22,28 @@ _SENTENCES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 def configure_logging(level: str) -> None:
-    """Write events as JSON lines to stderr; stdout is for what a command prints."""
+    """Write events, and the warnings of libraries, as JSON lines to stderr; stdout is for what a command prints."""
+    fields: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    as_line = structlog.processors.JSONRenderer(ensure_ascii=False)
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(ensure_ascii=False),
-        ],
+        processors=[*fields, as_line],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+    libraries = logging.StreamHandler(sys.stderr)
+    libraries.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *fields],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, as_line],
+        )
+    )
+    logging.basicConfig(handlers=[libraries], level=logging.WARNING)
 
 
 class Metrics:
