@@ -11,10 +11,15 @@ from model.data.features import FeatureTable
 from model.encoder import SentenceEncoder
 from model.errors import ParityError
 
-TORCH_TOLERANCE: Final = 1e-5
-"""torch and ONNX Runtime sum in another order."""
+SUMS_TOLERANCE: Final = 1e-4
+"""torch, ONNX Runtime and its graphs for many sentences sum in other orders, and processors round differently.
+
+A trained encoder's real sentences differ by 2e-7, but 64 tokens at random by up to 4e-6 (MASSIVE en, AVX2), which
+says nothing against it; a bias that is off by 0.01 in one place already differs by more.
+"""
 
 INVARIANCE_TOLERANCE: Final = 1e-6
+"""One graph, whatever else is in the batch: 6e-8 seen."""
 
 _BATCH_SIZES: Final = (1, 2, 7, 64)
 
@@ -49,7 +54,7 @@ def _check_batch(
     ours = exported.run(features)
     with torch.no_grad():
         theirs = encoder(FeatureTable(sentences).batch(range(len(sentences)))).numpy()
-    difference = _compare(f"torch and ONNX Runtime ({shape})", ours, theirs, TORCH_TOLERANCE)
+    difference = _compare(f"torch and ONNX Runtime ({shape})", ours, theirs, SUMS_TOLERANCE)
     wider = pad(sentences, min_tokens=features.ids.shape[1] + 5, min_grams=features.grams.shape[2] + 3)
     _compare(f"more padding ({shape})", exported.run(wider), ours, INVARIANCE_TOLERANCE)
     order = rng.permutation(len(sentences))
@@ -57,7 +62,7 @@ def _check_batch(
     _compare(f"another order ({shape})", exported.run(shuffled), ours[order], INVARIANCE_TOLERANCE)
     if exported.many is not None:
         together = exported.many.encode_tokens(sentences)
-        _compare(f"the graphs for many sentences and for few ({shape})", together, ours, INVARIANCE_TOLERANCE)
+        _compare(f"the graphs for many sentences and for few ({shape})", together, ours, SUMS_TOLERANCE)
     alone = exported.run(pad(sentences[-1:]))
     _compare(f"a sentence alone ({shape})", alone, ours[-1:], INVARIANCE_TOLERANCE)
     return difference
