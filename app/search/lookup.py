@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,17 @@ from app.serving.catalogue import CatalogueView
 from app.serving.release import ServingRelease, View
 from app.serving.terms import Filter
 from index.errors import IndexServerError
+from index.types import Allowed, Neighbours, Vectors
 from model.contract.bundle import Bundle
+from model.contract.evidence import NEIGHBOURS_USED, SAME_TEXT
+from model.contract.normalise import same_text_key
 
 _SHORT_K: Final = 20
 _SHORT_TOKENS: Final = 64
 """Single questions up to these take about as long as each other."""
+
+_MOST_ALIKE: Final = 1000
+"""Records alike to the encoder among which those of the very same text are looked for."""
 
 _NO_IDS: Final[list[list[int]]] = []
 _NO_SCORES: Final[list[list[float]]] = []
@@ -30,6 +36,8 @@ class Lookup:
 
     Attributes:
         grouping: Of those k, the best of each group only; None for all.
+        is_decided: Whether a decision is to be made from them, for which a text that says nothing to the encoder needs
+            the records of the very same text, however many others look the same to it.
     """
 
     bundle: Bundle
@@ -38,6 +46,12 @@ class Lookup:
     k: int = 0
     wanted: Filter | None = None
     grouping: Grouping | None = None
+    is_decided: bool = False
+
+    @classmethod
+    def to_decide(cls, release: ServingRelease, sentences: Sequence[str]) -> Self:
+        """What a decision on each sentence needs."""
+        return cls(release.bundle, sentences, release, NEIGHBOURS_USED, is_decided=True)
 
     @property
     def n_sentences(self) -> int:
@@ -145,10 +159,7 @@ class LookupRunner:
         started, view, lookup = time.perf_counter(), release.view, lookups[0]
         queries = found[0].embeddings if len(found) == 1 else np.concatenate([one.embeddings for one in found])
         allowed = None if lookup.wanted is None else release.masks.of(view.catalogue, lookup.wanted)
-        try:
-            neighbours = view.index.search(queries, lookup.k, allowed)
-        except IndexServerError as error:
-            raise IndexAwayError(str(error)) from error
+        neighbours = _neighbours(view, queries, lookup.k, allowed)
         self._observe_search(time.perf_counter() - started)
         record_ids, scores = neighbours.record_ids.tolist(), neighbours.scores.tolist()
         start = 0
@@ -156,8 +167,47 @@ class LookupRunner:
             end = start + len(one.truncated)
             one.record_ids, one.scores, one.view = record_ids[start:end], scores[start:end], view
             start = end
+            if same.is_decided:
+                _look_past_alike(view, same, one)
             if same.grouping is not None:
                 one.fold(same.grouping, view.index.count if allowed is None else int(np.count_nonzero(allowed)))
+
+
+def _neighbours(view: View, queries: Vectors, k: int, allowed: Allowed | None) -> Neighbours:
+    try:
+        return view.index.search(queries, k, allowed)
+    except IndexServerError as error:
+        raise IndexAwayError(str(error)) from error
+
+
+def _look_past_alike(view: View, lookup: Lookup, found: Found) -> None:
+    """Put the records of the very same text in place of neighbours that all look like a text which says nothing to the
+    encoder. Symbols do above all: to it the eleventh emoji of a collection is any of the ten before.
+    """
+    alike: dict[bytes, dict[str, tuple[list[int], list[float]]]] = {}  # by embedding: a request may be all symbols
+    for at, text in enumerate(lookup.sentences):
+        if found.scores[at][-1] < SAME_TEXT or lookup.bundle.knows(text):
+            continue
+        embedding = found.embeddings[at : at + 1]
+        by_text = alike.get(embedding.tobytes())
+        if by_text is None:
+            by_text = alike[embedding.tobytes()] = _find_alike(view, embedding)
+        if (same := by_text.get(same_text_key(text))) is not None:
+            found.record_ids[at], found.scores[at] = same
+
+
+def _find_alike(view: View, embedding: Vectors) -> dict[str, tuple[list[int], list[float]]]:
+    """Ids and cosines of the records that look like a text to the encoder, by their `same_text_key`."""
+    wide = _neighbours(view, embedding, _MOST_ALIKE, None)
+    n_alike = int(np.count_nonzero(wide.scores >= SAME_TEXT))
+    record_ids, scores = wide.record_ids[0, :n_alike].tolist(), wide.scores[0, :n_alike].tolist()
+    by_text: dict[str, tuple[list[int], list[float]]] = {}
+    for record_id, score, entry in zip(record_ids, scores, view.catalogue.find(record_ids), strict=True):
+        if entry is not None:
+            ids_of_text, scores_of_text = by_text.setdefault(same_text_key(entry.text), ([], []))
+            ids_of_text.append(record_id)
+            scores_of_text.append(score)
+    return by_text
 
 
 def _grouped(lookups: list[Lookup], key: Callable[[Lookup], Hashable]) -> list[list[Lookup]]:

@@ -28,9 +28,7 @@ from app.search.shadowing import Shadows
 from app.serving.catalogue import GroupSizes
 from app.serving.release import ServingRelease
 from app.serving.serving import Serving
-from app.serving.terms import Filter
 from model.contract.decision import Decision
-from model.contract.evidence import NEIGHBOURS_USED
 from model.contract.prior import Prior
 
 _OVERFETCH: Final = 4
@@ -107,7 +105,8 @@ class SearchService:
         if request.group_by is GroupBy.GROUP:
             answered, incomplete = await self._search_groups(release, request, receive)
         else:
-            found = await self._look_up(release, request.sentences, request.k, receive, request.wanted)
+            lookup = Lookup(release.bundle, request.sentences, release, request.k, request.wanted)
+            found = await self._look_up(lookup, receive)
             answered = [(found, at) for at in range(len(found.truncated))]
         truncated = [found.truncated[at] for found, at in answered]
         if sum(len(found.record_ids[at]) for found, at in answered) <= _NAMED_ON_LOOP:
@@ -132,7 +131,7 @@ class SearchService:
         release = await self._release(collection, request.release)
         erasures = release.erasures
         prior = await _prior(release, request.prior)
-        found = await self._look_up(release, request.sentences, NEIGHBOURS_USED, receive)
+        found = await self._look_up(Lookup.to_decide(release, request.sentences), receive)
         decisions: list[Decision] = []
         for decision in self._decider.decide(release, request.sentences, found, prior):
             decisions.append(decision)
@@ -168,7 +167,7 @@ class SearchService:
         decisions: list[Decision] = []
         for start in range(0, len(sentences), _REVIEWED_AT_ONCE):
             chunk = list(sentences[start : start + _REVIEWED_AT_ONCE])
-            found = await self._look_up(release, chunk, NEIGHBOURS_USED, receive)
+            found = await self._look_up(Lookup.to_decide(release, chunk), receive)
             embeddings[start : start + len(chunk)] = found.embeddings
             decisions.extend(self._decider.decide(release, chunk, found))
         return release, embeddings, decisions
@@ -196,16 +195,7 @@ class SearchService:
             )
         return warm
 
-    async def _look_up(
-        self,
-        release: ServingRelease,
-        sentences: list[str],
-        k: int,
-        receive: Receive,
-        wanted: Filter | None = None,
-        grouping: Grouping | None = None,
-    ) -> Found:
-        lookup = Lookup(release.bundle, sentences, release, k, wanted, grouping)
+    async def _look_up(self, lookup: Lookup, receive: Receive) -> Found:
         batcher = self._waiting_batcher if lookup.is_remote else self._batcher
         return await while_wanted(batcher.submit(lookup), receive)
 
@@ -226,7 +216,8 @@ class SearchService:
             count = max(1, release.view.index.count)
             fetched = min(fetched, count, max(request.k, _MOST_LOOKED_AT // len(left)))
             sentences = [request.sentences[position] for position in left]
-            found = await self._look_up(release, sentences, fetched, receive, request.wanted, grouping)
+            lookup = Lookup(release.bundle, sentences, release, fetched, request.wanted, grouping)
+            found = await self._look_up(lookup, receive)
             newest.update((position, (found, at)) for at, position in enumerate(left))
             cut_off += _of_reach(Reach.CUT_OFF, left, found)
             left = _of_reach(Reach.FARTHER, left, found)

@@ -23,7 +23,6 @@ from app.search.lookup import Lookup, LookupRunner
 from app.serving.release import ServingRelease
 from app.serving.serving import Serving
 from model.contract.decision import Decision, Outcome
-from model.contract.evidence import NEIGHBOURS_USED
 
 MOST_WAITING: Final = 1000
 """Queries that may wait to be asked again; more are counted and dropped."""
@@ -127,7 +126,7 @@ class Shadows(Background):
 
     def _answer(self, release: ServingRelease, text: str, tally: Tally, side: str) -> tuple[Decision, int]:
         started = time.perf_counter()
-        (found,) = self._runner.run([Lookup(release.bundle, [text], release, NEIGHBOURS_USED)])
+        (found,) = self._runner.run([Lookup.to_decide(release, [text])])
         (decision,) = self._decider.decide(release, [text], found)
         tally.seconds[side] += time.perf_counter() - started
         return decision, found.record_ids[0][0]

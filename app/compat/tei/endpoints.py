@@ -87,7 +87,9 @@ async def tei_similarity(request: Request) -> Response:
     bundle = await services(request).compat.only_bundle()
     _check_asked_for(parameters.prompt_name, None, bundle)
     compared = wanted.inputs
-    found = await _embed(request, bundle, [compared.source_sentence, *compared.sentences], parameters)
+    found = await _embed(
+        request, bundle, [compared.source_sentence, *compared.sentences], parameters, first="source_sentence"
+    )
     return _json(_cosines(found.vectors))
 
 
@@ -106,7 +108,7 @@ async def tei_rerank(request: Request) -> Response:
     """Put texts in the order of their cosine to a query, best first."""
     wanted = await read_body(request, RerankRequest)
     bundle = await services(request).compat.only_bundle()
-    found = await _embed(request, bundle, [wanted.query, *wanted.texts], wanted)
+    found = await _embed(request, bundle, [wanted.query, *wanted.texts], wanted, first="query")
     cosines = _cosines(found.vectors)
     scores = cosines if wanted.raw_scores else (cosines + 1) / 2
     return _json(
@@ -137,13 +139,25 @@ async def tei_health(request: Request) -> Response:
     return Response()
 
 
-async def _embed(request: Request, bundle: Bundle, texts: list[str], cutting: Cutting) -> Embedded:
-    """Encode, unless that would cut a text in a way the client does not want."""
+async def _embed(
+    request: Request, bundle: Bundle, texts: list[str], cutting: Cutting, *, first: str | None = None
+) -> Embedded:
+    """Encode, unless that would cut a text in a way the client does not want.
+
+    Args:
+        request: Whose it is.
+        bundle: The encoder.
+        texts: What to encode.
+        cutting: What the client wants.
+        first: The field that the first text is from, where the others are a list without it.
+    """
     charge(request.scope, len(texts))
     found = await services(request).compat.embed(bundle, texts, request.receive)
     if found.truncated and cutting.truncate is False:
+        position = found.truncated[0] - (first is not None)
+        cut = first if position < 0 else f"text {position}"
         raise TooLongError(
-            f"text {found.truncated[0]} is longer than the {bundle.manifest.max_tokens} tokens or "
+            f"{cut} is longer than the {bundle.manifest.max_tokens} tokens or "
             f"{bundle.manifest.max_chars} characters that the encoder looks at: shorten it, or leave truncate out"
         )
     if found.truncated and cutting.truncation_direction is TruncationDirection.LEFT:
@@ -165,8 +179,8 @@ def _check_asked_for(prompt_name: str | None, dimensions: int | None, bundle: Bu
 
 
 def _cosines(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Of the first with each of the others."""
-    cosines: NDArray[np.float32] = np.clip(vectors[1:] @ vectors[0], -1, 1)
+    """Of the first with each of the others, each summed in the same order: equal texts rank in the order given."""
+    cosines: NDArray[np.float32] = np.clip(np.einsum("nd,d->n", vectors[1:], vectors[0]), -1, 1)
     return cosines
 
 

@@ -12,7 +12,7 @@ import pytest
 from app.serving.catalogue import GroupSizes
 from model.contract.bundle import load_bundle
 from model.contract.decision import DecisionParameters
-from model.contract.evidence import OutOfScopeScore
+from model.contract.evidence import NEIGHBOURS_USED, OutOfScopeScore
 from tests.conftest import add_encoder, make_collection
 from tests.fakes.problems import assert_problem
 from tests.fakes.running import Running, make_settings, running
@@ -168,6 +168,22 @@ def test_symbols_that_the_encoder_cannot_tell_apart_are_not_the_same_text(servic
     same, other, wide = classify(service, place, texts=["👍", "👎", " 👍\u200b"])
     assert [group["group"] for group in same["groups"]] == [group["group"] for group in wide["groups"]] == ["agreed"]
     assert (other["decision"], other["groups"]) == ("no_match", [])
+
+
+def test_the_very_same_text_is_found_among_many_that_the_encoder_cannot_tell_apart(
+    service: Running, folder: Path
+) -> None:
+    place, symbols = filled(service, "familiar"), "👍👎😀😂😍😭🎉🙏🔥💔😡🤔✅❌🚀"
+    assert len(symbols) > NEIGHBOURS_USED
+    assert cosines(folder / "familiar", "👍", tuple(symbols)) == pytest.approx([1.0] * len(symbols)), "else no proof"
+    upserts = [{"id": f"s{symbol}", "text": symbol, "group": f"g{symbol}"} for symbol in symbols]
+    service.client.post(f"{place}/records:batch?wait=visible", json={"upsert": upserts}).raise_for_status()
+    told = classify(service, place, texts=[*symbols, "🌵"])
+    assert [[group["group"] for group in one["groups"]] for one in told] == [
+        *([f"g{symbol}"] for symbol in symbols),
+        [],
+    ]
+    assert [one["decision"] for one in told] == ["matched"] * len(symbols) + ["no_match"]
 
 
 def odds(result: dict[str, Any], first: str, second: str) -> float:

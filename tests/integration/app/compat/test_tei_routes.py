@@ -62,6 +62,14 @@ def test_rerank(shared_service: Running, tiny_bundle: Path, raw: bool, with_text
     assert [rank.get("text") for rank in ranks] == [TEXTS[1:][index] if with_text else None for index in order]
 
 
+def test_equal_texts_rank_in_the_order_given(shared_service: Running) -> None:
+    for number in range(40):
+        texts = [f"my money {number}", f"card {number}", f"a late order {number}"] * 3
+        ranks = shared_service.client.post("/rerank", json={"query": "money back", "texts": texts}).json()
+        order = [rank["index"] for rank in ranks]
+        assert all(order[at : at + 3] == sorted(order[at : at + 3]) for at in (0, 3, 6)), order
+
+
 def test_info_and_health(shared_service: Running) -> None:
     info = shared_service.client.get("/info").json()
     registered = shared_service.client.get("/v1/encoders/tiny").json()
@@ -80,6 +88,33 @@ def test_a_text_that_must_not_be_cut_is_refused(shared_service: Running) -> None
     assert_error(left, 422, "Validation")
     assert shared_service.client.post("/embed", json=long).status_code == 200
     assert shared_service.client.post("/embed", json={"inputs": "short", "truncate": False}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("route", "body", "named"),
+    [
+        ("/rerank", {"query": "x", "texts": ["short", "word " * 17], "truncate": False}, "text 1 is"),
+        ("/rerank", {"query": "word " * 17, "texts": ["short"], "truncate": False}, "query is"),
+        (
+            "/similarity",
+            {
+                "inputs": {"source_sentence": "x", "sentences": ["word " * 17, "short"]},
+                "parameters": {"truncate": False},
+            },
+            "text 0 is",
+        ),
+        (
+            "/similarity",
+            {"inputs": {"source_sentence": "word " * 17, "sentences": ["x"]}, "parameters": {"truncate": False}},
+            "source_sentence is",
+        ),
+    ],
+)
+def test_the_text_that_is_too_long_is_named_by_its_place_in_the_request(
+    shared_service: Running, route: str, body: dict[str, Any], named: str
+) -> None:
+    answer = shared_service.client.post(route, json=body)
+    assert assert_error(answer, 413, "Validation").startswith(f"{named} longer than the 16 tokens")
 
 
 @pytest.mark.parametrize(
