@@ -44,7 +44,7 @@ async def list_jobs(
     collection: Annotated[str | None, Query(max_length=63, description="those of this collection only")] = None,
     state: Annotated[list[JobState] | None, Query(description="those in any of these states only")] = None,
 ) -> Response:
-    """List the jobs, newest first. Of finished ones the newest 200 of each type are kept."""
+    """List the jobs, newest first. Of finished ones the 200 of each type that ended last are kept."""
     within = collections_of(request.scope)
     return answer(await services(request).jobs.list_page(cursor, limit, collection, state or [], within))
 

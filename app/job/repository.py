@@ -26,7 +26,7 @@ MOST_EVENTS: Final = 1000
 """Newest events that are kept of a job."""
 
 MOST_KEPT: Final = 200
-"""Newest finished jobs of each type that are kept."""
+"""Finished jobs of each type that are kept, those that ended last."""
 
 INDEXING: Final = "indexing"
 """Stage of a job whose changes are all stored and not all searchable yet; a server ends it."""
@@ -277,7 +277,7 @@ class JobRepository:
         self._session.execute(released.execution_options(synchronize_session=False))
 
     def forget_old(self) -> list[str]:
-        """Delete all but the newest finished jobs of each type.
+        """Delete all finished jobs of each type but those that ended last.
 
         Returns:
             Their keys.
@@ -288,7 +288,7 @@ class JobRepository:
             old = (
                 select(Job)
                 .where(Job.type == kind, over)
-                .order_by(Job.id.desc())
+                .order_by(Job.finished_at.desc(), Job.id.desc())
                 .offset(MOST_KEPT)
                 .limit(_MOST_FORGOTTEN)
             )

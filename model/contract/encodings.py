@@ -19,7 +19,7 @@ def believed(lines: Iterable[bytes]) -> str:
     others = [line for line in telling if not _is_utf8(line)]
     n_chinese = sum(map(_is_chinese, others))
     is_gb18030 = n_chinese > len(telling) - len(others) and 2 * n_chinese > len(others)
-    return "gb18030" if is_gb18030 else "utf-8"
+    return "gb18030" if is_gb18030 and not _is_korean(others) else "utf-8"
 
 
 def _is_utf8(line: bytes) -> bool:
@@ -48,6 +48,21 @@ def _is_chinese(line: bytes) -> bool:
     told = [character for character in text if not character.isascii()]
     likely = [character for character in _ALONE_IN_A_WORD.sub("", text) if not character.isascii()]
     return 2 * sum(map(_is_common, likely)) >= len(told)
+
+
+_SYLLABLES: Final = (0xB0, 0xC8)
+"""First bytes of the syllables in EUC-KR; as GB18030 they are hanzi in most use, whose sounds begin with a to s."""
+
+_TELLING_HANZI: Final = 16
+"""Different ones. With fewer, Chinese may have none of another sound; of 5,392 lines with so many, each has one."""
+
+
+def _is_korean(lines: Iterable[bytes]) -> bool:
+    """Whether what would be Chinese as GB18030 has only characters that are syllables in EUC-KR: else 3 of 5 are."""
+    hanzi = {char for line in lines for char in line.decode("gb18030", "ignore") if "\u4e00" <= char <= "\u9fff"}
+    first, last = _SYLLABLES
+    n_syllables = sum(first <= code <= last for char in hanzi for code in char.encode("gb2312", "ignore")[:1])
+    return len(hanzi) >= _TELLING_HANZI and 20 * n_syllables > 19 * len(hanzi)
 
 
 _PUNCTUATION: Final = frozenset("、。〈〉《》「」『』【】〔〕‘’“”…—·￥")

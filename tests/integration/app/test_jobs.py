@@ -298,6 +298,19 @@ def test_old_events_and_old_jobs_are_forgotten(database: Database, monkeypatch: 
     }
 
 
+def test_jobs_are_forgotten_in_the_order_in_which_they_ended(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that ran long has just ended: whoever waits for it is to hear how."""
+    monkeypatch.setattr("app.job.repository.MOST_KEPT", 2)
+    for key in "abc":
+        add_job(database, key)
+    for key in "bca":
+        job_id = get_job(database, key).id
+        database.write(lambda session, i=job_id: JobRepository(session).finish(i, JobState.SUCCEEDED)).result()
+    assert database.write(lambda session: JobRepository(session).forget_old()).result() == ["b"]
+
+
 def test_a_job_cancelled_at_the_last_moment_is_ended_by_the_servers_all_the_same(
     database: Database, tmp_path: Path
 ) -> None:

@@ -116,10 +116,12 @@ def test_western_code_pages_are_no_chinese(tmp_path: Path, sentences: list[str])
         ("big5", ["我想退款，請問要怎麼做？", "我要更改收件地址", "訂單什麼時候會到？", "為什麼我的帳號無法登入？"]),
         ("shift_jis", ["返金してもらえますか", "注文をキャンセルしたい", "営業時間は何時までですか", "住所の変更"]),
         ("euc_jp", ["返金してもらえますか", "注文をキャンセルしたい", "営業時間は何時まで", "パスワードを忘れた"]),
+        ("euc_kr", ["환불은 어떻게 받나", "비밀번호를 잊어버렸어요", "주문을 취소하고 싶습니다", "배송이 언제 오나요"]),
+        ("cp949", ["환불이 안 됬어요", "비밀번호를 잊어버렸어요", "주문을 취소하고 싶습니다", "배송이 언제 오나요"]),
     ],
 )
 def test_other_east_asian_code_pages_are_no_gb18030(tmp_path: Path, encoding: str, sentences: list[str]) -> None:
-    """Their bytes are GB18030 too, of rare characters and kana: what nobody wrote would be stored."""
+    """Their bytes are GB18030 too, of kana, rare characters or common ones: what nobody wrote would be stored."""
     for sentence in sentences:
         sentence.encode(encoding).decode("gb18030")
     rows = read(tmp_path, "\n".join(["text", *sentences]).encode(encoding), Form.CSV)
@@ -127,6 +129,15 @@ def test_other_east_asian_code_pages_are_no_gb18030(tmp_path: Path, encoding: st
     assert read(tmp_path, "\n".join(["text", *sentences]).encode("gb18030"), Form.CSV, charset="gb18030") == [
         RawRow(line, {"text": sentence}) for line, sentence in enumerate(sentences, start=2)
     ]
+
+
+@pytest.mark.parametrize(
+    "texts", [["付款方法", "登录方法", "付款方法", "登录法"], ["订单查询到货情况很慢", "订单查询", "付款方法", "我的"]]
+)
+def test_chinese_of_characters_that_could_nearly_all_be_korean_syllables(tmp_path: Path, texts: list[str]) -> None:
+    """Up to 15 of them tell nothing, and of more a few others suffice."""
+    content = "".join(f"{line}\n" for line in ["text", *texts]).encode("gb18030")
+    assert [row.cells for row in read(tmp_path, content, Form.CSV)] == [{"text": text} for text in texts]
 
 
 def test_an_encoding_shows_late_in_a_file(tmp_path: Path) -> None:
