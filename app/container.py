@@ -141,6 +141,7 @@ def _require_device(settings: Settings) -> None:
 
 def _wire(settings: Settings, folder: DataFolder, database: Database) -> Container:
     keyring = _open_keyring(settings, database)
+    keyring.refuse_borrowed_key()
     settings.refuse_open_bind(has_admin_key=keyring.has_admin)
     folder.belong_to(get_secret(database, DATABASE_ID).hex())
     if settings.database_url is None:  # then no worker of before can be at work

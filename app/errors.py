@@ -29,6 +29,7 @@ SamesayError                       (model.contract.errors)
      +- NoDeviceError              the GPU that the index is to be on cannot be used
      +- NoIndexServerError         the index server cannot be used: its client is not installed
      +- InsecureBindError          reachable from outside and without a key
+     +- BorrowedKeyError           the settings have a key of the database, which allows less
      +- DataFolderBusyError        another server holds the data folder
      +- PortBusyError              another process listens there
      +- SchemaOutdatedError        the database needs `samesay db upgrade`
@@ -239,6 +240,10 @@ class NoIndexServerError(StartupError):
 
 class InsecureBindError(StartupError):
     """Reachable from outside and without a key."""
+
+
+class BorrowedKeyError(StartupError):
+    """The settings have a key of the database: as theirs it would allow everything."""
 
 
 class DataFolderBusyError(StartupError):

@@ -17,6 +17,8 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from model.contract.ids import MOST_ID_LENGTH, why_unfit
+
 MOST_TEXT_BYTES: Final = 100_000
 """UTF-8 bytes of a sentence that can be stored; the encoder looks at its start only (`limits` of /v1/info)."""
 
@@ -27,8 +29,6 @@ _MOST_DEPTH: Final = 16
 """Levels of JSON inside one another."""
 
 _NAME_PATTERN: Final = "^[a-z0-9][a-z0-9_-]{0,62}$"
-
-_UNFIT_IN_KEYS: Final = re.compile(r"[/\x00-\x1f\x7f-\x9f]")
 
 HALF_A_PAIR: Final = "holds half a surrogate pair, which is no character: remove it, or send both halves"
 
@@ -93,15 +93,10 @@ def _fits(value: str) -> str:
 
 
 def check_key(value: str) -> str:
-    """Refuse what cannot stand in a path, or not for long: clients and proxies rewrite dots."""
-    if value in (".", ".."):
-        raise ValueError("is a dot or two, which no path can name: use another id")
-    if "\ufffd" in value:
-        raise ValueError("holds U+FFFD, which stands for text in a wrong encoding: send UTF-8")
-    if _UNFIT_IN_KEYS.search(value):
-        raise ValueError("holds a slash or a control character: use other characters")
-    if value != value.strip():
-        raise ValueError("begins or ends with white space, which nobody sees: remove it")
+    """Refuse what cannot stand in a path, or not for long."""
+    unfit = why_unfit(value)
+    if unfit is not None:
+        raise ValueError(unfit)
     return value
 
 
@@ -128,7 +123,7 @@ def _no_nul(value: str) -> str:
 Sentence = Annotated[str, AfterValidator(_has_text), AfterValidator(_fits)]
 """A text to store or to look for, not blank."""
 
-Key = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(check_key)]
+Key = Annotated[str, StringConstraints(min_length=1, max_length=MOST_ID_LENGTH), AfterValidator(check_key)]
 """A client's id of a record or a group, or a tag."""
 
 Name = Annotated[str, AfterValidator(check_name), Field(json_schema_extra={"pattern": _NAME_PATTERN})]

@@ -23,7 +23,7 @@ from app.access.scopes import KeyScope
 from app.access.tables import ApiKey
 from app.background import Background
 from app.db import Database
-from app.errors import UnauthorisedError, UnavailableError
+from app.errors import BorrowedKeyError, UnauthorisedError, UnavailableError
 
 RELOAD_S: Final = 2.0
 """So often the database is looked at: a revocation must reach every server within 5 s."""
@@ -99,6 +99,19 @@ class Keyring(Background):
     def is_required(self) -> bool:
         """Whether a key is wanted: once there was one, revoked or not, nobody is let in without."""
         return self._api_key is not None or bool(self._keys)
+
+    def refuse_borrowed_key(self) -> None:
+        """Refuse a key of the settings that is one of the database: the client's variable has the same name.
+
+        Raises:
+            BorrowedKeyError: It is, be it rotated or revoked since: as the settings' it would allow everything.
+        """
+        borrowed = self._keys.get(id_in(self._api_key)) if self._api_key is not None else None
+        if borrowed is not None:
+            raise BorrowedKeyError(
+                f"SAMESAY_API_KEY is the {borrowed.caller.name}, made by `samesay keys create`: given to the server it "
+                "would allow everything. It is known here already: start without the variable, or set another one"
+            )
 
     @property
     def has_admin(self) -> bool:

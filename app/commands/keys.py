@@ -57,6 +57,8 @@ def create(
         made = asyncio.run(keys.create(parse_body(body, ApiKeyCreate), COMMAND_LINE))
         audit.write_command("create_api_key", made.id)
         _show(made)
+        if len(asyncio.run(keys.list_page(None, 2)).items) == 1:
+            _say("It is the first key: from now on a server on this data answers nobody without one.")
         for missing in asyncio.run(keys.not_there(collection or ())):
             _say(f"There is no collection {missing} yet; the key is for it as soon as there is.")
 

@@ -24,6 +24,7 @@ from model.data.choices import FEWEST_STRANGERS, Kind, Shape, settle
 from model.data.hold_out import hold_out
 from model.data.label_targets import LabelTargets, label_targets
 from model.data.repeats import describe_contradictions, describe_differing_labels, without_repeats
+from model.data.unfit import describe_unfit
 from model.data.unread import describe_unread
 from model.errors import ConfigError, TrainingError
 
@@ -249,7 +250,9 @@ def _describe(file: DatasetFile, rows: list[Row], stray: list[Row], kind: Kind) 
         findings.append(f"{len(stray)} rows without a group count as out of scope")
     findings += describe_bad_rows(file)
     findings += _describe_unused(rows, kind)
-    singles = [name for name, size in _sizes(rows, kind).items() if size == 1]
+    sizes = _sizes(rows, kind)
+    findings += describe_unfit(sizes, "label" if kind is Kind.LABELS else "group")
+    singles = [name for name, size in sizes.items() if size == 1]
     if kind is Kind.LABELS and singles:
         findings.append(f"{len(singles)} labels have one sentence only, such as {singles[0]!r}; give each at least two")
     if kind is Kind.LABELS:

@@ -69,6 +69,9 @@ def test_the_command_works_without_a_server_and_beside_one(data: Path, other_bun
     early = samesay("keys", "create", "early", "--scope", "search", "--collection", "later", "--data", str(data))
     assert (early.returncode, "There is no collection later yet" in early.stderr) == (0, True)
     assert KEY.fullmatch(early.stdout.strip())
+    assert "the first key" not in early.stderr
+    first = samesay("keys", "create", "first", "--scope", "search", "--data", str(data.with_name("another")))
+    assert "It is the first key: from now on a server on this data answers nobody without one." in first.stderr
     twice = samesay("keys", "create", "bot", "--scope", "search", "--data", str(data))
     assert (twice.returncode, "there is a key 'bot' already" in twice.stderr) == (1, True)
     unknown = samesay("keys", "revoke", "nothing", "--data", str(data))

@@ -14,6 +14,8 @@ from sqlalchemy import text
 from app.access import keyring
 from app.access import service as access_service
 from app.access.scopes import EVERY_SCOPE, KeyScope
+from app.container import build
+from app.errors import BorrowedKeyError
 from app.settings import Settings
 from tests.conftest import add_encoder, make_collection, postgres_settings
 from tests.fakes.keys import ADMIN, Made, bearer, make_key
@@ -254,6 +256,21 @@ def test_another_server_on_the_database_hears_of_it_within_five_seconds(
         assert status(two, key.key) == 401, "where it was done, at once"
         wait_for(lambda: status(one, key.key) == 401, 5.0)
         assert time.monotonic() - started < 5.0
+
+
+def test_a_server_is_not_given_a_clients_key(registered: Settings) -> None:
+    """The commands take a key from the same variable as the server, which would let that key do everything."""
+    settings = registered.model_copy(update={"api_key": SecretStr(ADMIN)})
+    with running(settings) as service:
+        key = make_key(service, "bot", KeyScope.SEARCH)
+        assert status(service, key.key, "/v1/audit") == 403
+        assert service.client.delete(f"{KEYS}/{key.id}", headers=bearer(ADMIN)).status_code == 204
+    borrowing = registered.model_copy(update={"api_key": SecretStr(key.key)})
+    with pytest.raises(BorrowedKeyError, match=rf"{key.id}.* start without the variable, or set another one"):
+        build(borrowing)
+    others = f"sms_{'0' * 16}_{'1' * 64}"
+    with running(registered.model_copy(update={"api_key": SecretStr(others)})) as service:
+        assert status(service, others, "/v1/audit") == 200
 
 
 def test_no_more_keys_than_are_held_in_memory(guarded: Running, monkeypatch: pytest.MonkeyPatch) -> None:
