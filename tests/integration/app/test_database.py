@@ -30,7 +30,6 @@ from app.errors import (
 from app.migrating import upgrade
 from app.tables import Collection, Group
 
-
 postgres_only = pytest.mark.parametrize("settings", ["postgresql"], indirect=True)
 
 
@@ -115,7 +114,7 @@ def test_a_lost_listener_comes_back_and_shows_no_traceback(database: Database, m
 
 @postgres_only
 def test_a_host_that_dies_while_it_is_asked_is_noticed_within_a_minute(database: Database) -> None:
-    """Nothing is on its way then that could stay unacknowledged: TCP asks whether it lives, by itself after two hours."""
+    """Nothing is on its way then that could stay unacknowledged; by itself TCP asks after two hours."""
     with database.engine.connect() as connection:
         descriptor = os.dup(connection.connection.driver_connection.fileno())  # type: ignore[union-attr]
         with socket.socket(fileno=descriptor) as asked:
