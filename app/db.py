@@ -17,7 +17,6 @@ from sqlalchemy.types import TypeDecorator
 
 from app.errors import (
     ConflictError,
-    ErasureError,
     NotReadyError,
     OverloadedError,
     ServiceError,
@@ -185,7 +184,7 @@ def translate(error: DBAPIError, *, commits: bool = False) -> Exception:
         found = _POSTGRES_ERRORS.get(state or "")
     if found is not None:
         return found[0](found[1])
-    if isinstance(error, OperationalError):
+    if isinstance(error, OperationalError) or error.connection_invalidated:
         return StorageError((_UNHEARD if commits else _AWAY).format(type(error.orig).__name__))
     return error
 
@@ -205,11 +204,11 @@ _NOT_FLUSHED: Final = (
     "the disk did not make the write durable: it may be stored or not, and the next start decides; "
     "look at the disk, then repeat the request"
 )
-_DAMAGED: Final = "the database file is damaged or is no SQLite file: `samesay restore` a backup into a new folder"
-STILL_READ: Final = (
-    "the records are deleted, but the database's pages still hold them, since a long read goes on: "
-    "repeat the request in a minute"
+_READ_ONLY: Final = (
+    "the database is read-only, as a standby is, or one whose disk is nearly full: nothing was stored; "
+    "make it writable, or repeat the request when it is"
 )
+_DAMAGED: Final = "the database file is damaged or is no SQLite file: `samesay restore` a backup into a new folder"
 _RACE: Final = "another request changed the same thing at the same moment: nothing was stored; repeat the request"
 
 _Known = dict[Any, tuple[type[ServiceError], str]]
@@ -226,10 +225,11 @@ _SQLITE_ERRORS: Final[_Known] = {
     26: (StorageError, _DAMAGED),
 }
 _POSTGRES_ERRORS: Final[_Known] = {
-    "55P03": (ErasureError, STILL_READ),
+    "25006": (StorageError, _READ_ONLY),
     "23505": (ConflictError, _RACE),
     "23503": (ConflictError, _RACE),
     "40001": (OverloadedError, _BUSY),
     "40P01": (OverloadedError, _BUSY),
+    "55P03": (OverloadedError, _BUSY),
     "53100": (StorageFullError, _FULL),
 }

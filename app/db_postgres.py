@@ -11,9 +11,9 @@ from sqlalchemy import Connection, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 
-from app.db import CHANGED, READERS, STILL_READ, Database, closed, dump_json, too_many_writes, translated
+from app.db import CHANGED, READERS, Database, closed, dump_json, too_many_writes, translated
 from app.db_notify import Announcer, Listener
-from app.errors import ErasureError, StartupError
+from app.errors import ErasureError, OverloadedError, StartupError
 
 T = TypeVar("T")
 
@@ -36,8 +36,24 @@ _IS_ANY_OLDER: Final = """
 """
 """Whether any transaction may still see what was deleted before that one; of other roles, only who may look knows."""
 
+_STILL_READ: Final = (
+    "the records are deleted, but the database's pages still hold them, since a long read goes on: "
+    "repeat the request in a minute"
+)
+
 _UNANSWERED_MS: Final = 30_000
 """After so long without a sign of life a connection is given up; TCP alone would wait a quarter of an hour."""
+
+_PROBES: Final = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4}
+"""The same, in seconds, where an answer is waited for and nothing is on its way: there TCP would wait two hours."""
+
+_OPTIONS: Final = {
+    # a plan that was made for an empty table, and kept, makes a large import take the square of its rows
+    "plan_cache_mode": "force_custom_plan",
+    # an index is built in the transaction that has read its records: erasing waits for that one
+    "idle_in_transaction_session_timeout": "0",
+}
+"""Whatever the role or the database has been given."""
 
 
 class PostgresDatabase(Database):
@@ -59,8 +75,8 @@ class PostgresDatabase(Database):
             connect_args={
                 "connect_timeout": _CONNECT_TIMEOUT_S,
                 "tcp_user_timeout": _UNANSWERED_MS,
-                # a plan that was made for an empty table, and kept, makes a large import take the square of its rows
-                "options": "-c plan_cache_mode=force_custom_plan",
+                **_PROBES,
+                "options": " ".join(f"-c {name}={value}" for name, value in _OPTIONS.items()),
             },
         )
         super().__init__(engine)
@@ -83,6 +99,12 @@ class PostgresDatabase(Database):
         return future
 
     def scrub(self) -> None:
+        try:
+            self._vacuum()
+        except OverloadedError:
+            raise ErasureError(_STILL_READ) from None
+
+    def _vacuum(self) -> None:
         # A plain VACUUM leaves the bytes in the pages. PostgreSQL's own log and backups are its administrator's.
         with translated(), self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             # whoever waits for the tables' locks keeps all others from them: not for as long as an export reads
@@ -128,7 +150,7 @@ def _wait_for_older(connection: Connection) -> None:
     deadline = time.monotonic() + _LOCK_MS / 1_000
     while connection.execute(text(_IS_ANY_OLDER), {"next": following}).scalar_one():
         if time.monotonic() > deadline:
-            raise ErasureError(STILL_READ)
+            raise ErasureError(_STILL_READ)
         time.sleep(_LOOK_S)
 
 

@@ -4,6 +4,7 @@ import errno
 import json
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -13,14 +14,14 @@ from model.config import RECIPES, SECTIONS, ProgressForm, describe_range, make_c
 from model.contract.bundle import load_bundle
 from model.contract.errors import SamesayError
 from model.contract.tables import ShownTable
-from model.data.training_data import Files, load_training_data
+from model.data.training_data import Files, TrainingData, load_training_data
 from model.errors import RunFolderError
 from model.evaluation.evaluate import LabelledSentences, evaluate
 from model.judging.commands import check_command, judge_command
 from model.progress import say
 
 if TYPE_CHECKING:
-    from model.run import Finished
+    from model.run import Finished, RunOptions
 
 RESULT_FILE = "result.json"
 
@@ -56,36 +57,44 @@ def train_command(
     Under torchrun several processes share the work: torchrun --nproc-per-node 2 -m model train ...
     """
     from model.callbacks.loading import load_callback  # torch takes two seconds to import: not for --help
-    from model.run import CONFIG_FILE, RunOptions, prepare_folder, run_training
+    from model.run import RunOptions, prepared_folder
     from model.training.distributed import joined_world
-    from model.training.start import CHECKPOINT_FILE, choose_device
+    from model.training.start import choose_device
 
     started = time.monotonic()
     config = make_config(recipe, settings or [])
     callbacks = [load_callback(name) for name in callback or []]
     with joined_world(choose_device(config.device)) as world:
         loaded = load_training_data(Files(data, valid, out_of_scope, unlabelled), config, seed)
-        if world.is_main:
-            prepare_folder(out, resume=resume)
-            for finding in loaded.findings:
-                say(finding)
-            if not (out / CHECKPOINT_FILE).exists():  # a run that is resumed has these, or is refused
-                (out / CONFIG_FILE).write_text(loaded.config.model_dump_json(indent=2) + "\n")
         options = RunOptions(seed, resume, progress, callbacks, world)
-        try:
-            finished = run_training(loaded, out, options)
-            if finished is not None:
-                _report_training(finished, out, time.monotonic() - started)
-        except KeyboardInterrupt:
-            say(f"stopped: the same command with --resume goes on from the last checkpoint in {out}")
-            raise typer.Exit(130) from None
-        except OSError as error:
-            if error.errno not in _NO_ROOM:
-                raise
-            raise RunFolderError(
-                f"{error.filename or out} cannot be written: {error.strerror}; make room, then the same command with "
-                "--resume goes on from the last checkpoint"
-            ) from error
+        with prepared_folder(out, resume=resume) if world.is_main else nullcontext():
+            _train(loaded, out, options, started)
+
+
+def _train(loaded: TrainingData, out: Path, options: "RunOptions", started: float) -> None:
+    """The run itself, in its folder; `started` is a moment of the monotonic clock."""
+    from model.run import CONFIG_FILE, run_training
+    from model.training.start import CHECKPOINT_FILE
+
+    if options.world.is_main:
+        for finding in loaded.findings:
+            say(finding)
+        if not (out / CHECKPOINT_FILE).exists():  # a run that is resumed has these, or is refused
+            (out / CONFIG_FILE).write_text(loaded.config.model_dump_json(indent=2) + "\n")
+    try:
+        finished = run_training(loaded, out, options)
+        if finished is not None:
+            _report_training(finished, out, time.monotonic() - started)
+    except KeyboardInterrupt:
+        say(f"stopped: the same command with --resume goes on from the last checkpoint in {out}")
+        raise typer.Exit(130) from None
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise RunFolderError(
+            f"{error.filename or out} cannot be written: {error.strerror}; make room, then the same command with "
+            "--resume goes on from the last checkpoint"
+        ) from error
 
 
 @application.command("evaluate")

@@ -1,9 +1,12 @@
 """A whole run: train, measure on the held-out rows, train again on all rows if so set, export, report."""
 
+import fcntl
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, Final
 
 from model.callbacks.interface import Callback
 from model.callbacks.progress import METRICS_FILE, ProgressReporter, read_epochs
@@ -26,6 +29,10 @@ from model.training.start import CHECKPOINT_FILE
 CONFIG_FILE = "config.json"
 REFIT_FOLDER = "refit"
 REPORT_FILE = "report.html"
+LOCK_FILE = "held"
+
+_HELD_S: Final = 60.0
+_LOOK_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +63,52 @@ class Finished:
     advice: list[str]
 
 
-def prepare_folder(out: Path, *, resume: bool) -> None:
-    """Make the run folder, or see that it holds what is to be resumed.
+@contextmanager
+def prepared_folder(out: Path, *, resume: bool) -> Iterator[None]:
+    """Make the run folder, or see that it holds what is to be resumed; no other process writes to it meanwhile.
+
+    Two would spoil each other's checkpoints. One that is about to end, as the trainer of a worker that was taken for
+    dead, is waited for.
 
     Raises:
-        RunFolderError: It holds a run already, or none to resume.
+        RunFolderError: It holds a run already, or none to resume, or another process goes on with it.
     """
+    _check_folder(out, resume=resume)
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / LOCK_FILE).open("w") as lock:
+        if not _is_locked(lock):
+            _wait_for(lock, out)
+        _check_folder(out, resume=resume)  # that one may have made a run of it
+        yield
+
+
+def _check_folder(out: Path, *, resume: bool) -> None:
     taken = (out / METRICS_FILE).exists() or (out / CHECKPOINT_FILE).exists()
     if taken and not resume:
         raise RunFolderError(f"{out} holds a run already: --resume goes on with it, another --out starts anew")
     # a run that ended before its first checkpoint goes on from its beginning
     if resume and not (taken or (out / CONFIG_FILE).exists()):
         raise RunFolderError(f"{out} holds no run to resume; leave out --resume to start one")
-    out.mkdir(parents=True, exist_ok=True)
+
+
+def _wait_for(lock: IO[str], out: Path) -> None:
+    say(f"another process trains in {out}: waiting for its end")
+    deadline = time.monotonic() + _HELD_S
+    while not _is_locked(lock):
+        if time.monotonic() > deadline:
+            raise RunFolderError(
+                f"another process trains in {out}, and went on for {_HELD_S:.0f} s: "
+                "try again when it is over, or give another --out"
+            )
+        time.sleep(_LOOK_S)
+
+
+def _is_locked(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # goes with the process
+    except BlockingIOError:
+        return False
+    return True
 
 
 def run_training(data: TrainingData, out: Path, options: RunOptions) -> Finished | None:

@@ -3,7 +3,6 @@
 import errno
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -147,19 +146,19 @@ class Worker:
 
     def _repeated(self, duty: Duty, run: JobRun) -> dict[str, Any] | Handover:
         """Run it; a database that is away for a moment is no reason to fail."""
-        retries = 0
+        retries, is_in_doubt = 0, False
         while True:
             before = run.checkpoint
             try:
+                if is_in_doubt:
+                    run.reload()  # the step that failed may be stored all the same, and is not to be done twice
                 return duty.run(run)
             except UnavailableError as error:
-                retries = 0 if run.checkpoint != before else retries + 1
+                retries, is_in_doubt = 0 if run.checkpoint != before else retries + 1, True
                 if retries > _MOST_RETRIES:
                     raise
                 _log.warning("job_waits", job=run.key, reason=error.detail)
                 threading.Event().wait(_RETRY_S * retries)
-                with suppress(UnavailableError):
-                    run.reload()  # the step that failed may be stored all the same
 
     def _succeed(self, job: Job, run: JobRun, done: dict[str, Any] | Handover) -> None:
         if not isinstance(done, Handover):

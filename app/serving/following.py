@@ -25,11 +25,11 @@ def apply_changes(
         How many changes were applied; 0 when the release has caught up.
 
     Raises:
-        LogTrimmedError: The release is behind the log and must be loaded again.
+        LogTrimmedError: The release is behind the log, or of another history, and must be loaded again.
     """
     view = release.view
-    before = view.applied_seq
-    batch = database.read(lambda session: read_changes(session, release.key.collection_id, before, limit))
+    before, collection_id = view.applied_seq, release.key.collection_id
+    batch = database.read(lambda session: read_changes(session, collection_id, before, limit, view.known_seq, view.tag))
     if batch is None:
         return 0
     new = without_vectors(batch.entries, view)

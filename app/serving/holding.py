@@ -100,7 +100,7 @@ class Holder:
             if not wanted.is_active and not self._loads_at_once(wanted):
                 return False
             release = self._load(wanted)
-        elif release.applied_seq < wanted.last_seq and not is_full:
+        elif release.applied_seq != wanted.last_seq and not is_full:  # ahead of a database that lost changes
             self._apply(release, CHANGES_AT_ONCE if wanted.is_active else _WARM_AT_ONCE)
         release.erasures = wanted.erasures  # before it answers
         if not wanted.is_active:

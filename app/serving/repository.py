@@ -102,7 +102,9 @@ class ChangedRecords:
 
 
 class LogTrimmedError(Exception):
-    """The change log no longer reaches back to the sequence number: a newer snapshot helps, or a rebuild."""
+    """The change log does not go on from where somebody is: it was trimmed, or the database has lost its end since, as
+    after a failover. A snapshot of this history helps, or a rebuild.
+    """
 
 
 def list_wanted(session: Session) -> list[WantedRelease]:
@@ -150,12 +152,24 @@ def reaches_back(session: Session, collection_id: int, seq: int) -> bool:
     return _last_seq(session, collection_id) <= seq or find_tag(session, collection_id, seq + 1) is not None
 
 
-def read_changes(session: Session, collection_id: int, after: int, limit: int) -> ChangedRecords | None:
+def read_changes(
+    session: Session, collection_id: int, after: int, limit: int, known_seq: int, tag: int
+) -> ChangedRecords | None:
     """The next changes past a sequence number, None where there are none.
 
+    Args:
+        session: Of the unit of work.
+        collection_id: The collection's.
+        after: The sequence number.
+        limit: Changes at most.
+        known_seq: The newest change that the caller has seen.
+        tag: What the log knew that one by.
+
     Raises:
-        LogTrimmedError: The very next one is no longer in the log.
+        LogTrimmedError: The very next one is no longer in the log, or the newest seen is not in it.
     """
+    if find_tag(session, collection_id, known_seq) != tag:
+        raise LogTrimmedError(f"change {known_seq}, which was seen, is not in the log, or another one now")
     parameters = {"collection_id": collection_id, "after": after, "limit": limit}
     changes = session.execute(_CHANGES_AFTER, parameters).all()
     if not changes and _last_seq(session, collection_id) <= after:

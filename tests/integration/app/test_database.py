@@ -1,9 +1,11 @@
 """Writes are whole and durable, one at a time or many together; trouble is named and loses nothing."""
 
 import asyncio
+import os
 import socket
 import sqlite3
 import threading
+import time
 from concurrent.futures import Future
 from contextlib import closing
 from pathlib import Path
@@ -27,6 +29,8 @@ from app.errors import (
 )
 from app.migrating import upgrade
 from app.tables import Collection, Group
+
+postgres_only = pytest.mark.parametrize("settings", ["postgresql"], indirect=True)
 
 
 def add(name: str) -> Any:
@@ -59,7 +63,7 @@ def test_a_database_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: 
         database.close()
 
 
-@pytest.mark.parametrize("settings", ["postgresql"], indirect=True)
+@postgres_only
 @pytest.mark.parametrize(
     ("moment", "told"), [("commit", "may be stored or not"), ("before_cursor_execute", "nothing was stored")]
 )
@@ -86,7 +90,7 @@ def test_a_connection_that_is_lost_says_what_is_known_of_the_write(database: Dat
     assert names(database) == ["c"]
 
 
-@pytest.mark.parametrize("settings", ["postgresql"], indirect=True)
+@postgres_only
 def test_a_lost_listener_comes_back_and_shows_no_traceback(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     heard, connect, refusals = threading.Event(), database.engine.raw_connection, iter([True])
 
@@ -106,6 +110,71 @@ def test_a_lost_listener_comes_back_and_shows_no_traceback(database: Database, m
         other.execute(text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {lost}"))
         assert heard.wait(10)
     assert [(entry["event"], entry["exc_info"]) for entry in logs] == [("listening_failed", False)] * 2
+
+
+@postgres_only
+def test_a_host_that_dies_while_it_is_asked_is_noticed_within_a_minute(database: Database) -> None:
+    """Nothing is on its way then that could stay unacknowledged; by itself TCP asks after two hours."""
+    with database.engine.connect() as connection:
+        descriptor = os.dup(connection.connection.driver_connection.fileno())  # type: ignore[union-attr]
+        with socket.socket(fileno=descriptor) as asked:
+            assert asked.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            idle, each, count = (
+                asked.getsockopt(socket.IPPROTO_TCP, option)
+                for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+            )
+            assert idle + each * count <= 60
+
+
+@postgres_only
+def test_a_database_that_has_become_read_only_is_said(database: Database) -> None:
+    """As after a failover, or where its disk is nearly full: no defect of ours, and jobs wait for its end."""
+    set_for_database(database, "default_transaction_read_only = on")
+    with pytest.raises(StorageError, match="is read-only, as a standby is"):
+        database.write(add("a")).result()
+    assert names(database) == []
+    set_for_database(database, "default_transaction_read_only = off")
+    database.write(add("a")).result()
+    assert names(database) == ["a"]
+
+
+@postgres_only
+def test_what_an_administrator_sets_for_the_database_breaks_no_long_transaction(database: Database) -> None:
+    """An index is built in the transaction that has read its records, while the connection is idle."""
+    set_for_database(database, "idle_in_transaction_session_timeout = '100ms'")
+    read = database.read(lambda session: [session.scalar(text("SELECT 1")), time.sleep(0.5)])
+    assert read[0] == 1
+
+
+@postgres_only
+def test_who_waits_too_long_for_a_lock_hears_that_the_database_is_busy(database: Database) -> None:
+    database.write(add("a")).result()
+    set_for_database(database, "lock_timeout = '100ms'")
+    with database.engine.connect() as other:
+        other.execute(select(Collection).with_for_update())
+        with pytest.raises(OverloadedError, match="is busy: nothing was stored"):
+            database.write(lambda session: session.execute(text("UPDATE collections SET version = 7"))).result()
+
+
+@postgres_only
+def test_a_connection_that_is_ended_for_any_reason_is_no_defect_of_ours(database: Database) -> None:
+    """Some of the reasons are internal errors, by their class."""
+
+    def unit(session: Session) -> None:
+        session.execute(text("SET idle_in_transaction_session_timeout = '50ms'"))
+        time.sleep(0.3)
+        add("a")(session)
+
+    with pytest.raises(StorageError, match=r"\(IdleInTransactionSessionTimeout\): nothing was stored"):
+        database.write(unit).result()
+
+
+def set_for_database(database: Database, setting: str) -> None:
+    """Have every connection from now on begin with a setting."""
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("SET default_transaction_read_only = off"))
+        connection.execute(text(f"ALTER DATABASE {database.engine.url.database} SET {setting}"))
+    database.engine.dispose()
 
 
 def test_a_dead_writer_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,6 +161,34 @@ def test_a_database_that_is_away_for_a_moment_fails_nothing(
     assert get_job(database, "a").state == JobState.SUCCEEDED
 
 
+def test_a_step_that_was_stored_unheard_is_not_done_again(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database goes away between storing it and saying so, and is still away when it is asked what it stored."""
+    monkeypatch.setattr("app.job.worker._RETRY_S", 0.01)
+    add_job(database, "a")
+    read, away, starts = database.read, iter([True, True]), []
+
+    def read_once_it_is_back(unit: Any) -> Any:
+        if next(away, False):
+            raise StorageError("away")
+        return read(unit)
+
+    def unheard(run: JobRun) -> dict[str, Any]:
+        starts.append(run.checkpoint.get("n", 0))
+        count_up(run, len(starts))
+        if len(starts) == 1:
+            run.checkpoint = {}
+            monkeypatch.setattr(database, "read", read_once_it_is_back)
+            raise StorageError("it may be stored or not")
+        return count_up(run, 3)
+
+    assert make_worker(database, tmp_path, unheard).run_next()
+    assert get_job(database, "a").state == JobState.SUCCEEDED
+    assert starts == [0, 1]
+    assert names(database) == ["n0", "n1", "n2"]
+
+
 def test_a_cancelled_job_stops_at_its_next_step(database: Database, tmp_path: Path) -> None:
     add_job(database, "a")
     ended: list[tuple[str, JobState]] = []

@@ -20,7 +20,7 @@ from app.collection.tables import Collection
 from app.databases import open_database
 from app.errors import StorageError
 from app.record.schemas import RecordDraft
-from app.record.tables import ChangeLogEntry
+from app.record.tables import ChangeLogEntry, Record
 from app.record.writer import RecordWriter
 from app.serving import follower, holding
 from app.serving.following import apply_changes
@@ -29,7 +29,7 @@ from app.serving.loading import Loader
 from app.settings import Settings
 from model.contract.onnx_encoder import OnnxEncoder
 from tests.conftest import add_encoder, make_collection
-from tests.fakes.running import running, wait_for
+from tests.fakes.running import Running, running, wait_for
 from tests.fakes.served import fill, ids, snapshots, sources
 
 
@@ -124,6 +124,32 @@ def test_a_trimmed_log_leads_to_a_rebuild(sqlite: Settings) -> None:
         assert sources(logs)[-1] == "database"
         assert "release_failed" not in [event["event"] for event in logs]
         assert service.client.get(f"/v1/collections/{name}").json()["visible_seq"] == 31
+
+
+@pytest.mark.parametrize("n_since", [0, 2, 5])
+def test_a_database_that_lost_changes_under_a_server_is_followed(service: Running, n_since: int) -> None:
+    """As after a failover to a standby that lacked the last three: others may take their numbers, and more."""
+    name, database = fill(service), service.container.database
+
+    def write(session: Session, n: int, text: str) -> None:
+        writer = RecordWriter(session, CollectionRepository(session).lock(name)[0])
+        writer.upsert([RecordDraft(id=f"{text}{number}", text=f"{text} {number}") for number in range(n)])
+
+    def lose_and_write(session: Session) -> None:
+        collection = CollectionRepository(session).get_locked(name)
+        collection.last_seq -= 3
+        for table in (ChangeLogEntry, Record):
+            session.execute(delete(table).where(table.seq > collection.last_seq))
+        session.flush()
+        write(session, n_since, "later")
+
+    database.write(lambda session: write(session, 3, "lost")).result(10)
+    wait_for(lambda: "lost2" in ids(service, name))
+    database.write(lose_and_write).result(10)
+    there = database.read(lambda session: sorted(session.scalars(select(Record.id))))
+    wait_for(lambda: sorted(ids(service, name)) == there)
+    assert len(there) == 30 + n_since
+    assert service.client.get(f"/v1/collections/{name}").json()["visible_seq"] == 30 + n_since
 
 
 def test_a_restart_is_not_ready_before_it_has_caught_up(sqlite: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

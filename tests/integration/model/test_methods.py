@@ -14,7 +14,7 @@ from model.callbacks.interface import Callback, TrainingRun
 from model.config import ProgressForm, make_config
 from model.contract.bundle import Bundle
 from model.data.training_data import Files, load_training_data
-from model.run import RunOptions, prepare_folder, run_training
+from model.run import RunOptions, prepared_folder, run_training
 
 METHODS = {
     "margin_loss=arcface": [],
@@ -65,9 +65,9 @@ METHODS = {
 def train(files: Files, out: Path, *settings: str, callbacks: tuple[Callback, ...] = ()) -> Bundle:
     """A run of the smoke recipe in this process."""
     config = make_config("smoke", ["refit=false", *settings])
-    prepare_folder(out, resume=False)
     options = RunOptions(progress=ProgressForm.PLAIN, callbacks=callbacks)
-    finished = run_training(load_training_data(files, config, 0), out, options)
+    with prepared_folder(out, resume=False):
+        finished = run_training(load_training_data(files, config, 0), out, options)
     assert finished is not None
     return finished.bundle
 

@@ -14,21 +14,30 @@ import pytest
 from safetensors.numpy import load_file
 
 from model.contract.bundle import load_bundle
+from model.errors import RunFolderError
+from model.run import prepared_folder
 from tests.fakes.tiny_bundle import make_tiny_bundle
 
 LONGER = ("--recipe", "smoke", "--set", "epochs=6", "--set", "checkpoint_every_s=0.02")
 
 
-def train_and_kill(data: Path, out: Path, seconds: float, *extra: str) -> None:
-    """Start training and SIGKILL it the given time after its first checkpoint."""
+def start_training(data: Path, out: Path, *extra: str) -> "subprocess.Popen[bytes]":
+    """Start it, and wait for its first checkpoint."""
     command = [sys.executable, "-m", "model", "train", str(data), "--out", str(out), *LONGER, *extra]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 120
     while not (out / "checkpoint.safetensors").exists() and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.005)
+    return process
+
+
+def train_and_kill(data: Path, out: Path, seconds: float, *extra: str) -> None:
+    """Start training and SIGKILL it the given time after its first checkpoint."""
+    process = start_training(data, out, *extra)
     time.sleep(seconds)
     process.kill()
-    assert process.wait() in (-signal.SIGKILL, 0)
+    process.communicate()
+    assert process.returncode in (-signal.SIGKILL, 0)
 
 
 EVERYTHING = (
@@ -59,6 +68,34 @@ def test_kill_9_and_resume_gives_the_same_bits(small_data: Path, trainer, tmp_pa
     for name in whole:
         np.testing.assert_array_equal(whole[name], resumed[name], err_msg=name)
     assert load_bundle(killed / "bundle").sha == load_bundle(tmp_path / "whole" / "bundle").sha
+
+
+def test_two_trainings_of_one_folder_never_write_to_it_together(small_data: Path, trainer, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """As where a worker that was taken for dead lives: its trainer and the next one's spoilt each other's files."""
+    out = tmp_path / "r"
+    first = start_training(small_data, out)
+    second = start_training(small_data, out, "--resume")
+    assert second.stderr is not None
+    assert any(b"another process trains in" in line for line in second.stderr)
+    assert first.poll() is None, "the run ended before; make it longer"
+    first.kill()  # as its worker does
+    first.communicate()
+    said = second.communicate()[1]
+    assert second.returncode == 0, said
+    trainer("train", small_data, "--out", tmp_path / "whole", *LONGER)
+    assert load_bundle(out / "bundle").sha == load_bundle(tmp_path / "whole" / "bundle").sha
+
+
+def test_a_folder_that_another_training_holds_on_to_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model.run._HELD_S", 0.3)
+    with (
+        prepared_folder(tmp_path / "r", resume=False),
+        pytest.raises(RunFolderError, match=r"another process trains in .* give another --out"),
+        prepared_folder(tmp_path / "r", resume=False),
+    ):
+        pass
+    with prepared_folder(tmp_path / "r", resume=False):
+        pass  # it ended before its first checkpoint
 
 
 def test_a_bundle_is_the_same_wherever_it_was_trained(
