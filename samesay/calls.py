@@ -125,8 +125,18 @@ def changed(**fields: Any) -> dict[str, Any]:
 
 
 def json_bytes(body: Any) -> bytes:
-    """As JSON in UTF-8; raises ValueError for what is none, such as NaN or a lone surrogate."""
-    return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    """As JSON in UTF-8.
+
+    Raises:
+        ValueError: It holds NaN or an infinity, half a surrogate pair, or itself.
+    """
+    try:
+        return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError as error:
+        around = error.object[max(0, error.start - 20) : error.end + 20]
+        raise ValueError(f"{around!a} holds half a surrogate pair, which is no character: remove it") from None
+    except ValueError as error:
+        raise ValueError(f"what is to be sent is no JSON ({error}): send numbers that end, or None") from None
 
 
 def asking(

@@ -74,6 +74,8 @@ def _checked(url: str) -> str:
         raise ValueError(f"{url!r} is no URL: {error}; give http://HOST:PORT") from None
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise ValueError(f"{url!r} is no URL of a server: give http://HOST:PORT")
+    if parsed.path.rstrip("/").endswith("/v1"):  # as clients of OpenAI want it
+        raise ValueError(f"{url!r} ends with /v1, which this client adds by itself: leave it out")
     return url.rstrip("/")
 
 

@@ -81,7 +81,7 @@ def line_fault(line: bytes, encoding: Encoding) -> Fault | None:
     except UnicodeDecodeError as error:
         detail = (
             f"byte {error.start + 1} of the line is not {encoding.name}, the encoding that the file is read in: "
-            "save all of it in one encoding, best UTF-8"
+            "save all of it in one encoding, best UTF-8, or say which it is (charset=big5)"
         )
         return Fault(FaultCode.WRONG_ENCODING, detail)
     if b"\0" in line:

@@ -29,6 +29,10 @@ def import_file(
             help="The file's column for some of ours: text:question,group:intent; with a comma: '\"text:a, b\",group:c'"
         ),
     ] = "",
+    charset: Annotated[
+        str | None,
+        typer.Option(help="Of a text that is neither UTF-8 nor found out to be UTF-16 or GB18030: big5, say."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     max_rejected: Annotated[int, typer.Option(help="Rows that may be left out before the import fails.")] = 1000,
     detach: Annotated[bool, typer.Option("--detach", help="Print the id of the job, and do not wait.")] = False,
@@ -42,7 +46,7 @@ def import_file(
     """
     with plain_errors(), Client(url, api_key) as client:
         options = {"columns": columns, "dry_run": dry_run, "max_rejected": max_rejected}
-        job = send_file(client, collection, file, **options)
+        job = send_file(client, collection, file, charset=charset, **options)
         if detach:
             print(job["id"])
             return
@@ -51,13 +55,15 @@ def import_file(
         _report(client, job, time.monotonic() - started, dry_run=dry_run)
 
 
-def send_file(client: Client, collection: str, file: Path, **options: Any) -> dict[str, Any]:
-    """Upload a file; the job of its import."""
+def send_file(
+    client: Client, collection: str, file: Path, *, charset: str | None = None, **options: Any
+) -> dict[str, Any]:
+    """Upload a file, whose encoding is found out unless it is said; the job of its import."""
     form, packing = form_of_name(file.name)
     place = path_of("collections", collection)
     with suppress(ForbiddenError):  # a key that may import need not be one that may read
         client.get(place)  # a collection that is not there is said before the file is sent
-    headers = {"Content-Type": form.content_type}
+    headers = {"Content-Type": form.content_type + (f";charset={charset}" if charset else "")}
     if packing.content_encoding is not None:
         headers["Content-Encoding"] = packing.content_encoding
     with _opened(file) as content:

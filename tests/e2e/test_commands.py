@@ -1,5 +1,6 @@
 """The commands that talk to a running server."""
 
+import gzip
 import re
 import subprocess
 import sys
@@ -53,6 +54,22 @@ def test_create_list_import_search_and_classify(shared_service: Running, url: st
     assert "refund" in decided.stdout
     listed = samesay("collections", "list", "--url", url)
     assert "shop" in listed.stdout
+
+
+def test_an_import_in_an_encoding_that_is_said(shared_service: Running, url: str, tmp_path: Path) -> None:
+    name, file = make_collection(shared_service), tmp_path / "faq.csv.gz"
+    lines = ["id,text", "a,我的訂單在哪裡", "b,如何取消訂閱服務", "c,請問運費怎麼計算"]
+    file.write_bytes(gzip.compress("\n".join(lines).encode("big5")))
+    unsaid = samesay("import", name, str(file), "--url", url)
+    assert unsaid.returncode == 1
+    assert "or say which it is (charset=big5)" in unsaid.stderr
+    unknown = samesay("import", name, str(file), "--url", url, "--charset", "big6")
+    assert unknown.returncode == 1
+    assert "charset=big6 is not taken: send one of utf-8" in unknown.stderr
+    said = samesay("import", name, str(file), "--url", url, "--charset", "big5")
+    assert said.returncode == 0, said.stderr
+    records = shared_service.client.get(f"/v1/collections/{name}/records").json()["items"]
+    assert [f"{record['id']},{record['text']}" for record in records] == lines[1:]
 
 
 def test_an_import_names_what_the_server_refused(shared_service: Running, url: str, tmp_path: Path) -> None:
