@@ -76,7 +76,9 @@ async def _receive(
                 await asyncio.to_thread(_append, file, digest, part)
         n_bytes += len(buffer)
         if n_bytes == 0:
-            raise InvalidValueError("the body is empty: send the file as the body, as `curl --data-binary @FILE` does")
+            raise InvalidValueError(
+                "nothing was uploaded: send a file with rows as the body (curl needs --data-binary @FILE for it)"
+            )
         if not checked:
             check(bytes(buffer))
         await asyncio.to_thread(_append, file, digest, bytes(buffer))

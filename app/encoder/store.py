@@ -1,14 +1,17 @@
 """The folder DATA/encoders: bundles by their sha256, copied whole and durably, loaded once."""
 
+import errno
 import os
 import shutil
 import threading
 import time
+import uuid
 from collections.abc import Collection as AnyOf
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from index.drafts import drafting
 from model.contract.bundle import Bundle, load_bundle
 from model.contract.errors import BundleDamagedError
 from model.contract.files import sync_path
@@ -30,24 +33,18 @@ class EncoderStore:
         self._lock = threading.Lock()  # guards _loaded, and lets one thread at a time load
 
     def copy(self, bundle: Bundle) -> Path:
-        """Copy a verified bundle to its place; what is there already and whole stays."""
+        """Copy a verified bundle to its place; what is there already and whole stays, though it came meanwhile."""
         target = self._folder / bundle.sha
         if target.exists() and _is_whole(target, bundle.sha):
             os.utime(target)  # wanted now: see `sweep`
             return target
-        self._folder.mkdir(parents=True, exist_ok=True)
-        staging = self._folder / f".{bundle.sha}.{os.getpid()}.tmp"
-        shutil.rmtree(staging, ignore_errors=True)
-        try:
-            staging.mkdir()
+        with drafting(self._folder, bundle.sha) as draft:
+            made = draft.folder / "bundle"
+            made.mkdir()
             for name in (MANIFEST_FILE, *bundle.manifest.files):
-                shutil.copyfile(bundle.path / name, staging / name)
-            _sync(staging)
-        except BaseException:
-            shutil.rmtree(staging, ignore_errors=True)  # a full disk needs the room
-            raise
-        shutil.rmtree(target, ignore_errors=True)
-        staging.rename(target)
+                shutil.copyfile(bundle.path / name, made / name)
+            _sync(made)
+            _put(made, target, bundle.sha)
         sync_path(self._folder)
         return target
 
@@ -99,6 +96,22 @@ class EncoderStore:
         if bundle.sha != sha:
             raise BundleDamagedError(f"{bundle.path} holds bundle {bundle.sha[:12]}...: add the original again")
         return bundle
+
+
+def _put(made: Path, target: Path, sha: str) -> None:
+    """Move a copy to its place; one that another has just put there stays, a damaged one is moved aside."""
+    while True:
+        try:
+            made.rename(target)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        else:
+            return
+        if _is_whole(target, sha):
+            return
+        with suppress(FileNotFoundError):  # others do the same
+            target.rename(made.with_name(uuid.uuid4().hex))
 
 
 def _is_whole(folder: Path, sha: str) -> bool:

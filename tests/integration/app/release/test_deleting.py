@@ -112,7 +112,7 @@ def test_an_encoder_that_was_trained_here_stays_once_a_person_has_added_it(
 def test_bundles_of_no_encoder_are_swept_unless_one_may_be_about_to_be_registered(service: Running) -> None:
     folder = service.container.settings.data / "encoders"
     (known,) = folder.iterdir()
-    orphan, cut_off, young = folder / ("0" * 64), folder / f".{known.name}.7.tmp", folder / ("1" * 64)
+    orphan, cut_off, young = folder / ("0" * 64), folder / f".tmp-{known.name}-0123", folder / ("1" * 64)
     for path in (orphan, cut_off, young):
         path.mkdir()
         (path / "manifest.json").write_text("{}")
