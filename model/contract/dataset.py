@@ -268,7 +268,7 @@ def _to_row(path: Path, line: int, cells: Mapping[str, Any], need: Iterable[str]
     for name in ("text", *need):
         if not any(alias in cells for alias in COLUMN_NAMES[name]):
             found = ", ".join(map(repr, cells)) or "nothing"
-            wanted, remedy = " or ".join(COLUMN_NAMES[name]), separators_to_use(list(cells)) or "add a header line"
+            wanted, remedy = " or ".join(COLUMN_NAMES[name]), _remedy_for_columns(path, cells)
             raise DatasetError(f"{path} has no column {wanted}, only {found} (seen at line {line}); {remedy}")
     text = _cell(cells, "text")
     if reason := _text_fault(text):
@@ -295,6 +295,12 @@ def _to_row(path: Path, line: int, cells: Mapping[str, Any], need: Iterable[str]
         metadata=metadata,
         **filled,
     )
+
+
+def _remedy_for_columns(path: Path, cells: Mapping[str, Any]) -> str:
+    if _PARSERS[path.suffix.lower()] is _parse_ndjson:
+        return "give each object one"
+    return separators_to_use(list(cells)) or "call one so in the first line, the header"
 
 
 def _text_fault(text: object) -> str | None:

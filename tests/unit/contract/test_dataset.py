@@ -122,7 +122,8 @@ def test_the_error_budget(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("a.tsv", "group\tphrase\ng\tx\n", "has no column text or sentence"),
-        ("a.tsv", "text\nx\n", "has no column group or group_id.*; add a header line"),
+        ("a.tsv", "text\nx\n", "has no column group or group_id.*; call one so in the first line, the header"),
+        ("a.jsonl", '{"phrase": "x"}\n', "has no column text .*only 'phrase' .*; give each object one"),
         ("a.tsv", "group,text\ng,x\n", "only .group,text. .* by tabs in a .tsv"),
         ("a.tsv", "", "has no column text|holds no usable row"),
         ("a.csv", "text;group\nx;g\n", "only 'text;group' .* separate the columns by commas in a .csv"),
