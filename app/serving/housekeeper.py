@@ -263,10 +263,12 @@ class Housekeeper:
             except StaleReleaseError:
                 release.is_stale = True
                 raise
+            was_remote = view.index.base.is_remote
             release.rebase(base, view)
+            del view  # its changes, and the index before, are most of what there is to give back
             give_back_free_memory()
             prune_snapshots(release.key.folder(self.data), keep=keep)
-            if self._server is not None and (base.index.is_remote or view.index.base.is_remote):
+            if self._server is not None and (base.index.is_remote or was_remote):
                 self._server.look_soon()
         _log.info(
             "snapshot_saved",
