@@ -21,7 +21,17 @@ if TYPE_CHECKING:
     from app.db import Database
     from app.settings import Settings
 
-DataOption = Annotated[Path | None, typer.Option("--data", help="Data folder. (env: SAMESAY_DATA; default: data)")]
+
+def _folder(given: str) -> Path:
+    if not given.strip():  # it would be the current folder; as of a variable that is not set
+        raise typer.BadParameter("is empty: name a folder, '.' for this one")
+    return Path(given)
+
+
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", parser=_folder, metavar="<path>", help="Data folder. (env: SAMESAY_DATA; default: data)"),
+]
 PREFIX: Final = "SAMESAY_"
 URL_VARIABLE: Final = "SAMESAY_URL"
 CollectionArgument = Annotated[str, typer.Argument(help="Name of the collection.")]

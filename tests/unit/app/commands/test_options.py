@@ -51,3 +51,16 @@ def test_the_help_names_variables_and_defaults(command: list[str], told: list[st
     """What stands in square brackets is markup to what prints the help, and is not shown."""
     shown = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"})
     assert [part for part in told if part not in " ".join(shown.output.split())] == []
+
+
+@pytest.mark.parametrize("command", ["serve", "worker", "keys list", "encoders list", "db upgrade", "backup all.tar"])
+@pytest.mark.parametrize("given", ["", " "])
+def test_an_empty_folder_is_not_the_current_one(
+    command: str, given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of `--data "$DATA"` where the variable is not set: the server would have lived where it was started."""
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, [*command.split(), "--data", given])
+    assert done.exit_code == 2
+    assert "is empty: name a folder" in " ".join(done.output.split())
+    assert not list(tmp_path.iterdir())
