@@ -76,7 +76,7 @@ def prepared_folder(out: Path, *, resume: bool) -> Iterator[None]:
     _check_folder(out, resume=resume)
     out.mkdir(parents=True, exist_ok=True)
     with (out / LOCK_FILE).open("w") as lock:
-        if not _is_locked(lock):
+        if not _try_to_lock(lock):
             _wait_for(lock, out)
         _check_folder(out, resume=resume)  # that one may have made a run of it
         yield
@@ -94,7 +94,7 @@ def _check_folder(out: Path, *, resume: bool) -> None:
 def _wait_for(lock: IO[str], out: Path) -> None:
     say(f"another process trains in {out}: waiting for its end")
     deadline = time.monotonic() + _HELD_S
-    while not _is_locked(lock):
+    while not _try_to_lock(lock):
         if time.monotonic() > deadline:
             raise RunFolderError(
                 f"another process trains in {out}, and went on for {_HELD_S:.0f} s: "
@@ -103,7 +103,7 @@ def _wait_for(lock: IO[str], out: Path) -> None:
         time.sleep(_LOOK_S)
 
 
-def _is_locked(lock: IO[str]) -> bool:
+def _try_to_lock(lock: IO[str]) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # goes with the process
     except BlockingIOError:

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.db import Database
 from app.errors import ConflictError, StorageError
 from app.job.errors import JobCancelledError, JobFailedError, JobLostError
-from app.job.repository import INDEXING, MOST_EVENTS, MOST_STALLS, JobRepository, Progress
+from app.job.repository import INDEXING, MOST_STALLS, JobRepository, Progress
 from app.job.run import Handover, JobRun
-from app.job.tables import JobEvent, JobState, JobType
+from app.job.tables import JobState, JobType
 from app.job.worker import Duty, Worker
 from tests.fakes.job_rows import add_job, count_quickly, count_up, get_job, let_lease_run_out, make_worker, names
 
@@ -298,45 +297,6 @@ def test_what_is_stored_is_handed_over_to_the_servers(database: Database, tmp_pa
     assert not worker.run_next()
     job = get_job(database, "a")
     assert (job.state, job.stage, job.seq, job.result) == (JobState.RUNNING, INDEXING, 7, {"rows": 3})
-
-
-def test_old_events_and_old_jobs_are_forgotten(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    add_job(database, "a")
-
-    def tell_often(session: Session) -> None:
-        job = JobRepository(session).get("a")
-        for _ in range(MOST_EVENTS + 300):
-            JobRepository(session).tell(job)
-
-    database.write(tell_often).result()
-    kept = database.read(lambda session: list(session.scalars(select(JobEvent.number).order_by(JobEvent.number))))
-    assert len(kept) <= MOST_EVENTS + 100
-    assert kept[-1] == MOST_EVENTS + 301
-    monkeypatch.setattr("app.job.repository.MOST_KEPT", 2)
-    for key in "bcd":
-        add_job(database, key)
-    for key in "abc":
-        job_id = get_job(database, key).id
-        database.write(lambda session, i=job_id: JobRepository(session).finish(i, JobState.SUCCEEDED)).result()
-    assert database.write(lambda session: JobRepository(session).forget_old()).result() == ["a"]
-    assert database.read(lambda session: JobRepository(session).list_states()) == {
-        "b": (JobType.EXPORT, JobState.SUCCEEDED),
-        "c": (JobType.EXPORT, JobState.SUCCEEDED),
-        "d": (JobType.EXPORT, JobState.QUEUED),
-    }
-
-
-def test_jobs_are_forgotten_in_the_order_in_which_they_ended(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One that ran long has just ended: whoever waits for it is to hear how."""
-    monkeypatch.setattr("app.job.repository.MOST_KEPT", 2)
-    for key in "abc":
-        add_job(database, key)
-    for key in "bca":
-        job_id = get_job(database, key).id
-        database.write(lambda session, i=job_id: JobRepository(session).finish(i, JobState.SUCCEEDED)).result()
-    assert database.write(lambda session: JobRepository(session).forget_old()).result() == ["b"]
 
 
 def test_a_job_cancelled_at_the_last_moment_is_ended_by_the_servers_all_the_same(
