@@ -29,6 +29,7 @@ class Position:
         total_steps: Steps of the whole run, as planned at its start.
         best_metric: Of the watched metric so far, None before the first evaluation.
         best_epoch: Epoch of it, from 1.
+        kept_epoch: Epoch whose weights are kept, from 1.
         stop: Whether a callback wants the run to end after this epoch.
     """
 
@@ -39,6 +40,7 @@ class Position:
     total_steps: int = 0
     best_metric: float | None = None
     best_epoch: int = 0
+    kept_epoch: int = 0
     stop: bool = False
 
     def count_batch(self, scalars: Mapping[str, float]) -> None:

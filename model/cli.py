@@ -165,7 +165,7 @@ def _report_training(finished: "Finished", out: Path, seconds: float) -> None:
     result = {"seconds": round(seconds, 1), "bundle": bundle.sha, **metrics}
     (out / RESULT_FILE).write_text(json.dumps(result, indent=2) + "\n")
     shown = [
-        f"{name} {value:.4f}" for name, value in metrics.items() if name not in ("parity_difference", "best_epoch")
+        f"{name} {value:.4f}" for name, value in metrics.items() if name not in ("parity_difference", "kept_epoch")
     ]
     if shown:
         say(f"held-out rows: {', '.join(shown)}")

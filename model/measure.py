@@ -31,7 +31,7 @@ def measure_held_out(trained: Trained, data: TrainingData) -> Measured:
         if label_head is not None
         else _measure_groups(exported, trained.objective.head(), stored, trained.monitor, data)
     )
-    measured.metrics["best_epoch"] = trained.best_epoch
+    measured.metrics["kept_epoch"] = trained.kept_epoch
     return measured
 
 

@@ -1,4 +1,6 @@
-"""Keeps the weights of the epoch that is best on the monitored metric."""
+"""Keeps the weights of the epoch that the held-out rows speak for."""
+
+import math
 
 from model.callbacks.interface import Callback, TrainingRun
 from model.checkpoint import save_weights
@@ -7,15 +9,30 @@ BEST_FILE = "best.safetensors"
 
 
 class BestCheckpoint(Callback):
-    """Of equal epochs the later one is kept; where nothing is held out, the last."""
+    """Keeps the latest epoch within a standard error of the best one; where nothing is held out, the last.
+
+    The learning rate falls, so a later epoch is the better one unless the held-out rows say otherwise, and what a few
+    of them say by less than their own error they do not say (docs/log.md).
+
+    Source: Breiman et al. 1984, "Classification and Regression Trees", the rule of one standard error.
+    """
 
     def on_evaluated(self, run: TrainingRun) -> None:
-        """Save the weights, averaged ones if there are, unless an earlier epoch was better."""
+        """Save the weights, averaged ones if there are, unless an earlier epoch was clearly better."""
         position = run.state.position
         value = run.metrics.get(run.monitor, 0.0)
-        best = position.best_metric
-        if best is not None and (value > best if run.falls else value < best):
+        sign = -1 if run.falls else 1
+        if position.best_metric is None or sign * value >= sign * position.best_metric:
+            position.best_metric, position.best_epoch = value, position.epoch + 1
+        if sign * value < sign * position.best_metric - _standard_error(run, position.best_metric):
             return
-        position.best_metric, position.best_epoch = value, position.epoch + 1
+        position.kept_epoch = position.epoch + 1
         if run.is_main:
             save_weights(run.folder / BEST_FILE, run.state.modules)
+
+
+def _standard_error(run: TrainingRun, value: float) -> float:
+    """Of a mean of values in [0, 1], at most; 0 for losses, which have no such bound, and where nothing is held out."""
+    if run.falls or not run.n_measured:
+        return 0.0
+    return math.sqrt(max(value * (1 - value), 0.0) / run.n_measured)

@@ -26,6 +26,7 @@ class TrainingRun:
         n_sentences: Sentences in the last batch.
         metrics: Figures of the last epoch by name: its number, means of the scalars, metrics of the held-out rows.
         monitor: Name of the metric that chooses the checkpoint; empty where nothing is held out.
+        n_measured: Held-out sentences that it is measured on.
     """
 
     config: Config
@@ -38,6 +39,7 @@ class TrainingRun:
     n_sentences: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
     monitor: str = ""
+    n_measured: int = 0
 
     @property
     def stop(self) -> bool:

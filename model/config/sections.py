@@ -208,7 +208,7 @@ class OptimisationSettings(Section):
 class WatchSettings(Section):
     """Watching."""
 
-    monitor: Monitor = Field(default=Monitor.AUTO, description="Metric that chooses the checkpoint.")
+    monitor: Monitor = Field(default=Monitor.AUTO, description="Metric that chooses the epoch that is kept.")
     patience: int = Field(
         default=0, ge=0, description="Stop after so many epochs without a better monitor; 0 for never."
     )

@@ -81,7 +81,7 @@ def answerable(groups: Sequence[str], n_looked_up: int) -> list[int]:
 
 
 class HeldOut:
-    """The held-out rows of a run and the metric that chooses its checkpoint.
+    """The held-out rows of a run, the metric that chooses its checkpoint, and how many sentences that is a mean of.
 
     Args:
         data: The run's data. If most held-out groups occur in training they are a closed set: the head's accuracy is
@@ -98,6 +98,8 @@ class HeldOut:
         known = set(data.labels)
         self._closed = sum(group in known for group in self.groups) > len(self.groups) / 2
         self.monitor = self._choose_monitor(data.config.monitor, has_head=has_head) if data.valid else ""
+        unseen = not (self._multi_label or self._closed)  # of these only sentences with another of their group count
+        self.n_measured = len(answerable(self.groups, 0) if unseen else self.groups)
 
     def _choose_monitor(self, wanted: Monitor, *, has_head: bool) -> str:
         if self._multi_label:

@@ -99,7 +99,7 @@ def _no_strangers(report: ReportData) -> str | None:
 
 def _more_epochs(report: ReportData) -> str | None:
     watched = _watched(report)
-    if watched is None or len(watched.values) < 2 or report.best_epoch != watched.epochs[-1]:
+    if watched is None or len(watched.values) < 2:
         return None
     before = max(watched.values[:-1])
     if watched.values[-1] <= before:
@@ -131,21 +131,18 @@ def _accuracy_gap(report: ReportData) -> str | None:
 
 def _metric_fell(report: ReportData) -> str | None:
     watched = _watched(report)
-    if watched is None or report.best_epoch is None or _best(watched) - watched.values[-1] < 2 * _CLEAR_STEP:
+    if watched is None or max(watched.values) - watched.values[-1] < 2 * _CLEAR_STEP:
         return None
+    best = watched.values.index(max(watched.values))
     return (
-        f"After epoch {report.best_epoch} {report.watched} fell from {_best(watched):.3f} to {watched.values[-1]:.3f} "
-        f"at epoch {watched.epochs[-1]}"
+        f"After epoch {watched.epochs[best]} {report.watched} fell from {watched.values[best]:.3f} to "
+        f"{watched.values[-1]:.3f} at epoch {watched.epochs[-1]}"
     )
 
 
 def _watched(report: ReportData) -> Curve | None:
     """The curve of the watched metric; a run that watches its loss has none, since there less is better."""
     return report.curve(report.watched) if report.watched in report.metrics else None
-
-
-def _best(curve: Curve) -> float:
-    return max(curve.values)
 
 
 def _few_held_out(report: ReportData) -> str | None:

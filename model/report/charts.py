@@ -17,7 +17,7 @@ _MARKS = (
 _DOT = "M-2 0a2 2 0 1 0 4 0a2 2 0 1 0 -4 0Z"
 
 
-def draw_curve(curve: Curve, best_epoch: int | None) -> Html:
+def draw_curve(curve: Curve, kept_epoch: int | None) -> Html:
     """One scalar by epoch, the chosen epoch marked."""
     x = Scale(curve.epochs[0], curve.epochs[-1], 44, 312)
     y = _padded(min(curve.values), max(curve.values), bottom=128, top=22)
@@ -28,8 +28,8 @@ def draw_curve(curve: Curve, best_epoch: int | None) -> Html:
         for epoch, value in points[-60:]
     ]
     mark = ""
-    if best_epoch is not None and curve.epochs[0] <= best_epoch <= curve.epochs[-1]:
-        mark = element("line", x1=x(best_epoch), x2=x(best_epoch), y1=22, y2=128, class_="mark")
+    if kept_epoch is not None and curve.epochs[0] <= kept_epoch <= curve.epochs[-1]:
+        mark = element("line", x1=x(kept_epoch), x2=x(kept_epoch), y1=22, y2=128, class_="mark")
     name = element("text", curve.name, x=4, y=12, class_="name")
     title = f"{curve.name} by epoch, from {figure(curve.values[0])} to {figure(curve.values[-1])}"
     frame = Frame(x, y, "epoch").draw()

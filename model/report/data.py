@@ -223,7 +223,7 @@ class ReportData:
         findings: Sentences for the user: what was chosen and why.
         metrics: Of the held-out rows, by name.
         watched: Name of the metric that chose the checkpoint, empty where nothing was held out.
-        best_epoch: The epoch it chose, None where nothing was held out.
+        kept_epoch: The epoch whose weights it kept, None where nothing was held out.
         curves: Every scalar of metrics.jsonl.
         answered_by: How a sentence gets its group in the counts below, in words.
         confusions, hard_groups: Worst first; `n_confusions` and `n_hard` count those left out too.
@@ -236,7 +236,7 @@ class ReportData:
     findings: tuple[str, ...] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
     watched: str = ""
-    best_epoch: int | None = None
+    kept_epoch: int | None = None
     curves: tuple[Curve, ...] = ()
     answered_by: str = ""
     confusions: tuple[Confusion, ...] = ()

@@ -23,7 +23,7 @@ _MOST_FINDINGS, _MOST_FINDING_CHARS = 30, 600
 _MOST_SETTINGS, _MOST_SETTING_CHARS = 200, 120
 _MOST_DUPLICATES = 8
 _MOST_LABELS = 200
-_BEST_EPOCH = "best_epoch"
+_KEPT_EPOCH = "kept_epoch"
 
 
 def gather(
@@ -42,14 +42,14 @@ def gather(
         seen: What the encoder answered; None where nothing was held out.
         epochs: The objects of metrics.jsonl; every further scalar of theirs becomes a curve.
         decision: The thresholds chosen.
-        metrics: Of the held-out rows; `best_epoch` among them.
+        metrics: Of the held-out rows; `kept_epoch` among them.
         seconds: Of the run's parts, by name.
     """
     common = {
         "sizes": _sizes(data),
         "findings": tuple(shorten(finding, _MOST_FINDING_CHARS) for finding in data.findings[:_MOST_FINDINGS]),
-        "metrics": {name: value for name, value in metrics.items() if name != _BEST_EPOCH},
-        "best_epoch": int(metrics[_BEST_EPOCH]) if _BEST_EPOCH in metrics else None,
+        "metrics": {name: value for name, value in metrics.items() if name != _KEPT_EPOCH},
+        "kept_epoch": int(metrics[_KEPT_EPOCH]) if _KEPT_EPOCH in metrics else None,
         "curves": draw_curves(epochs),
         "settings": _settings(data),
         "seconds": dict(seconds),

@@ -15,8 +15,8 @@ _MOST_EPOCH_ROWS = 100
 def summary(report: ReportData) -> Section:
     """The metrics, what to try next, and what was chosen and why."""
     tiles = [_tile(name, value, report) for name, value in report.metrics.items()]
-    if report.best_epoch is not None:
-        tiles.append(element("li", element("b", str(report.best_epoch)), element("span", "epoch chosen")))
+    if report.kept_epoch is not None:
+        tiles.append(element("li", element("b", str(report.kept_epoch)), element("span", "epoch chosen")))
     return Section(
         "summary",
         "Summary",
@@ -31,8 +31,8 @@ def curves(report: ReportData) -> Section | None:
     """Every scalar by epoch."""
     if not report.curves:
         return None
-    pictures = [draw_curve(curve, report.best_epoch) for curve in report.curves]
-    note = "The dashed line is the epoch that was chosen." if report.best_epoch else "The last epoch was kept."
+    pictures = [draw_curve(curve, report.kept_epoch) for curve in report.curves]
+    note = "The dashed line is the epoch that was chosen." if report.kept_epoch else "The last epoch was kept."
     grid = element("div", *pictures, class_="grid")
     return Section("curves", "Curves", element("p", note, class_="soft"), grid, _epoch_table(report))
 

@@ -28,21 +28,20 @@ from model.training.start import CHECKPOINT_FILE, Started, start
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """The outcome: the encoder and objective with the best checkpoint's weights.
+    """The outcome: the encoder and objective with the weights of the epoch that was kept.
 
     Attributes:
         contract: How its text becomes features.
         encoder, objective: On the CPU, in evaluation mode.
         monitor: Name of the metric that chose the epoch.
-        best_metric, best_epoch: Its value, and the epoch from 1.
+        kept_epoch: That epoch, from 1.
     """
 
     contract: TextContract
     encoder: SentenceEncoder
     objective: TrainingObjective
     monitor: str
-    best_metric: float
-    best_epoch: int
+    kept_epoch: int
 
 
 def train(
@@ -54,7 +53,7 @@ def train(
     callbacks: Sequence[Callback] = (),
     world: World | None = None,
 ) -> Trained:
-    """Train, keeping the checkpoint that is best on the monitored metric.
+    """Train, keeping the epoch that the monitored metric speaks for.
 
     On the CPU a run that was killed and resumed ends with the same bits as one that was not.
 
@@ -107,12 +106,11 @@ def train(
             checkpoints.save()
     finally:
         begun.notify("on_train_end")
-    begun.world.collect(torch.zeros(1))  # nobody reads the best weights before they are written
+    begun.world.collect(torch.zeros(1))  # nobody reads the kept weights before they are written
     load_weights(folder / BEST_FILE, run.state.modules)
     remove(run.state.modules)
     run.state.modules.eval().cpu()
-    best = position.best_metric or 0.0
-    return Trained(begun.contract, run.encoder, run.objective, run.monitor, best, position.best_epoch)
+    return Trained(begun.contract, run.encoder, run.objective, run.monitor, position.kept_epoch)
 
 
 def _encoding(begun: Started) -> EncodeRows:

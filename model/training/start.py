@@ -134,7 +134,16 @@ def start(
     held_out = HeldOut(data, has_head=objective.head() is not None)
     state = RunState(modules, optimisation.optimisers, _stateful(every, optimisation, average))
     begun = Started(
-        run=TrainingRun(config, folder, encoder, objective, state, world.is_main, monitor=held_out.monitor),
+        run=TrainingRun(
+            config,
+            folder,
+            encoder,
+            objective,
+            state,
+            world.is_main,
+            monitor=held_out.monitor,
+            n_measured=held_out.n_measured,
+        ),
         contract=contract,
         table=table,
         valid_table=valid_table,

@@ -28,7 +28,7 @@ def trained_on(data: TrainingData) -> Trained:
     torch.manual_seed(0)
     contract = TextContract(TextConfig(buckets=256), WORDS)
     encoder = SentenceEncoder(contract.n_ids, data.config).eval()
-    return Trained(contract, encoder, InBatchObjective(data, []), "hit_rate@1", 1.0, 1)
+    return Trained(contract, encoder, InBatchObjective(data, []), "hit_rate@1", 1)
 
 
 @pytest.mark.parametrize("strangers", [[], ["zulu", "yankee"], ["zulu"] * ENOUGH])

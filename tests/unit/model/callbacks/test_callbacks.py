@@ -46,7 +46,27 @@ def test_the_best_epoch_is_kept_the_later_of_equals(tmp_path: Path, monitor: str
     for weight, value in enumerate([0.5, 0.3, 0.7, 0.7, 0.6], start=1):
         evaluate(run, BestCheckpoint(), value, float(weight))
     assert kept(run) == best
-    assert run.state.position.best_epoch == best
+    assert run.state.position.best_epoch == run.state.position.kept_epoch == best
+
+
+@pytest.mark.parametrize(("n_measured", "wanted"), [(0, 2), (10_000, 2), (100, 4), (10, 5)])
+def test_a_later_epoch_is_kept_where_the_held_out_rows_are_too_few_to_speak_against_it(
+    tmp_path: Path, n_measured: int, wanted: int
+) -> None:
+    run = run_of(tmp_path)
+    run.n_measured = n_measured
+    for weight, value in enumerate([0.5, 0.8, 0.7, 0.77, 0.68], start=1):  # errors of 0.8: 0.004, 0.04, 0.13
+        evaluate(run, BestCheckpoint(), value, float(weight))
+    assert kept(run) == run.state.position.kept_epoch == wanted
+    assert (run.state.position.best_metric, run.state.position.best_epoch) == (0.8, 2)
+
+
+def test_losses_have_no_error_to_be_within(tmp_path: Path) -> None:
+    run = run_of(tmp_path, "valid_loss")
+    run.n_measured = 10
+    for weight, value in enumerate([0.5, 0.3, 0.31], start=1):
+        evaluate(run, BestCheckpoint(), value, float(weight))
+    assert kept(run) == run.state.position.kept_epoch == 2
 
 
 def test_the_last_epoch_is_kept_where_nothing_is_watched(tmp_path: Path) -> None:
@@ -142,7 +162,7 @@ def test_a_run_that_was_stopped_has_ended_for_one_that_resumes_it(tmp_path: Path
     stopped = train(data, 0, tmp_path, callbacks=[first])
     resumed = train(data, 0, tmp_path, resume=True, callbacks=[again])
     assert (first.epochs, again.epochs) == (2, 0)
-    assert resumed.best_epoch == stopped.best_epoch
+    assert resumed.kept_epoch == stopped.kept_epoch
 
 
 def test_every_moment_is_a_hook() -> None:

@@ -37,7 +37,7 @@ WELL = ReportData(
     sizes=SIZES,
     metrics={"head_accuracy": 0.9, "head_macro_f1": 0.88},
     watched="head_accuracy",
-    best_epoch=3,
+    kept_epoch=3,
     curves=(curve("loss", 3, 2, 1, 0.9), curve("head_accuracy", 0.7, 0.8, 0.9, 0.895)),
     calibration=Calibration(bins=(Bin(n=500, confidence=0.8, accuracy=0.78),), ece=0.02, chance=0.02),
     scores=ScoreSpread(edges=(0.0, 1.0), threshold=0.55, histograms=(), answered_strangers=()),
@@ -88,7 +88,7 @@ CASES: list[tuple[str, Change, tuple[str, ...]]] = [
     ),
     (
         "epochs",
-        lambda r: replace(r, best_epoch=4, curves=(curve("head_accuracy", 0.6, 0.7, 0.8, 0.9),)),
+        lambda r: replace(r, kept_epoch=4, curves=(curve("head_accuracy", 0.6, 0.7, 0.8, 0.9),)),
         ("0.900", "0.800 before", "epochs=8"),
     ),
     (
@@ -159,8 +159,8 @@ def test_at_most_five_and_the_data_before_the_settings() -> None:
         ReportData(sizes=SIZES),  # nothing was held out
         replace(WELL, confusions=(confusion(1, 0),)),  # once is chance
         replace(WELL, calibration=Calibration(bins=(), ece=0.12, chance=0.1)),  # few decisions make that by chance
-        replace(WELL, best_epoch=4, curves=(curve("head_accuracy", 0.7, 0.9, 0.9, 0.9),)),  # flat: more is no better
-        replace(WELL, watched="loss", best_epoch=4, curves=(curve("loss", 3, 2, 1, 4),)),  # less is better
+        replace(WELL, kept_epoch=4, curves=(curve("head_accuracy", 0.7, 0.9, 0.9, 0.9),)),  # flat: more is no better
+        replace(WELL, watched="loss", kept_epoch=4, curves=(curve("loss", 3, 2, 1, 4),)),  # less is better
         replace(WELL, sizes=replace(SIZES, largest=2000)),  # long tail, but the rare groups do as well
     ],
     ids=["nothing held out", "one mistake", "chance", "flat", "loss watched", "fair tail"],

@@ -44,20 +44,20 @@ def test_the_counts_agree_with_the_metrics_of_the_run() -> None:
 
 def test_sizes_duplicates_and_the_chosen_epoch() -> None:
     data = make_data([*TRAIN, ("Hello!", "g0"), ("hello", "g1"), ("lonely", "rare")], VALID, ["stranger"])
-    report = gathered(data, None, metrics={"knn1": 0.5, "best_epoch": 7.0})
+    report = gathered(data, None, metrics={"knn1": 0.5, "kept_epoch": 7.0})
     sizes = report.sizes
     assert (sizes.n_train, sizes.n_held_out, sizes.n_out_of_scope, sizes.n_groups) == (43, 30, 1, 6)
     # eight of each in training, one more in two; valid: 8 8 7 7 of the first four
     assert (sizes.smallest, sizes.median, sizes.largest, sizes.n_small) == (1, 15.0, 17, 1)
     assert report.n_duplicates == 1
     assert report.duplicates[0].groups == ("g0", "g1")
-    assert (report.metrics, report.best_epoch) == ({"knn1": 0.5}, 7)
+    assert (report.metrics, report.kept_epoch) == ({"knn1": 0.5}, 7)
     assert report.settings["hidden_size"] == "128"
 
 
 def test_without_held_out_rows_there_is_a_report_all_the_same() -> None:
     report = gathered(make_data(TRAIN, []), None, epochs=[{"epoch": 1, "loss": 1.0}])
-    assert (report.confusions, report.calibration, report.map, report.best_epoch) == ((), None, None, None)
+    assert (report.confusions, report.calibration, report.map, report.kept_epoch) == ((), None, None, None)
     assert report.curves[0].values == (1.0,)
 
 

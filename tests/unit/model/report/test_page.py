@@ -41,7 +41,7 @@ def report_of(data: TrainingData, *, n_epochs: int = 12) -> ReportData:
         make_answers(data, rng),
         epochs=epochs,
         decision=DecisionParameters(threshold=0.4),
-        metrics={"head_accuracy": 0.8125, "best_epoch": 5},
+        metrics={"head_accuracy": 0.8125, "kept_epoch": 5},
         seconds={"training": 12.34},
     )
 
