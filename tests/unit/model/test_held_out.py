@@ -21,17 +21,20 @@ def data_of(train: list[str], valid: list[str]) -> TrainingData:
 
 
 @pytest.mark.parametrize(
-    ("valid", "has_head", "watched"),
+    ("valid", "has_head", "watched", "n_measured"),
     [
-        (["a", "b"], True, "head_accuracy"),
-        (["a", "b"], False, "knn1"),
-        (["x", "x", "y", "y"], True, "hit_rate@1"),
-        (["x", "x", "y", "y"], False, "hit_rate@1"),
-        (["a", "b", "x"], True, "head_accuracy"),
+        (["a", "b"], True, "head_accuracy", 2),
+        (["a", "b"], False, "knn1", 2),
+        (["x", "x", "y", "y"], True, "hit_rate@1", 4),
+        (["x", "x", "y", "y", "z"], False, "hit_rate@1", 4),  # nothing can be found for the one of z
+        (["a", "b", "x"], True, "head_accuracy", 3),
     ],
 )
-def test_the_watched_metric_follows_the_held_out_groups(valid: list[str], has_head: bool, watched: str) -> None:
-    assert HeldOut(data_of(["a", "a", "b"], valid), has_head=has_head).monitor == watched
+def test_the_watched_metric_follows_the_held_out_groups(
+    valid: list[str], has_head: bool, watched: str, n_measured: int
+) -> None:
+    held_out = HeldOut(data_of(["a", "a", "b"], valid), has_head=has_head)
+    assert (held_out.monitor, held_out.n_measured) == (watched, n_measured)
 
 
 AXES = np.eye(3, dtype=np.float32)
