@@ -106,7 +106,7 @@ class ObjectiveSettings(Section):
     false_negative_threshold: float = Field(
         default=0.0, ge=0, lt=1, description="Other groups with a cosine above it are no negatives; 0 for off."
     )
-    temperature: float = Field(default=0.05, gt=0, description="Of the in-batch softmax.")
+    temperature: float = Field(default=0.05, gt=0, description="Of the in-batch softmax. Chosen from the data.")
     pair_margin: float = Field(default=0.2, ge=0, lt=1, description="Taken from a pair's cosine in the batch.")
     pair_weight: float = Field(
         default=5.0, gt=0, description="Weight of the in-batch loss beside the head's, in joint."

@@ -69,12 +69,12 @@ def settle(config: Config, shape: Shape, *, has_valid: bool) -> tuple[Config, st
     """
     objective, why = choose_objective(config, shape)
     few_labelled = objective is Objective.MULTI_LABEL and shape.n_sentences < _SENTENCES_SEEN
-    # words shared with the training sentences say much of a known group, and nothing of an unseen one
+    # words shared with the training sentences say much of a known group; an unseen one has words of its own
     lexical = objective.has_class_vectors or few_labelled
     unseen = objective in (Objective.IN_BATCH, Objective.SIM_CSE)
     many = objective.has_class_vectors and len(shape.sizes) > _MOST_FULL_HEAD
     chosen: dict[str, Any] = {
-        "word_dim": 256 if lexical else 128,
+        "word_dim": 256 if lexical or unseen else 128,
         "table_start": TableStart.LEXICAL if lexical else TableStart.RANDOM,
         "epochs": _choose_epochs(shape.n_sentences),
         "batch_size": 128 if objective.has_pairs else 64,
@@ -82,9 +82,11 @@ def settle(config: Config, shape: Shape, *, has_valid: bool) -> tuple[Config, st
         "split": Split.GROUPS if objective is Objective.IN_BATCH else Split.ROWS,
         # every tenth sentence counts, and training again costs little where there are not too many
         "refit": not has_valid and shape.n_sentences <= _MOST_REFIT,
-        # lexical overlap helps to name a known group, and misleads where unseen groups differ by one word
-        "bag_weight": 0.0 if unseen else 1.0,
+        # lexical overlap tells less of unseen groups, which may differ by one word or share none across languages
+        "bag_weight": 0.5 if unseen else 1.0,
     }
+    if objective is Objective.IN_BATCH:
+        chosen["temperature"] = 0.1
     if objective.has_class_vectors and shape.n_strangers >= FEWEST_STRANGERS:
         chosen["outlier_exposure_weight"] = 1.0
     if many:

@@ -13,7 +13,7 @@ def groups(sizes: list[int]) -> Shape:
 @pytest.mark.parametrize(
     ("sizes", "objective", "bag_weight", "epochs", "batch_size"),
     [
-        ([2, 3, 2] * 200, Objective.IN_BATCH, 0.0, 17, 128),
+        ([2, 3, 2] * 200, Objective.IN_BATCH, 0.5, 17, 128),
         ([10] * 128, Objective.JOINT, 1.0, 19, 128),
         ([100] * 77, Objective.HEAD, 1.0, 8, 64),
         ([3] * 20, Objective.JOINT, 1.0, 25, 128),
@@ -25,8 +25,9 @@ def test_what_is_left_open_follows_the_group_sizes(
     settled, said = settle(Config(), groups(sizes), has_valid=False)
     assert (settled.objective, settled.bag_weight) == (objective, bag_weight)
     assert (settled.epochs, settled.batch_size) == (epochs, batch_size)
-    known = objective is not Objective.IN_BATCH
-    assert (settled.table_start, settled.word_dim) == (("lexical", 256) if known else ("random", 128))
+    assert settled.table_start == ("random" if objective is Objective.IN_BATCH else "lexical")
+    assert settled.word_dim == 256
+    assert settled.temperature == (0.1 if objective is Objective.IN_BATCH else 0.05)
     assert settled.refit
     assert not settle(Config(), groups(sizes), has_valid=True)[0].refit
     assert f"objective {objective}: {len(sizes)} groups" in said
