@@ -1,9 +1,8 @@
 """Keeps the weights of the epoch that the held-out rows speak for."""
 
-import math
-
 from model.callbacks.interface import Callback, TrainingRun
 from model.checkpoint import save_weights
+from model.evaluation.metrics import standard_error
 
 BEST_FILE = "best.safetensors"
 
@@ -24,15 +23,13 @@ class BestCheckpoint(Callback):
         sign = -1 if run.falls else 1
         if position.best_metric is None or sign * value >= sign * position.best_metric:
             position.best_metric, position.best_epoch = value, position.epoch + 1
-        if sign * value < sign * position.best_metric - _standard_error(run, position.best_metric):
+        if sign * value < sign * position.best_metric - _error(run, position.best_metric):
             return
         position.kept_epoch = position.epoch + 1
         if run.is_main:
             save_weights(run.folder / BEST_FILE, run.state.modules)
 
 
-def _standard_error(run: TrainingRun, value: float) -> float:
-    """Of a mean of values in [0, 1], at most; 0 for losses, which have no such bound, and where nothing is held out."""
-    if run.falls or not run.n_measured:
-        return 0.0
-    return math.sqrt(max(value * (1 - value), 0.0) / run.n_measured)
+def _error(run: TrainingRun, value: float) -> float:
+    """Of the watched metric; 0 for losses, which are no means of values in [0, 1], and where nothing is held out."""
+    return 0.0 if run.falls or not run.n_measured else standard_error(value, run.n_measured)

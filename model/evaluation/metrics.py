@@ -1,5 +1,6 @@
 """Metrics of a closed set (known groups) and of an open set (unseen groups), from predictions and neighbours."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -12,6 +13,17 @@ from model.evaluation.neighbours import Nearest, nearest
 def accuracy(predicted: Sequence[str], true: Sequence[str]) -> float:
     """Share of equal entries."""
     return float(np.mean([p == t for p, t in zip(predicted, true, strict=True)]))
+
+
+def standard_error(share: float, n: int) -> float:
+    """Of a share of n sentences, for a mean of values in [0, 1] an upper bound.
+
+    Two more of each outcome are counted, or none wrong (or right) in a few would pass for certain.
+
+    Source: Agresti and Coull 1998, "Approximate is better than exact".
+    """
+    likely = (share * n + 2) / (n + 4)
+    return math.sqrt(likely * (1 - likely) / (n + 4))
 
 
 def macro_f1(predicted: Sequence[str], true: Sequence[str]) -> float:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from itertools import islice
 
+from model.evaluation.metrics import standard_error
 from model.report.data import SMALL_GROUP, Confusion, Curve, ReportData
 from model.report.wording import count
 
@@ -149,9 +150,7 @@ def _few_held_out(report: ReportData) -> str | None:
     n, value = report.sizes.n_held_out, report.metrics.get(report.watched)
     if value is None or not 0 < n < _FEW_HELD_OUT:
         return None
-    # Agresti and Coull 1998: two more of each outcome, or none wrong (or right) in a few would pass for certain
-    likely = (value * n + 2) / (n + 4)
-    error = math.sqrt(likely * (1 - likely) / (n + 4))
+    error = standard_error(value, n)
     return (
         f"Only {count(n, 'sentence')} held out: {report.watched} {value:.3f} is sure to ± {error:.3f} (one standard "
         "error). Compare settings on more, with --valid FILE or a larger --set valid_share."

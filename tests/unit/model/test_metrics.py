@@ -4,13 +4,25 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, roc_auc_score
 
-from model.evaluation.metrics import accuracy, auroc, macro_f1, retrieval_metrics, vote
+from model.evaluation.metrics import accuracy, auroc, macro_f1, retrieval_metrics, standard_error, vote
 from model.evaluation.neighbours import Nearest, nearest
 
 
 def unit(rng: np.random.Generator, *shape: int) -> np.ndarray:
     vectors = rng.standard_normal(shape).astype(np.float32)
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize(("share", "n"), [(0.5, 1000), (0.9, 500), (0.8, 2000)])
+def test_two_thirds_of_shares_are_within_a_standard_error(share: float, n: int) -> None:
+    drawn = np.random.default_rng(0).binomial(n, share, 20_000) / n
+    within = np.mean([abs(each - share) <= standard_error(each, n) for each in drawn])
+    assert within == pytest.approx(0.683, abs=0.06)
+
+
+def test_all_right_in_a_few_is_not_certain() -> None:
+    assert standard_error(1.0, 10) == pytest.approx(standard_error(0.0, 10))
+    assert standard_error(1.0, 10) > 0.05
 
 
 def naive_retrieval(vectors: np.ndarray, groups: list[str]) -> dict[str, float]:
