@@ -21,7 +21,7 @@ VARIANTS: Final = (
     "学生证可以打几折",
     "高中生算学生价吗",
 )
-QUESTION: Final = "I'm a student 学生 便宜吗"
+QUESTION: Final = "I'm a student, 学生有折扣吗"
 
 
 def retrain(client: Client, place: str, say: Callable[[str], None]) -> None:
