@@ -101,7 +101,8 @@ def test_a_killed_server_goes_on_with_its_import(tmp_path: Path, tiny_bundle: Pa
                 key = start(server)
             before = stored_rows(client, key)
             if kill < ROUNDS:
-                assert goes_on(client, key, before) < 10, f"round {kill} of seed {SEED}"
+                took = goes_on(client, key, before)
+                assert kill == 0 or took < 10, f"round {kill} of seed {SEED}"  # a lease; at first nothing was killed
                 time.sleep(rng.uniform(0, 0.4))
                 for process in (psutil.Process(server.process.pid), *children(server)):
                     process.kill()
