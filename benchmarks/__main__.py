@@ -12,6 +12,7 @@ NAMES = (
     "speed",
     "scale",
     "methods",
+    "newcomers",
     "gate",
     "encode",
     "index",

@@ -4,10 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.contract.decision import DecisionParameters, decide
+from model.contract.evidence import EvidenceGatherer
 from model.contract.familiarity import Familiarity
 from model.contract.head import Head, LabelHead
 from model.contract.onnx_encoder import OnnxEncoder
 from model.contract.text import TextContract
+from model.contract.word_overlap import WordOverlap
 from model.data.strangers import make_strangers
 from model.data.training_data import TrainingData
 from model.evaluation.calibrate import Candidates, Sentences, calibrate, gather_candidates
@@ -67,13 +69,20 @@ def _measure_groups(
     n_looked_up = len(data.looked_up())
     valid = stored[n_looked_up:]
     asked = answerable(groups, n_looked_up)
-    knows = Familiarity.of(exported.contract, [row.text for row in data.train]).knows
+    learnt = [row.text for row in data.train]
+    gatherer = EvidenceGatherer(
+        head,
+        knows=Familiarity.of(exported.contract, learnt).knows,
+        words=WordOverlap.of(exported.contract, learnt),
+        with_energy=True,
+        with_likenesses=True,
+    )
     queries = Sentences([rows[row].text for row in asked], stored[asked], [groups[row] for row in asked])
-    inside = gather_candidates(queries, all_rows, head, knows, exclude=np.array(asked, np.int64))
+    inside = gather_candidates(queries, all_rows, gatherer, exclude=np.array(asked, np.int64))
     made = make_strangers(rows, len(data.out_of_scope)) if asked else []
     strangers = [*data.out_of_scope, *made]
     unasked = Sentences(strangers, exported.encode(strangers), [None] * len(strangers))
-    outside = gather_candidates(unasked, all_rows, head, knows)
+    outside = gather_candidates(unasked, all_rows, gatherer)
     decision = _choose_decision(inside, outside, data, are_made=bool(made))
     told = outside[: len(data.out_of_scope)] or outside
     answers = HeldOutAnswers(

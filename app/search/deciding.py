@@ -1,7 +1,7 @@
 """What a release decides on sentences: by the groups of their neighbours and its head, or by the labels of its head."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -12,8 +12,7 @@ from app.search.lookup import Found
 from app.serving.catalogue import CatalogueView, GroupSizes
 from app.serving.release import ServingRelease
 from model.contract.decision import Decision, decide, decide_labels
-from model.contract.evidence import EvidenceGatherer, OutOfScopeScore
-from model.contract.normalise import same_text_key
+from model.contract.evidence import EvidenceGatherer, Neighbour
 from model.contract.prior import Prior
 
 
@@ -22,10 +21,10 @@ class _Gatherer:
     """Gathers for the part of a head whose labels are groups of the collection; None where no head counts."""
 
     labels: HeadGroups | None
+    gatherer: EvidenceGatherer
     groups: GroupSizes | None = None
     version: int = -1
     rows: NDArray[np.int64] | None = None
-    gatherer: EvidenceGatherer = field(default_factory=lambda: EvidenceGatherer(None, with_energy=False))
 
     def bring_up(self, release: ServingRelease, groups: GroupSizes, version: int) -> None:
         """Know which groups there are; the part of the head is copied only where it is another one then."""
@@ -34,8 +33,7 @@ class _Gatherer:
             return
         rows = self.labels.rows(groups)
         if self.rows is None or not np.array_equal(rows, self.rows):
-            with_energy = release.parameters.score is OutOfScopeScore.ENERGY
-            self.gatherer = EvidenceGatherer(head.keep(rows.tolist()), with_energy=with_energy)
+            self.gatherer = release.bundle.gatherer(head.keep(rows.tolist()), release.parameters)
             self.rows = rows
 
 
@@ -79,32 +77,24 @@ class Decider:
         tau = parameters.logit_adjustment_tau if prior is None else 1.0
         shifts = gatherer.shifts(prior, parameters.scale, tau)
         for row, (text, embedding) in enumerate(zip(sentences, found.embeddings, strict=True)):
-            is_familiar = release.bundle.knows(text)
-            only = None if is_familiar else same_text_key(text)
-            groups, scores = _neighbours(found.catalogue, found.record_ids[row], found.scores[row], only)
+            neighbours = _neighbours(found.catalogue, found.record_ids[row], found.scores[row])
             cosines: NDArray[np.float32] | None = None if head is None else head.weights @ embedding
-            evidence = gatherer.gather(cosines, groups, scores, shifts, is_familiar=is_familiar)
-            yield decide(evidence, parameters, prior)
+            yield decide(gatherer.gather(text, cosines, neighbours, shifts), parameters, prior)
 
     def _gatherer(self, release: ServingRelease, groups: GroupSizes) -> EvidenceGatherer:
         known = self._gatherers.get(release)
         if known is None:
             head = release.bundle.head if release.parameters.uses_head else None
-            known = self._gatherers[release] = _Gatherer(None if head is None else HeadGroups(head.labels))
+            without_head = release.bundle.gatherer(None, release.parameters)
+            known = _Gatherer(None if head is None else HeadGroups(head.labels), without_head)
+            self._gatherers[release] = known
         version = groups.version
         if (known.groups, known.version) != (groups, version):
             known.bring_up(release, groups, version)
         return known.gatherer
 
 
-def _neighbours(
-    catalogue: CatalogueView, record_ids: list[int], scores: list[float], only: str | None
-) -> tuple[list[str | None], list[float]]:
-    """Groups and cosines of the neighbours that there are, of those with this `same_text_key` only, if it is given."""
+def _neighbours(catalogue: CatalogueView, record_ids: list[int], scores: list[float]) -> list[Neighbour]:
+    """The neighbours that there are."""
     entries = zip(catalogue.find(record_ids), scores, strict=True)
-    known = [
-        (entry.group, score)
-        for entry, score in entries
-        if entry is not None and (only is None or same_text_key(entry.text) == only)
-    ]
-    return [group for group, _ in known], [score for _, score in known]
+    return [Neighbour(entry.group, entry.text, score) for entry, score in entries if entry is not None]

@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Final
@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from model.contract import manifest as names
+from model.contract.decision import DecisionParameters
 from model.contract.errors import BundleDamagedError, BundleMissingError, BundleVersionError, SelfTestError
+from model.contract.evidence import EvidenceGatherer, OutOfScopeScore
 from model.contract.familiarity import Familiarity
 from model.contract.files import sync_path
 from model.contract.head import Head as Head
@@ -25,6 +27,7 @@ from model.contract.manifest import FileEntry, Manifest
 from model.contract.many_encoder import ManyEncoder, ManyGraphs
 from model.contract.onnx_encoder import OnnxEncoder
 from model.contract.text import TextContract
+from model.contract.word_overlap import WordOverlap
 
 PROBE_TOLERANCE: Final = 1e-4
 """Largest difference of a probe vector: other processors round differently, a wrong graph differs far more."""
@@ -32,7 +35,11 @@ PROBE_TOLERANCE: Final = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A verified bundle, ready to encode; it has one kind of head at most."""
+    """A verified bundle, ready to encode; it has one kind of head at most.
+
+    Attributes:
+        learnt: The groups that it has class vectors of.
+    """
 
     path: Path
     sha: str
@@ -41,6 +48,8 @@ class Bundle:
     head: Head | None = None
     label_head: LabelHead | None = None
     familiarity: Familiarity | None = None
+    words: WordOverlap | None = None
+    learnt: frozenset[str] = frozenset()
 
     def knows(self, text: str) -> bool:
         """Whether the encoder knows anything of a text; True of a bundle that cannot tell."""
@@ -51,6 +60,21 @@ class Bundle:
         if self.head is None or not self.manifest.decision.uses_head:
             return None
         return self.head.keep([row for row, label in enumerate(self.head.labels) if label in groups])
+
+    def gatherer(self, head: Head | None, parameters: DecisionParameters) -> EvidenceGatherer:
+        """Gathers what decisions with these parameters are made from.
+
+        Args:
+            head: The part of the head that decides; None where none does.
+            parameters: Of the decisions.
+        """
+        return EvidenceGatherer(
+            head,
+            learnt=self.learnt,
+            knows=self.knows,
+            words=self.words if parameters.word_weight else None,
+            with_energy=head is not None and parameters.score is OutOfScopeScore.ENERGY,
+        )
 
     def label_confidences(self, sentences: Sequence[str], embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """The probability that each label of the label head applies; 0 where the encoder knows nothing of a sentence.
@@ -129,10 +153,17 @@ def load_bundle(folder: Path) -> Bundle:
     _self_test(folder, encoder, contents[names.PROBE_FILE])
     contract.warm_up()
     head = _read_head(folder, manifest, contents)
-    familiarity = _read_familiarity(folder, contract, contents)
+    bundle = Bundle(
+        folder,
+        sha,
+        manifest,
+        encoder,
+        familiarity=_read_familiarity(folder, contract, contents),
+        words=_read_words(folder, contract, contents),
+    )
     if isinstance(head, LabelHead):
-        return Bundle(folder, sha, manifest, encoder, label_head=head, familiarity=familiarity)
-    return Bundle(folder, sha, manifest, encoder, head, familiarity=familiarity)
+        return replace(bundle, label_head=head)
+    return bundle if head is None else replace(bundle, head=head, learnt=frozenset(head.labels))
 
 
 def read_manifest(folder: Path) -> tuple[Manifest, str]:
@@ -222,10 +253,23 @@ def _read_head(folder: Path, manifest: Manifest, contents: Mapping[str, bytes]) 
 
 
 def _read_familiarity(folder: Path, contract: TextContract, contents: Mapping[str, bytes]) -> Familiarity | None:
-    if names.GRAMS_FILE not in contents:
+    hashes = _read_numbers(folder, names.GRAMS_FILE, contents)
+    return None if hashes is None else Familiarity(contract, hashes)
+
+
+def _read_words(folder: Path, contract: TextContract, contents: Mapping[str, bytes]) -> WordOverlap | None:
+    frequencies = _read_numbers(folder, names.FREQUENCIES_FILE, contents)
+    try:
+        return None if frequencies is None else WordOverlap(contract, frequencies)
+    except BundleDamagedError as error:
+        raise BundleDamagedError(f"{folder / names.FREQUENCIES_FILE}: {error}") from error
+
+
+def _read_numbers(folder: Path, name: str, contents: Mapping[str, bytes]) -> NDArray[np.uint32] | None:
+    """None of a bundle that was exported before it had such a file."""
+    if name not in contents:
         return None
     try:
-        hashes = np.load(BytesIO(contents[names.GRAMS_FILE]), allow_pickle=False)
+        return np.asarray(np.load(BytesIO(contents[name]), allow_pickle=False), np.uint32)
     except (ValueError, EOFError) as error:
-        raise BundleDamagedError(f"{folder / names.GRAMS_FILE} cannot be read: {error}") from error
-    return Familiarity(contract, np.asarray(hashes, np.uint32))
+        raise BundleDamagedError(f"{folder / name} cannot be read: {error}") from error

@@ -37,6 +37,9 @@ class DecisionParameters(BaseModel):
         margin: A match whose runner-up is nearer than this is ambiguous, a cosine difference; 0 never is.
         scale: Inverse temperature of the confidence, fitted on held-out rows.
         logit_adjustment_tau: Share of what the training prior added to the head's cosines that is taken away again.
+        word_weight: Share of the overlap of words in the likeness of a record of a newcomer, a group that training had
+            no class vector for; the rest is its cosine.
+        newcomer_threshold: Least likeness for a match with a newcomer; None where that is the threshold.
         label_threshold: Least confidence of a label that applies; 0.5 is the score 0.
         label_thresholds: The same for single labels, where it differs.
     """
@@ -50,6 +53,8 @@ class DecisionParameters(BaseModel):
     margin: float = Field(default=0.0, ge=0, le=2)
     scale: float = Field(default=20.0, gt=0)
     logit_adjustment_tau: float = Field(default=0.0, ge=0, le=1)
+    word_weight: float = Field(default=0.0, ge=0, le=1)
+    newcomer_threshold: float | None = Field(default=None, ge=-1)
     label_threshold: Probability = 0.5
     label_thresholds: dict[str, Probability] = Field(default={})
 
@@ -116,8 +121,8 @@ def combine_scores(
 ) -> dict[str, float]:
     """One score a group from its nearest neighbour and its head cosine.
 
-    A group that the head does not know is judged by its neighbour alone. One without a neighbour among those looked
-    at takes the farthest neighbour's score, which is the most it could have.
+    A group without a neighbour among those looked at takes the farthest neighbour's score, which is the most it could
+    have.
     """
     if head_weight == 0 or not head_cosines:
         return dict(neighbour_scores)
@@ -133,6 +138,10 @@ def combine_scores(
 def score_groups(evidence: Evidence, parameters: DecisionParameters, prior: Prior | None = None) -> dict[str, float]:
     """The score by which groups are ranked.
 
+    A newcomer has no class vector that could speak for it as they do for the others: where it stands among these, the
+    records alone say, by their likeness. It is as far above or below the best of them as its own record is above or
+    below theirs.
+
     The confidence is a softmax of scale * score, calibrated on the held-out rows, so that other frequencies enter by
     Bayes' rule: with f = scale * score, the logits become f + log p_deploy. What the training prior left in the head's
     cosines, log p_train / s, is taken out first; without a prior only as much of it as `logit_adjustment_tau` says.
@@ -144,26 +153,49 @@ def score_groups(evidence: Evidence, parameters: DecisionParameters, prior: Prio
         group: cosine - tau * evidence.head_leans.get(group, 0.0) for group, cosine in evidence.head_cosines.items()
     }
     scores = combine_scores(evidence.neighbour_scores, cosines, parameters.head_weight)
+    if evidence.newcomers:
+        scores |= _newcomer_scores(evidence, scores, parameters.word_weight)
     if prior is None:
         return scores
     return {group: score + prior.log_weight(group) / parameters.scale for group, score in scores.items()}
 
 
-def match_score(evidence: Evidence, best: str, score: OutOfScopeScore) -> float:
+def _newcomer_scores(evidence: Evidence, scores: Mapping[str, float], word_weight: float) -> dict[str, float]:
+    likeness = evidence.likeness_by_group(word_weight)
+    learnt = [score for group, score in scores.items() if group not in evidence.newcomers]
+    if not learnt:
+        return {group: likeness[group] for group in evidence.newcomers}
+    likest = max(
+        (value for group, value in likeness.items() if group not in evidence.newcomers),
+        default=min(likeness.values()),  # their records are no nearer than the farthest of these
+    )
+    return {group: max(learnt) + likeness[group] - likest for group in evidence.newcomers}
+
+
+def match_score(evidence: Evidence, best: str, parameters: DecisionParameters) -> float:
     """The out-of-scope score: how surely the sentence belongs to any group.
 
-    A best group that the head does not know, being newer than the training, is judged by its nearest record alone.
+    A newcomer is judged by the likeness of its nearest record, moved so that its own threshold is the threshold; of
+    the others it is the records that count, not those of newcomers.
 
     Args:
         evidence: On the sentence.
         best: The group of the highest score.
-        score: Which of them.
+        parameters: Say which score it is.
     """
+    if best in evidence.newcomers:
+        likeness = evidence.likeness_by_group(parameters.word_weight)[best]
+        own = parameters.newcomer_threshold
+        return likeness if own is None else parameters.threshold + likeness - own
     if best not in evidence.head_cosines:
         return evidence.neighbour_scores[best]
+    score = parameters.score
     if score is OutOfScopeScore.ENERGY:
         return evidence.energy()
-    nearest = max(evidence.neighbour_scores.values(), default=-1.0)
+    nearest = max(
+        (cosine for group, cosine in evidence.neighbour_scores.items() if group not in evidence.newcomers),
+        default=min(evidence.neighbour_scores.values(), default=-1.0),
+    )
     best_cosine = max(evidence.head_cosines.values())
     if score is OutOfScopeScore.KNN:
         return nearest
@@ -194,7 +226,7 @@ def decide(evidence: Evidence, parameters: DecisionParameters, prior: Prior | No
     if not ranked:
         return Decision(outcome=Outcome.NO_MATCH, confidence=1.0, score=-1.0, groups=())
     best, best_score = ranked[0]
-    match = match_score(evidence, best, parameters.score)
+    match = match_score(evidence, best, parameters)
     values = np.array([parameters.no_match_score, *(match + (score - best_score) for _, score in ranked)])
     probabilities = _softmax(parameters.scale * values)
     groups = tuple(

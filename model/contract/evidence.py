@@ -1,16 +1,18 @@
 """What a decision about one sentence is made from, gathered the same way in calibration, evaluation and serving."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.contract.head import Head
+from model.contract.normalise import same_text_key
 from model.contract.prior import Prior
+from model.contract.word_overlap import WordOverlap
 
 NEIGHBOURS_USED: Final = 10
 """Neighbours that calibration and serving both look at."""
@@ -39,6 +41,22 @@ class OutOfScopeScore(StrEnum):
     """log sum exp(s cosine) / s over all labels of the head: the soft form of its best cosine, which it may exceed."""
 
 
+class Neighbour(NamedTuple):
+    """A record near a sentence: its group, its text, and its cosine."""
+
+    group: str | None
+    text: str
+    score: float
+
+
+class Likeness(NamedTuple):
+    """What a neighbour with a group has in common with a sentence: its cosine, and the overlap of their words."""
+
+    group: str
+    cosine: float
+    overlap: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """What speaks for the groups that a sentence may belong to.
@@ -49,6 +67,8 @@ class Evidence:
         head_leans: What the training prior added to these, a cosine difference; empty where it added nothing.
         head_rest: The energy of the labels that are no candidates, in cosine units.
         head_scale: s of the energy; None where there is no energy.
+        newcomers: Groups among the neighbours that training had no class vector for: all of them without a head.
+        likenesses: Of the neighbours that have a group, one by one; empty where their words do not count.
     """
 
     neighbour_scores: Mapping[str, float] = field(default_factory=dict)
@@ -56,6 +76,8 @@ class Evidence:
     head_leans: Mapping[str, float] = field(default_factory=dict)
     head_rest: float = -math.inf
     head_scale: float | None = None
+    newcomers: frozenset[str] = frozenset()
+    likenesses: tuple[Likeness, ...] = ()
 
     def only(self, allows: Callable[[str], bool]) -> "Evidence":
         """The evidence for some of the groups."""
@@ -63,7 +85,16 @@ class Evidence:
             self,
             neighbour_scores={group: score for group, score in self.neighbour_scores.items() if allows(group)},
             head_cosines={group: cosine for group, cosine in self.head_cosines.items() if allows(group)},
+            newcomers=frozenset(group for group in self.newcomers if allows(group)),
+            likenesses=tuple(likeness for likeness in self.likenesses if allows(likeness.group)),
         )
+
+    def likeness_by_group(self, word_weight: float) -> dict[str, float]:
+        """The best of each group: its cosine, and as much of the overlap of words as the weight says."""
+        if not self.likenesses:
+            return dict(self.neighbour_scores)
+        values = [(1 - word_weight) * each.cosine + word_weight * each.overlap for each in self.likenesses]
+        return best_by_group([each.group for each in self.likenesses], values)
 
     def energy(self) -> float:
         """log sum exp(s cosine) / s over the candidates and the rest."""
@@ -78,12 +109,27 @@ class EvidenceGatherer:
 
     Args:
         head: Its labels are the groups that it can put forward; None without a head.
+        learnt: All groups that training had class vectors for; without, those of the head.
+        knows: Whether the encoder knows anything of a text.
+        words: Tells how much of their words texts share; without, words do not count.
         with_energy: Whether to sum up the labels that are no candidates, which looks at every label.
+        with_likenesses: Whether to look at the words though no neighbour is a newcomer.
     """
 
-    def __init__(self, head: Head | None, *, with_energy: bool) -> None:
+    def __init__(
+        self,
+        head: Head | None,
+        *,
+        learnt: Container[str] | None = None,
+        knows: Callable[[str], bool] = lambda text: True,
+        words: WordOverlap | None = None,
+        with_energy: bool = False,
+        with_likenesses: bool = False,
+    ) -> None:
         self.head = head
         self._positions = {label: position for position, label in enumerate(head.labels)} if head else {}
+        self._learnt = self._positions if learnt is None else learnt
+        self._knows, self._words, self._with_likenesses = knows, words, with_likenesses
         self._leans = head.leans() if head else None
         self._energy_scale = head.scale if head and with_energy else None
 
@@ -109,39 +155,50 @@ class EvidenceGatherer:
 
     def gather(
         self,
+        text: str,
         cosines: NDArray[np.float32] | None,
-        neighbour_groups: Sequence[str | None],
-        neighbour_scores: Sequence[float],
+        neighbours: Sequence[Neighbour],
         shifts: NDArray[np.float64] | None = None,
-        *,
-        is_familiar: bool = True,
     ) -> Evidence:
-        """The evidence on one sentence.
+        """The evidence on one sentence. Where the encoder knows nothing of it, only the same text says anything.
 
         Args:
+            text: The sentence.
             cosines: (n_labels,) of the head; None without a head.
-            neighbour_groups: Groups of the nearest records, None for a record without one.
-            neighbour_scores: Their cosines.
+            neighbours: The nearest records.
             shifts: Added to the cosines for choosing candidates only; -inf keeps a label out altogether.
-            is_familiar: Whether the encoder knows anything of the sentence; else give records of the same text only,
-                of which those count whose cosine says so too.
         """
-        if not is_familiar:
-            pairs = zip(neighbour_groups, neighbour_scores, strict=True)
-            same = [(group, score) for group, score in pairs if score >= SAME_TEXT]
-            return Evidence(neighbour_scores=best_by_group([group for group, _ in same], [score for _, score in same]))
-        by_group = best_by_group(neighbour_groups, neighbour_scores)
+        if not self._knows(text):
+            key = same_text_key(text)
+            same = [each for each in neighbours if each.score >= SAME_TEXT and same_text_key(each.text) == key]
+            return self._of_neighbours(text, same)
+        of_neighbours = self._of_neighbours(text, neighbours)
         if self.head is None or cosines is None:
-            return Evidence(neighbour_scores=by_group)
-        wanted = self._candidates(cosines, by_group, shifts)
+            return of_neighbours
+        wanted = self._candidates(cosines, of_neighbours.neighbour_scores, shifts)
         labels = self.head.labels
         leans = {} if self._leans is None else {labels[row]: float(self._leans[row]) for row in wanted}
-        return Evidence(
-            neighbour_scores=by_group,
+        return replace(
+            of_neighbours,
             head_cosines={labels[row]: float(cosines[row]) for row in wanted},
             head_leans=leans,
             head_rest=self._rest(cosines, wanted, shifts),
             head_scale=self._energy_scale,
+        )
+
+    def _of_neighbours(self, text: str, neighbours: Sequence[Neighbour]) -> Evidence:
+        by_group = best_by_group([each.group for each in neighbours], [each.score for each in neighbours])
+        newcomers = frozenset(group for group in by_group if group not in self._learnt)
+        likenesses = self._likenesses(text, neighbours) if newcomers or self._with_likenesses else ()
+        return Evidence(neighbour_scores=by_group, newcomers=newcomers, likenesses=likenesses)
+
+    def _likenesses(self, text: str, neighbours: Sequence[Neighbour]) -> tuple[Likeness, ...]:
+        if self._words is None:
+            return ()
+        counting = [(group, other, score) for group, other, score in neighbours if group is not None]
+        overlaps = self._words.cosines(text, [other for _, other, _ in counting])
+        return tuple(
+            Likeness(group, score, overlap) for (group, _, score), overlap in zip(counting, overlaps, strict=True)
         )
 
     def _candidates(

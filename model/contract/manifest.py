@@ -21,6 +21,7 @@ LABELS_FILE: Final = "labels.json"
 PRIOR_FILE: Final = "prior.npy"
 WORDS_FILE: Final = "words.npz"
 GRAMS_FILE: Final = "grams.npy"
+FREQUENCIES_FILE: Final = "frequencies.npy"
 REQUIRED_FILES: Final = (TEXT_FILE, VOCABULARY_FILE, ENCODER_FILE, PROBE_FILE)
 
 

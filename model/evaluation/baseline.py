@@ -76,3 +76,14 @@ def retrieval_baseline(sentences: Sequence[str], groups: Sequence[str]) -> dict[
         cosines[np.arange(len(rows)), rows] = -np.inf
         ranked.append(np.argsort(-cosines, axis=1, kind="stable")[:, : max(10, int(n_relevant.max()))])
     return ranking_metrics(np.concatenate(ranked), queries, groups)
+
+
+def nearest_by_tfidf(stored: Sequence[str], asked: Sequence[str]) -> list[int]:
+    """The row of the stored sentence nearest to each that is asked, by TF-IDF of the stored ones."""
+    vectoriser = _vectoriser()
+    matrix = vectoriser.fit_transform(stored)
+    found: list[int] = []
+    for start in range(0, len(asked), _BLOCK):
+        cosines = vectoriser.transform(asked[start : start + _BLOCK]) @ matrix.T
+        found += cosines.toarray().argmax(axis=1).tolist()
+    return found

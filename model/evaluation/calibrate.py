@@ -1,7 +1,7 @@
 """Default decision parameters: chosen on held-out sentences and on sentences that belong to no group."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import repeat
 
@@ -10,15 +10,23 @@ from numpy.typing import NDArray
 
 from model.config import ThresholdRule
 from model.contract.decision import DecisionParameters, match_score, score_groups
-from model.contract.evidence import NEIGHBOURS_USED, Evidence, EvidenceGatherer, OutOfScopeScore
-from model.contract.head import Head
-from model.contract.normalise import same_text_key
+from model.contract.evidence import NEIGHBOURS_USED, Evidence, EvidenceGatherer, Neighbour, OutOfScopeScore
 from model.errors import ConfigError
 from model.evaluation.margins import choose_margin
 from model.evaluation.neighbours import Nearest, nearest
 from model.evaluation.thresholds import balanced_threshold, choose_threshold
 
 _HEAD_WEIGHTS = (0.0, 0.5, 1.0)
+_WORD_WEIGHTS = (0.0, 0.3, 0.5)
+
+_NEWCOMER_WORD_WEIGHT = 0.5
+"""Beside a head no held-out group is a newcomer to choose it by; what measured best on five sets (docs/log.md)."""
+
+_NEWCOMER_SHARE = 0.85
+"""Of the balanced threshold on the likeness of learnt groups' records, to which training has drawn their sentences
+nearer than to those of newcomers; measured likewise.
+"""
+
 _SCALES = np.geomspace(2.0, 200.0, 60)
 
 
@@ -64,32 +72,25 @@ class _Scored:
 def gather_candidates(
     asked: Sentences,
     stored: Sentences,
-    head: Head | None,
-    knows: Callable[[str], bool],
+    gatherer: EvidenceGatherer,
     exclude: NDArray[np.int64] | None = None,
 ) -> list[Candidates]:
     """The evidence on each sentence that is asked, as serving gathers it.
 
     Args:
         asked, stored: The sentences, and those among which they are looked up.
-        head: Of the encoder.
-        knows: Whether the encoder knows anything of a text; of one that it does not, the same text alone is near.
+        gatherer: Of the encoder.
         exclude: As for `find_nearest`.
     """
-    gatherer = EvidenceGatherer(head, with_energy=True)
+    head = gatherer.head
     shifts = gatherer.shifts(None, 1.0, tau=1.0)
     cosines = head.cosines_of_each(asked.embeddings) if head else repeat(None)
     found = find_nearest(asked.embeddings, stored.embeddings, exclude)
     candidates = []
     for row, (text, true_group, of_head) in enumerate(zip(asked.texts, asked.groups, cosines, strict=False)):
-        is_familiar = knows(text)
-        near = list(zip(found.rows[row].tolist(), found.scores[row].tolist(), strict=True))
-        if not is_familiar:
-            key = same_text_key(text)
-            near = [(other, score) for other, score in near if same_text_key(stored.texts[other]) == key]
-        groups, scores = [stored.groups[other] for other, _ in near], [score for _, score in near]
-        evidence = gatherer.gather(of_head, groups, scores, shifts, is_familiar=is_familiar)
-        candidates.append(Candidates(true_group, evidence))
+        near = zip(found.rows[row].tolist(), found.scores[row].tolist(), strict=True)
+        neighbours = [Neighbour(stored.groups[other], stored.texts[other], score) for other, score in near]
+        candidates.append(Candidates(true_group, gatherer.gather(text, of_head, neighbours, shifts)))
     return candidates
 
 
@@ -143,6 +144,7 @@ def calibrate(
         ConfigError: The target is no share, or the score needs a head that is not there.
     """
     ranking = _choose_ranking(in_scope, DecisionParameters(logit_adjustment_tau=logit_adjustment_tau))
+    has_head = _has_head(in_scope)
     best_value, chosen = -1.0, ranking
     for score in _scores_to_try(in_scope, out_of_scope_score, are_given=bool(strangers) and not are_made):
         parameters = ranking.model_copy(update={"score": score})
@@ -162,16 +164,28 @@ def calibrate(
             chosen = parameters.model_copy(
                 update={"threshold": threshold, "break_even": even if even != threshold else None}
             )
+    if has_head and chosen.word_weight:
+        threshold = _choose_newcomer_threshold(in_scope, strangers, chosen, threshold_rule, false_accept_target)
+        chosen = chosen.model_copy(update={"newcomer_threshold": threshold})
     margin = 0.0 if precision_target is None else _choose_margin(in_scope, strangers, chosen, precision_target)
     return chosen.model_copy(update={"scale": _fit_scale(in_scope, strangers, chosen), "margin": margin})
 
 
+def _has_head(in_scope: Sequence[Candidates]) -> bool:
+    return any(candidates.evidence.head_cosines for candidates in in_scope)
+
+
 def _choose_ranking(in_scope: Sequence[Candidates], start: DecisionParameters) -> DecisionParameters:
-    """The head weight under which the right group comes first most often."""
-    has_head = any(candidates.evidence.head_cosines for candidates in in_scope)
+    """The weight of the head, or without one that of the words, under which the right group comes first most often."""
+    has_words = any(candidates.evidence.likenesses for candidates in in_scope)
+    if _has_head(in_scope):
+        word_weight = _NEWCOMER_WORD_WEIGHT if has_words else 0.0
+        tried = [{"head_weight": weight, "word_weight": word_weight} for weight in _HEAD_WEIGHTS]
+    else:
+        tried = [{"word_weight": weight} for weight in (_WORD_WEIGHTS if has_words else (0.0,))]
     best_right, chosen = -1, start
-    for head_weight in _HEAD_WEIGHTS if has_head else (0.0,):
-        parameters = start.model_copy(update={"head_weight": head_weight})
+    for weights in tried:
+        parameters = start.model_copy(update=weights)
         right = sum(_best(candidates, parameters) == candidates.true_group for candidates in in_scope)
         if right > best_right:
             best_right, chosen = right, parameters
@@ -181,7 +195,7 @@ def _choose_ranking(in_scope: Sequence[Candidates], start: DecisionParameters) -
 def _scores_to_try(
     in_scope: Sequence[Candidates], wanted: OutOfScopeScore | None, *, are_given: bool
 ) -> list[OutOfScopeScore]:
-    has_head = any(candidates.evidence.head_cosines for candidates in in_scope)
+    has_head = _has_head(in_scope)
     has_energy = any(candidates.evidence.head_scale is not None for candidates in in_scope)
     available = [OutOfScopeScore.KNN]
     if has_head:
@@ -202,7 +216,7 @@ def _best(candidates: Candidates, parameters: DecisionParameters) -> str | None:
 
 
 def _match(candidates: Candidates, best: str | None, parameters: DecisionParameters) -> float:
-    return -1.0 if best is None else match_score(candidates.evidence, best, parameters.score)
+    return -1.0 if best is None else match_score(candidates.evidence, best, parameters)
 
 
 def _score(in_scope: Sequence[Candidates], strangers: Sequence[Candidates], parameters: DecisionParameters) -> _Scored:
@@ -210,6 +224,29 @@ def _score(in_scope: Sequence[Candidates], strangers: Sequence[Candidates], para
     rightly = [_match(one, best, parameters) for one, best in winners if best == one.true_group]
     refusable = [_match(one, _best(one, parameters), parameters) for one in strangers]
     return _Scored(np.array(rightly), len(winners), np.array(refusable))
+
+
+def _choose_newcomer_threshold(
+    in_scope: Sequence[Candidates],
+    strangers: Sequence[Candidates],
+    parameters: DecisionParameters,
+    rule: ThresholdRule,
+    false_accept_target: float,
+) -> float:
+    """Least likeness of a newcomer's record, from that of the records of learnt groups and of strangers."""
+
+    def likest(candidates: Candidates) -> float:
+        return max(candidates.evidence.likeness_by_group(parameters.word_weight).values(), default=-1.0)
+
+    rightly = np.array([likest(one) for one in in_scope if _best(one, parameters) == one.true_group])
+    threshold = choose_threshold(
+        rule,
+        rightly,
+        np.array([likest(one) for one in strangers]),
+        n_in_scope=len(in_scope),
+        false_accept_target=false_accept_target,
+    )
+    return threshold if rule is ThresholdRule.FALSE_ACCEPT_RATE else _NEWCOMER_SHARE * threshold
 
 
 def _choose_margin(

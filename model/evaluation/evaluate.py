@@ -141,12 +141,13 @@ def _closed_set(
     metrics = {f"knn{k}": accuracy(vote(found, stored_groups, k), groups) for k in (1, 5)}
     if bundle.label_head is not None:
         return metrics  # there the labels decide
-    head = bundle.deciding_head(set(stored_groups))
+    parameters = bundle.manifest.decision
+    gatherer = bundle.gatherer(bundle.deciding_head(set(stored_groups)), parameters)
     inside, outside = (
-        gather_candidates(asked, stored, head, bundle.knows)
+        gather_candidates(asked, stored, gatherer)
         for asked in (
             Sentences(sentences, embeddings, groups),
             Sentences(strangers, bundle.encoder.encode(strangers), [None] * len(strangers)),
         )
     )
-    return metrics | decision_metrics(inside, outside, bundle.manifest.decision)
+    return metrics | decision_metrics(inside, outside, parameters)

@@ -11,6 +11,7 @@ from model.contract.familiarity import Familiarity
 from model.contract.head_files import head_kind, npy
 from model.contract.manifest import DatasetSummary, Manifest
 from model.contract.normalise import CJK, WORD, normalise, script_runs
+from model.contract.word_overlap import WordOverlap
 from model.data.training_data import TrainingData
 from model.evaluation.held_out import Measured
 from model.export.graph_builder import OPSET
@@ -29,7 +30,7 @@ def export(trained: Trained, measured: Measured, data: TrainingData, seed: int, 
     config = data.config
     graphs, exported = to_onnx(trained.encoder, trained.contract, config.storage)
     worst = check_parity(trained.encoder, exported)
-    learnt = [*data.train, *data.valid] if config.refit else data.train
+    learnt = [row.text for row in ([*data.train, *data.valid] if config.refit else data.train)]
     head = trained.objective.head()
     any_head = head or trained.objective.label_head()
     files = {
@@ -37,7 +38,8 @@ def export(trained: Trained, measured: Measured, data: TrainingData, seed: int, 
         names.TEXT_FILE: trained.contract.to_json().encode(),
         names.VOCABULARY_FILE: trained.contract.to_vocabulary_text().encode(),
         names.PROBE_FILE: probe_json(exported, probe_sentences(trained.contract.vocabulary)),
-        names.GRAMS_FILE: npy(Familiarity.of(trained.contract, (row.text for row in learnt)).gram_hashes),
+        names.GRAMS_FILE: npy(Familiarity.of(trained.contract, learnt).gram_hashes),
+        names.FREQUENCIES_FILE: npy(WordOverlap.of(trained.contract, learnt).frequencies),
         **(head_files(any_head) if any_head else {}),
     }
     manifest = Manifest(

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from model.contract.bundle import Bundle
 from model.contract.dataset import Row
 from model.contract.decision import Decision, Outcome, decide, decide_labels
-from model.contract.evidence import NEIGHBOURS_USED, EvidenceGatherer, OutOfScopeScore
-from model.contract.normalise import same_text_key
+from model.contract.evidence import NEIGHBOURS_USED, Neighbour
 from model.evaluation.neighbours import Nearest, nearest
 from model.judging.rows import JudgedRows
 
@@ -106,25 +105,18 @@ def _decide(
 ) -> list[Decision]:
     parameters = bundle.manifest.decision
     head = bundle.deciding_head({row.group for row in stored if row.group is not None})
-    gatherer = EvidenceGatherer(head, with_energy=head is not None and parameters.score is OutOfScopeScore.ENERGY)
+    gatherer = bundle.gatherer(head, parameters)
     shifts = gatherer.shifts(None, parameters.scale, parameters.logit_adjustment_tau)
     cosines = head.cosines_of_each(embeddings) if head is not None else repeat(None)
     decisions = []
-    neighbours = zip(rows, found.rows.tolist(), found.scores.tolist(), cosines, strict=False)
-    for row, numbers, scores, of_head in neighbours:
-        is_familiar, near = bundle.knows(row.text), [stored[number] for number in numbers]
-        if not is_familiar:
-            near, scores = _of_the_same_text(row, near, scores)
-        its_groups = [other.group for other in near]
-        evidence = gatherer.gather(of_head, its_groups, scores, shifts, is_familiar=is_familiar)
-        decisions.append(decide(evidence, parameters))
+    asked = zip(rows, found.rows.tolist(), found.scores.tolist(), cosines, strict=False)
+    for row, numbers, scores, of_head in asked:
+        near = [
+            Neighbour(stored[number].group, stored[number].text, score)
+            for number, score in zip(numbers, scores, strict=True)
+        ]
+        decisions.append(decide(gatherer.gather(row.text, of_head, near, shifts), parameters))
     return decisions if bundle.label_head is None else _with_labels(bundle, rows, embeddings, decisions)
-
-
-def _of_the_same_text(row: Row, near: list[Row], scores: list[float]) -> tuple[list[Row], list[float]]:
-    wanted = same_text_key(row.text)
-    same = [at for at, other in enumerate(near) if same_text_key(other.text) == wanted]
-    return [near[at] for at in same], [scores[at] for at in same]
 
 
 def _with_labels(

@@ -34,6 +34,7 @@ def make_tiny_bundle(
     sigmoid_labels: Sequence[str] = (),
     sigmoid_word: str | None = None,
     familiar: Sequence[str] = (),
+    n_learnt: int | None = None,
     decision: DecisionParameters | None = None,
 ) -> str:
     """Write the bundle and return its sha256.
@@ -44,6 +45,8 @@ def make_tiny_bundle(
         sigmoid_labels: Of a label head, instead.
         sigmoid_word: Speaks for all of these labels wherever it stands, whatever the embedding says.
         familiar: Sentences that it is to have learnt from; without any it cannot tell what it knows.
+        n_learnt: How many sentences it is to have learnt from, none of which has a word of its own; without, it cannot
+            tell how rare words are.
         decision: Its parameters.
     """
     contract = TextContract(TextConfig(buckets=512, max_tokens=16, max_chars=200), ())
@@ -58,6 +61,7 @@ def make_tiny_bundle(
         "probe.json": probe_json(encoder, PROBE),
         **(head_files(head) if head else {}),
         **({"grams.npy": npy(Familiarity.of(contract, familiar).gram_hashes)} if familiar else {}),
+        **({} if n_learnt is None else {"frequencies.npy": npy(np.array([n_learnt], np.uint32))}),
     }
     return write_bundle(folder, files, _manifest(dim, seed, head, decision or DecisionParameters()))
 

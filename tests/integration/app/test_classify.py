@@ -1,5 +1,6 @@
 """POST :classify over a real socket: groups, labels, priors, and how it refuses."""
 
+import math
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -32,6 +33,13 @@ BUNDLES: dict[str, dict[str, Any]] = {
         "head_labels": GROUPS,
         "familiar": ["money back", "log in", "where is my invoice"],
         "decision": DecisionParameters(head_weight=0.5, score=OutOfScopeScore.BOTH, threshold=-1.0),
+    },
+    "newcomers": {
+        "head_labels": GROUPS,
+        "n_learnt": 40,
+        "decision": DecisionParameters(
+            head_weight=0.5, score=OutOfScopeScore.BOTH, threshold=0.6, word_weight=0.5, newcomer_threshold=0.45
+        ),
     },
     "energy": {
         "head_labels": GROUPS,
@@ -144,6 +152,31 @@ def test_the_energy_decides_over_the_labels_that_are_groups(service: Running, fo
         expected = text == "where is my invoice" or energy >= 0.6  # newer than the head: by its record alone
         assert result["decision"] == ("matched" if expected else "no_match"), text
     assert {r["decision"] for r in classify(service, place, texts=texts)} == {"matched", "no_match"}
+
+
+def test_words_count_for_a_group_that_is_newer_than_the_training(service: Running, folder: Path) -> None:
+    """Against the formula: half cosine, half the overlap of words, which here all weigh the same."""
+    place = filled(service, "newcomers")
+    records = {"refund": "I want my money back", "login": "I cannot log in", "invoice": "where is my invoice"}
+    texts = ["is my invoice where it belongs", "invoices?", "I want my invoice", "I want my money", "log in"]
+    decisions = set()
+    for text, result in zip(texts, classify(service, place, texts=texts), strict=True):
+        words = [set(cut.replace("?", " ?").lower().split()) for cut in (text, *records.values())]
+        overlaps = [len(words[0] & other) / math.sqrt(len(words[0]) * len(other)) for other in words[1:]]
+        near = dict(zip(records, cosines(folder / "newcomers", text, tuple(records.values())), strict=True))
+        likeness = {g: (near[g] + overlap) / 2 for g, overlap in zip(records, overlaps, strict=True)}
+        heads = dict(zip(GROUPS, cosines(folder / "newcomers", text, GROUPS), strict=True))
+        scores = {group: (near[group] + heads[group]) / 2 for group in GROUPS}
+        scores["invoice"] = max(scores.values()) + likeness["invoice"] - max(likeness[group] for group in GROUPS)
+        best = max(scores, key=lambda group: scores[group])
+        match = (max(heads.values()) + max(near[group] for group in GROUPS)) / 2
+        match = 0.6 + likeness[best] - 0.45 if best == "invoice" else match
+        odds = {group: math.exp(20 * (match + score - scores[best] - 0.6)) for group, score in scores.items()}
+        expected = {group: value / (1 + sum(odds.values())) for group, value in odds.items()}
+        assert {g["group"]: g["confidence"] for g in result["groups"]} == pytest.approx(expected, abs=1e-4)
+        assert result["decision"] == ("matched" if match >= 0.6 else "no_match")
+        decisions.add((best, result["decision"]))
+    assert {("invoice", "matched"), ("invoice", "no_match"), ("refund", "no_match")} <= decisions, decisions
 
 
 def test_a_text_that_the_encoder_knows_nothing_of_matches_none_but_the_very_same(service: Running) -> None:

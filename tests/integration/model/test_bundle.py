@@ -15,7 +15,8 @@ from model.export.probe import probe_sentences
 from tests.fakes.changed_bundle import replace_file
 
 GRAPHS = ["encoder.onnx", "tokens.onnx", "sentences.onnx"]
-FILES = [*GRAPHS, "text.json", "vocab.txt", "probe.json", "grams.npy", "head.npy", "labels.json", "prior.npy"]
+ARRAYS = ["grams.npy", "frequencies.npy", "head.npy", "prior.npy"]
+FILES = [*GRAPHS, *ARRAYS, "text.json", "vocab.txt", "probe.json", "labels.json"]
 
 
 @pytest.fixture
@@ -49,9 +50,7 @@ def test_every_damaged_file_is_named(copy: Path, name: str, damage: str) -> None
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"[1]", b'[{"text": "a", "ids": [], "vector": [1]}]', b"\xff"])
-@pytest.mark.parametrize(
-    "name", [*GRAPHS, "text.json", "probe.json", "grams.npy", "head.npy", "labels.json", "prior.npy"]
-)
+@pytest.mark.parametrize("name", [*GRAPHS, *ARRAYS, "text.json", "probe.json", "labels.json"])
 def test_what_no_exporter_wrote_is_damaged_though_the_manifest_agrees(copy: Path, name: str, content: bytes) -> None:
     replace_file(copy / name, content)
     with pytest.raises(BundleDamagedError):

@@ -17,6 +17,7 @@ from app.serving.repository import ChangedRecords
 from app.serving.sidecar import Sidecar
 from app.serving.snapshots import empty_base
 from model.contract.decision import DecisionParameters
+from model.contract.evidence import EvidenceGatherer
 from model.contract.head import Head
 
 LABELS = tuple(f"g{number}" for number in range(12))
@@ -28,7 +29,7 @@ class Collection:
     def __init__(self, folder: Path) -> None:
         key = ReleaseKey(collection_id=1, collection="faq", release_id=1, number=1, encoder_sha="enc")
         head = Head(LABELS, np.eye(len(LABELS), dtype=np.float32))
-        bundle = SimpleNamespace(head=head)
+        bundle = SimpleNamespace(head=head, gatherer=lambda part, parameters: EvidenceGatherer(part))
         self.release = ServingRelease(key, cast(Any, bundle), DecisionParameters(head_weight=1), empty_base(4), 0.99)
         self.groups: dict[int, str] = {}
         self.compactor = Compactor(folder, encoder_checksum="enc", dim=4, target_recall=0.99)

@@ -16,7 +16,7 @@ from model.contract.decision import (
     decide_labels,
     match_score,
 )
-from model.contract.evidence import Evidence, OutOfScopeScore
+from model.contract.evidence import Evidence, Likeness, OutOfScopeScore
 from model.contract.prior import Prior
 
 SCORES = st.dictionaries(st.sampled_from("abcdef"), st.floats(-1, 1), max_size=6)
@@ -102,18 +102,81 @@ def test_one_score_ranks_and_another_refuses(score: OutOfScopeScore, expected: f
     assert decision.confidence == pytest.approx(math.exp(logits[answer]) / total)
 
 
-def test_a_group_newer_than_the_head_is_judged_by_its_own_record() -> None:
-    evidence = Evidence(neighbour_scores={"new": 0.95, "a": 0.4}, head_cosines={"a": 0.3})
-    for score in (OutOfScopeScore.MAX_COSINE, OutOfScopeScore.BOTH, OutOfScopeScore.KNN):
-        assert match_score(evidence, "new", score) == 0.95
-        parameters = DecisionParameters(head_weight=0.5, score=score, threshold=0.6)
-        assert decide(evidence, parameters).outcome is Outcome.MATCHED
+THREE = (OutOfScopeScore.MAX_COSINE, OutOfScopeScore.BOTH, OutOfScopeScore.KNN)
+
+
+@pytest.mark.parametrize("score", THREE)
+def test_a_group_newer_than_the_head_is_judged_by_its_own_record(score: OutOfScopeScore) -> None:
+    evidence = Evidence(neighbour_scores={"new": 0.95, "a": 0.4}, head_cosines={"a": 0.3}, newcomers=frozenset(["new"]))
+    parameters = DecisionParameters(head_weight=0.5, score=score, threshold=0.6)
+    assert match_score(evidence, "new", parameters) == 0.95
+    assert decide(evidence, parameters).outcome is Outcome.MATCHED
+
+
+LATE = Evidence(
+    neighbour_scores={"new": 0.7, "a": 0.6, "b": 0.5},
+    head_cosines={"a": 0.2, "b": 0.4},
+    newcomers=frozenset(["new"]),
+    likenesses=(Likeness("new", 0.7, 0.1), Likeness("a", 0.6, 0.4), Likeness("b", 0.5, 0.2), Likeness("a", 0.3, 0.5)),
+)
+"""By their cosines the newcomer's record is the nearest; by words too, that of a is."""
+
+
+@pytest.mark.parametrize("head_weight", [0.0, 0.5, 1.0])
+def test_a_newcomer_stands_to_the_others_as_its_record_does_to_theirs(head_weight: float) -> None:
+    learnt = {group: head_weight * head + (1 - head_weight) * cosine
+              for group, head, cosine in (("a", 0.2, 0.6), ("b", 0.4, 0.5))}  # fmt: skip
+    for word_weight, likest, own in ((0.0, 0.6, 0.7), (0.5, 0.5, 0.4)):
+        parameters = DecisionParameters(head_weight=head_weight, word_weight=word_weight)
+        found = {group.group: group.score for group in decide(LATE, parameters).groups}
+        assert found == pytest.approx({**learnt, "new": max(learnt.values()) + own - likest})
+        assert (max(found, key=lambda group: found[group]) == "new") == (word_weight == 0.0)
+
+
+def test_where_all_records_near_are_newcomers_the_others_are_no_nearer_than_the_farthest() -> None:
+    evidence = Evidence(
+        neighbour_scores={"new": 0.7, "newer": 0.5},
+        head_cosines={"a": 0.4},
+        newcomers=frozenset(["new", "newer"]),
+        likenesses=(Likeness("new", 0.7, 0.1), Likeness("newer", 0.5, 0.9)),
+    )
+    parameters = DecisionParameters(head_weight=0.5, word_weight=0.5, score=OutOfScopeScore.BOTH)
+    found = {group.group: group.score for group in decide(evidence, parameters).groups}
+    learnt = 0.5 * 0.4 + 0.5 * 0.5
+    assert found == pytest.approx({"a": learnt, "new": learnt, "newer": learnt + 0.7 - 0.4})
+    assert match_score(evidence, "a", parameters) == pytest.approx((0.4 + 0.5) / 2)
+
+
+@pytest.mark.parametrize("score", THREE)
+def test_a_newcomer_has_a_threshold_of_its_own_and_lends_the_others_no_record(score: OutOfScopeScore) -> None:
+    parameters = DecisionParameters(
+        head_weight=1.0, score=score, threshold=0.55, word_weight=0.25, newcomer_threshold=0.5
+    )
+    likeness = 0.75 * 0.7 + 0.25 * 0.1
+    assert match_score(LATE, "new", parameters) == pytest.approx(0.55 + likeness - 0.5)
+    expected = {OutOfScopeScore.MAX_COSINE: 0.4, OutOfScopeScore.KNN: 0.6, OutOfScopeScore.BOTH: 0.5}
+    assert match_score(LATE, "b", parameters) == pytest.approx(expected[score])
+    for own, outcome in ((likeness - 0.01, Outcome.MATCHED), (likeness + 0.01, Outcome.NO_MATCH)):
+        strict = parameters.model_copy(update={"newcomer_threshold": own})
+        decision = decide(LATE.only(lambda group: group == "new"), strict)
+        assert (decision.groups[0].group, decision.outcome) == ("new", outcome)
+
+
+def test_without_a_head_words_weigh_as_they_are_told() -> None:
+    evidence = Evidence(
+        neighbour_scores={"a": 0.7, "b": 0.6},
+        newcomers=frozenset(["a", "b"]),
+        likenesses=(Likeness("a", 0.7, 0.1), Likeness("b", 0.6, 0.9)),
+    )
+    decision = decide(evidence, DecisionParameters(word_weight=0.3, threshold=0.6))
+    assert [(g.group, round(g.score, 6)) for g in decision.groups] == [("b", 0.69), ("a", 0.52)]
+    assert (decision.outcome, round(decision.score, 6)) == (Outcome.MATCHED, 0.69)
 
 
 def test_the_energy_without_a_scale_is_refused() -> None:
     evidence = Evidence(neighbour_scores={"a": 0.5}, head_cosines={"a": 0.5})
     with pytest.raises(ValueError, match="needs the head's scale"):
-        match_score(evidence, "a", OutOfScopeScore.ENERGY)
+        match_score(evidence, "a", DecisionParameters(score=OutOfScopeScore.ENERGY))
 
 
 @given(

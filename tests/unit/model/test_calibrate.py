@@ -5,7 +5,7 @@ import pytest
 
 from model.config import ThresholdRule
 from model.contract.decision import DecisionParameters, Outcome, decide
-from model.contract.evidence import Evidence, OutOfScopeScore
+from model.contract.evidence import Evidence, EvidenceGatherer, Likeness, OutOfScopeScore
 from model.contract.head import Head
 from model.contract.prior import Prior
 from model.errors import ConfigError
@@ -173,7 +173,8 @@ def test_evidence_is_gathered_from_embeddings() -> None:
     head = Head(("a", "b"), axes[:2], 30.0)
     embeddings = np.array([[0.8, 0.6, 0.0]], np.float32)
     stored = Sentences(["ta", "tb", "tc"], axes, ["a", "b", "c"])
-    evidence = gather_candidates(Sentences(["q"], embeddings, ["a"]), stored, head, lambda text: True)[0].evidence
+    gatherer = EvidenceGatherer(head, with_energy=True)
+    evidence = gather_candidates(Sentences(["q"], embeddings, ["a"]), stored, gatherer)[0].evidence
     assert evidence.neighbour_scores == pytest.approx({"a": 0.8, "b": 0.6, "c": 0.0})
     assert evidence.head_cosines == pytest.approx({"a": 0.8, "b": 0.6})
     assert evidence.energy() == pytest.approx(np.log(np.exp(24) + np.exp(18)) / 30)
@@ -184,7 +185,7 @@ def test_of_an_unknown_text_the_same_text_alone_is_near() -> None:
     unknown = np.array([[0.0, 1.0]] * 2, np.float32)
     stored = Sentences(["🚗", "🥭"], unknown, ["cars", "fruit"])
     asked = Sentences(["🥭 ", "🌧"], unknown, ["fruit", "weather"])
-    same, other = gather_candidates(asked, stored, None, lambda text: False)
+    same, other = gather_candidates(asked, stored, EvidenceGatherer(None, knows=lambda text: False))
     assert same.evidence.neighbour_scores == {"fruit": 1.0}
     assert other.evidence.neighbour_scores == {}
 
@@ -226,3 +227,41 @@ def test_another_prior_than_in_training_is_met_by_the_formula() -> None:
     assert right["given"] / len(true) == bayes
     assert right["left out"] / len(true) < bayes - 0.1
     np.testing.assert_allclose(confidences, posterior.max(axis=1) / posterior.sum(axis=1), atol=1e-9)
+
+
+def worded(true: str | None, *, learnt: bool, **pairs: tuple[float, float]) -> Candidates:
+    """A sentence with a record of each group at this cosine and with this overlap of words."""
+    evidence = Evidence(
+        neighbour_scores={group: cosine for group, (cosine, _) in pairs.items()},
+        head_cosines=dict.fromkeys(pairs, 0.5) if learnt else {},
+        newcomers=frozenset() if learnt else frozenset(pairs),
+        likenesses=tuple(Likeness(group, cosine, overlap) for group, (cosine, overlap) in pairs.items()),
+    )
+    return Candidates(true, evidence)
+
+
+@pytest.mark.parametrize(("overlap", "weight"), [(0.1, 0.0), (0.7, 0.3), (0.45, 0.5)])
+def test_without_a_head_words_weigh_what_puts_the_right_group_first(overlap: float, weight: float) -> None:
+    """The wrong record has 0.1 more cosine; the right one's words must make up for it: 0.7 w d > (1 - w) 0.1."""
+    wrong = 0.9 if weight == 0 else 0.3
+    right = (0.6, overlap) if weight else (0.95, overlap)
+    inside = [worded("a", learnt=False, a=right, b=(0.7, wrong))] * 20
+    parameters = calibrate(inside, [worded(None, learnt=False, a=(0.2, 0.1))] * 20)
+    assert (parameters.word_weight, parameters.newcomer_threshold) == (weight, None)
+
+
+def test_newcomers_beside_a_head_get_most_of_the_threshold_that_the_others_likeness_would_have() -> None:
+    rng = np.random.default_rng(5)
+    inside = [worded("a", learnt=True, a=pair) for pair in rng.uniform(0.5, 0.9, (200, 2)).tolist()]
+    outside = [worded(None, learnt=True, a=pair) for pair in rng.uniform(0.2, 0.6, (300, 2)).tolist()]
+    for rule, share in ((ThresholdRule.BALANCED, 0.85), (ThresholdRule.FALSE_ACCEPT_RATE, 1.0)):
+        parameters = calibrate(inside, outside, threshold_rule=rule)
+        halves = [near(c.true_group, **c.evidence.likeness_by_group(0.5)) for c in [*inside, *outside]]
+        alone = calibrate(halves[:200], halves[200:], threshold_rule=rule)
+        assert parameters.word_weight == 0.5
+        assert parameters.newcomer_threshold == pytest.approx(share * alone.threshold)
+
+
+def test_without_words_newcomers_have_no_threshold_of_their_own() -> None:
+    parameters = calibrate([with_head("a", 0.8, 0.7)], [with_head(None, 0.3, 0.2)])
+    assert (parameters.word_weight, parameters.newcomer_threshold) == (0.0, None)
