@@ -144,7 +144,6 @@ def calibrate(
         ConfigError: The target is no share, or the score needs a head that is not there.
     """
     ranking = _choose_ranking(in_scope, DecisionParameters(logit_adjustment_tau=logit_adjustment_tau))
-    has_head = _has_head(in_scope)
     best_value, chosen = -1.0, ranking
     for score in _scores_to_try(in_scope, out_of_scope_score, are_given=bool(strangers) and not are_made):
         parameters = ranking.model_copy(update={"score": score})
@@ -164,7 +163,7 @@ def calibrate(
             chosen = parameters.model_copy(
                 update={"threshold": threshold, "break_even": even if even != threshold else None}
             )
-    if has_head and chosen.word_weight:
+    if chosen.word_weight and _has_head(in_scope):
         threshold = _choose_newcomer_threshold(in_scope, strangers, chosen, threshold_rule, false_accept_target)
         chosen = chosen.model_copy(update={"newcomer_threshold": threshold})
     margin = 0.0 if precision_target is None else _choose_margin(in_scope, strangers, chosen, precision_target)
@@ -195,10 +194,9 @@ def _choose_ranking(in_scope: Sequence[Candidates], start: DecisionParameters) -
 def _scores_to_try(
     in_scope: Sequence[Candidates], wanted: OutOfScopeScore | None, *, are_given: bool
 ) -> list[OutOfScopeScore]:
-    has_head = _has_head(in_scope)
     has_energy = any(candidates.evidence.head_scale is not None for candidates in in_scope)
     available = [OutOfScopeScore.KNN]
-    if has_head:
+    if _has_head(in_scope):
         available = [OutOfScopeScore.BOTH, OutOfScopeScore.KNN, OutOfScopeScore.MAX_COSINE]
     if has_energy:
         available.append(OutOfScopeScore.ENERGY)
