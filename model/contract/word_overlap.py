@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from model.contract.errors import BundleDamagedError
 from model.contract.normalise import CJK, normalise, script_runs
-from model.contract.text import TextContract
+from model.contract.text import TextConfig, TextContract
 
 
 class WordOverlap:
@@ -38,7 +38,7 @@ class WordOverlap:
             raise BundleDamagedError(
                 f"{frequencies.size} word frequencies do not fit a vocabulary of {len(contract.vocabulary)}"
             )
-        self._most_chars = contract.config.max_chars
+        self._config = contract.config
         self.frequencies = frequencies
         n_sentences = int(frequencies[0])
         self._unknown = math.log(1 + n_sentences) + 1
@@ -51,7 +51,7 @@ class WordOverlap:
         holding: Counter[str] = Counter()
         n_sentences = 0
         for n_sentences, sentence in enumerate(sentences, 1):  # noqa: B007 - the last is their number
-            holding.update(set(_words(sentence[: contract.config.max_chars])))
+            holding.update(set(_words(sentence, contract.config)))
         return cls(contract, np.array([n_sentences, *(holding[token] for token in contract.vocabulary)], np.uint32))
 
     def cosines(self, text: str, others: Sequence[str]) -> list[float]:
@@ -63,20 +63,23 @@ class WordOverlap:
         """The weight of each word, at unit length."""
         weights, unknown = self._weights, self._unknown
         bag: dict[str, float] = {}
-        for word in _words(text[: self._most_chars]):
+        for word in _words(text, self._config):
             bag[word] = bag.get(word, 0.0) + weights.get(word, unknown)
         length = math.sqrt(sum(value * value for value in bag.values()))
         return {word: value / length for word, value in bag.items()}
 
 
-def _words(text: str) -> list[str]:
+def _words(text: str, config: TextConfig) -> list[str]:
+    """Those that the encoder reads."""
     words: list[str] = []
-    for kind, run in script_runs(normalise(text)):
+    for kind, run in script_runs(normalise(text[: config.max_chars])):
         if kind == CJK:
             words.extend(run)
         else:
             words.append(run)
-    return words
+        if len(words) >= config.max_tokens:
+            break
+    return words[: config.max_tokens]
 
 
 def _dot(one: dict[str, float], other: dict[str, float]) -> float:

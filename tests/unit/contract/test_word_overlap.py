@@ -54,8 +54,14 @@ def test_frequencies_count_sentences_not_words() -> None:
 
 
 def test_no_more_of_a_text_counts_than_the_encoder_reads() -> None:
-    words = WordOverlap.of(TextContract(TextConfig(max_chars=7), ()), [])
-    assert words.cosines("one two three", ["one two", "three"]) == pytest.approx([1.0, 0.0])
+    few_chars, few_tokens = (
+        WordOverlap.of(TextContract(config, ()), []) for config in (TextConfig(max_chars=7), TextConfig(max_tokens=2))
+    )
+    for words in (few_chars, few_tokens):
+        assert words.cosines("one two three", ["one two", "three"]) == pytest.approx([1.0, 0.0])
+    assert few_tokens.cosines("退款到账", ["退 款", "到账"]) == pytest.approx([1.0, 0.0])
+    counted = WordOverlap.of(TextContract(TextConfig(max_tokens=2), ("a", "b", "c")), ["a b c", "c b a"]).frequencies
+    assert counted.tolist() == [2, 1, 2, 1]
 
 
 def test_a_bundle_has_them_and_an_older_one_goes_by_cosines(tmp_path: Path) -> None:
