@@ -189,7 +189,7 @@ class Suggestion(Answer):
 
 
 class NearGroup(Answer):
-    """A group near a cluster's first text: the cosine it is ranked by, and the probability that it is right."""
+    """A group near a cluster's first text: the score it is ranked by, and the probability that it is right."""
 
     group: str
     score: float

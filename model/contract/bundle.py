@@ -270,6 +270,10 @@ def _read_numbers(folder: Path, name: str, contents: Mapping[str, bytes]) -> NDA
     if name not in contents:
         return None
     try:
-        return np.asarray(np.load(BytesIO(contents[name]), allow_pickle=False), np.uint32)
-    except (ValueError, EOFError) as error:
+        numbers: NDArray[np.generic] = np.lib.format.read_array(BytesIO(contents[name]), allow_pickle=False)
+    except (ValueError, EOFError, MemoryError) as error:
         raise BundleDamagedError(f"{folder / name} cannot be read: {error}") from error
+    if numbers.dtype != np.uint32 or numbers.ndim != 1:
+        found = f"{numbers.dtype} of shape {numbers.shape}"
+        raise BundleDamagedError(f"{folder / name} cannot be read: {found} is not a list of uint32")
+    return numbers.astype(np.uint32)

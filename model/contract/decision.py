@@ -77,7 +77,8 @@ class GroupConfidence(BaseModel):
     """A group and the probability that it is the right one.
 
     Attributes:
-        score: By which groups are ranked, a cosine moved by the prior if there is one.
+        score: By which groups are ranked: a cosine, moved by the prior if there is one, and of a newcomer by where it
+            stands among the others.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -140,7 +141,7 @@ def score_groups(evidence: Evidence, parameters: DecisionParameters, prior: Prio
 
     A newcomer has no class vector that could speak for it as they do for the others: where it stands among these, the
     records alone say, by their likeness. It is as far above or below the best of them as its own record is above or
-    below theirs.
+    below theirs. Where no record near is theirs, they are no candidates.
 
     The confidence is a softmax of scale * score, calibrated on the held-out rows, so that other frequencies enter by
     Bayes' rule: with f = scale * score, the logits become f + log p_deploy. What the training prior left in the head's
@@ -154,22 +155,21 @@ def score_groups(evidence: Evidence, parameters: DecisionParameters, prior: Prio
     }
     scores = combine_scores(evidence.neighbour_scores, cosines, parameters.head_weight)
     if evidence.newcomers:
-        scores |= _newcomer_scores(evidence, scores, parameters.word_weight)
+        scores = _with_newcomers(evidence, scores, parameters.word_weight)
     if prior is None:
         return scores
     return {group: score + prior.log_weight(group) / parameters.scale for group, score in scores.items()}
 
 
-def _newcomer_scores(evidence: Evidence, scores: Mapping[str, float], word_weight: float) -> dict[str, float]:
+def _with_newcomers(evidence: Evidence, scores: Mapping[str, float], word_weight: float) -> dict[str, float]:
     likeness = evidence.likeness_by_group(word_weight)
-    learnt = [score for group, score in scores.items() if group not in evidence.newcomers]
-    if not learnt:
-        return {group: likeness[group] for group in evidence.newcomers}
-    likest = max(
-        (value for group, value in likeness.items() if group not in evidence.newcomers),
-        default=min(likeness.values()),  # their records are no nearer than the farthest of these
-    )
-    return {group: max(learnt) + likeness[group] - likest for group in evidence.newcomers}
+    newcomers = {group: likeness[group] for group in evidence.newcomers}
+    near = [value for group, value in likeness.items() if group not in newcomers]
+    if not near:
+        return newcomers
+    learnt = {group: score for group, score in scores.items() if group not in newcomers}
+    move = max(learnt.values()) - max(near)
+    return learnt | {group: value + move for group, value in newcomers.items()}
 
 
 def match_score(evidence: Evidence, best: str, parameters: DecisionParameters) -> float:
@@ -194,7 +194,7 @@ def match_score(evidence: Evidence, best: str, parameters: DecisionParameters) -
         return evidence.energy()
     nearest = max(
         (cosine for group, cosine in evidence.neighbour_scores.items() if group not in evidence.newcomers),
-        default=min(evidence.neighbour_scores.values(), default=-1.0),
+        default=-1.0,
     )
     best_cosine = max(evidence.head_cosines.values())
     if score is OutOfScopeScore.KNN:

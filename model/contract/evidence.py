@@ -67,7 +67,7 @@ class Evidence:
         head_leans: What the training prior added to these, a cosine difference; empty where it added nothing.
         head_rest: The energy of the labels that are no candidates, in cosine units.
         head_scale: s of the energy; None where there is no energy.
-        newcomers: Groups among the neighbours that training had no class vector for: all of them without a head.
+        newcomers: Groups among the neighbours that training had no class vector for: all, if it had none at all.
         likenesses: Of the neighbours that have a group, one by one; empty where their words do not count.
     """
 
@@ -171,8 +171,10 @@ class EvidenceGatherer:
         if not self._knows(text):
             key = same_text_key(text)
             same = [each for each in neighbours if each.score >= SAME_TEXT and same_text_key(each.text) == key]
-            return self._of_neighbours(text, same)
-        of_neighbours = self._of_neighbours(text, neighbours)
+            return self._of_neighbours(same)
+        of_neighbours = self._of_neighbours(neighbours)
+        if of_neighbours.newcomers or self._with_likenesses:
+            of_neighbours = replace(of_neighbours, likenesses=self._likenesses(text, neighbours))
         if self.head is None or cosines is None:
             return of_neighbours
         wanted = self._candidates(cosines, of_neighbours.neighbour_scores, shifts)
@@ -186,11 +188,10 @@ class EvidenceGatherer:
             head_scale=self._energy_scale,
         )
 
-    def _of_neighbours(self, text: str, neighbours: Sequence[Neighbour]) -> Evidence:
+    def _of_neighbours(self, neighbours: Sequence[Neighbour]) -> Evidence:
         by_group = best_by_group([each.group for each in neighbours], [each.score for each in neighbours])
         newcomers = frozenset(group for group in by_group if group not in self._learnt)
-        likenesses = self._likenesses(text, neighbours) if newcomers or self._with_likenesses else ()
-        return Evidence(neighbour_scores=by_group, newcomers=newcomers, likenesses=likenesses)
+        return Evidence(neighbour_scores=by_group, newcomers=newcomers)
 
     def _likenesses(self, text: str, neighbours: Sequence[Neighbour]) -> tuple[Likeness, ...]:
         if self._words is None:

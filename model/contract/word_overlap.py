@@ -9,6 +9,7 @@ Source: Salton and Buckley 1988, "Term-weighting approaches in automatic text re
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +18,18 @@ from model.contract.errors import BundleDamagedError
 from model.contract.normalise import CJK, normalise, script_runs
 from model.contract.text import TextConfig, TextContract
 
+_CHARS_A_WORD: Final = 16
+"""Looked at for each word that counts: decisions look at eleven texts, all of which may be long."""
+
+_REMEMBERED: Final = 1024
+"""Bags of stored texts that are kept at most."""
+
 
 class WordOverlap:
     """Cosines of bags of words, each word times its inverse document frequency among the training sentences.
 
-    Words are what the text contract cuts a text into: words, symbols, and single CJK characters. One that training did
-    not have weighs as much as the rarest could.
+    Words are what the text contract cuts a text into: words, symbols, and single CJK characters, as many as the encoder
+    reads. One that the vocabulary does not have weighs as much as the rarest could.
 
     Args:
         contract: Of the encoder.
@@ -30,7 +37,7 @@ class WordOverlap:
             token of the vocabulary.
 
     Raises:
-        BundleDamagedError: As many frequencies as there are tokens are not there.
+        BundleDamagedError: Not as many frequencies as there are tokens, or some that no sentences can have.
     """
 
     def __init__(self, contract: TextContract, frequencies: NDArray[np.uint32]) -> None:
@@ -38,12 +45,15 @@ class WordOverlap:
             raise BundleDamagedError(
                 f"{frequencies.size} word frequencies do not fit a vocabulary of {len(contract.vocabulary)}"
             )
+        if (frequencies > frequencies[0]).any():
+            raise BundleDamagedError(f"a word stands in more than all {frequencies[0]} sentences")
         self._config = contract.config
         self.frequencies = frequencies
         n_sentences = int(frequencies[0])
         self._unknown = math.log(1 + n_sentences) + 1
         weights = (math.log((1 + n_sentences) / (1 + count)) + 1 for count in frequencies[1:].tolist())
         self._weights = dict(zip(contract.vocabulary, weights, strict=True))
+        self._bags: dict[str, dict[str, float]] = {}
 
     @classmethod
     def of(cls, contract: TextContract, sentences: Iterable[str]) -> "WordOverlap":
@@ -57,7 +67,16 @@ class WordOverlap:
     def cosines(self, text: str, others: Sequence[str]) -> list[float]:
         """Of a text and each of some others, in [0, 1]; 0 where either has no words."""
         bag = self._bag(text)
-        return [_dot(bag, self._bag(other)) for other in others]
+        return [_dot(bag, self._remembered_bag(other)) for other in others]
+
+    def _remembered_bag(self, text: str) -> dict[str, float]:
+        """Of a stored text, which will be near again."""
+        bag = self._bags.get(text)
+        if bag is None:
+            if len(self._bags) >= _REMEMBERED:
+                self._bags.clear()
+            bag = self._bags[text] = self._bag(text)
+        return bag
 
     def _bag(self, text: str) -> dict[str, float]:
         """The weight of each word, at unit length."""
@@ -70,9 +89,9 @@ class WordOverlap:
 
 
 def _words(text: str, config: TextConfig) -> list[str]:
-    """Those that the encoder reads."""
+    """Those that the encoder reads, of a text whose words are not longer than most."""
     words: list[str] = []
-    for kind, run in script_runs(normalise(text[: config.max_chars])):
+    for kind, run in script_runs(normalise(text[: min(config.max_chars, _CHARS_A_WORD * config.max_tokens)])):
         if kind == CJK:
             words.extend(run)
         else:

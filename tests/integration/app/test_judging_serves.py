@@ -30,6 +30,14 @@ BUNDLES: dict[str, dict[str, Any]] = {
     "neighbours": {"decision": DecisionParameters(threshold=0.5)},
     "ambiguous": {"decision": DecisionParameters(threshold=0.3, margin=0.2)},
     "head": {**BY_HEAD, "decision": DecisionParameters(head_weight=0.5, score=OutOfScopeScore.BOTH, threshold=0.3)},
+    "words": {
+        **BY_HEAD,
+        "n_learnt": 30,
+        "decision": DecisionParameters(
+            head_weight=0.5, score=OutOfScopeScore.BOTH, threshold=0.3, word_weight=0.5, newcomer_threshold=0.4
+        ),
+    },
+    "words alone": {"n_learnt": 30, "decision": DecisionParameters(threshold=0.5, word_weight=0.3)},
     "head alone": {**BY_HEAD, "decision": DecisionParameters(head_weight=1, score=OutOfScopeScore.MAX_COSINE)},
     "energy": {
         **BY_HEAD,
@@ -100,7 +108,7 @@ def test_judging_decides_each_sentence_as_serving_does(shared_service: Running, 
     assert len(said) > 1, "or the test compares one outcome only"
 
 
-@pytest.mark.parametrize("name", ["neighbours", "head", "head alone", "energy"])
+@pytest.mark.parametrize("name", ["neighbours", "head", "words", "words alone", "head alone", "energy"])
 def test_evaluate_measures_what_serving_answers(shared_service: Running, tmp_path: Path, name: str) -> None:
     """Of a head that has learned a group that nothing stored has: no answer gives it."""
     make_tiny_bundle(tmp_path / "bundle", seed=next(_numbers), **BUNDLES[name])

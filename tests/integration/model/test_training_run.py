@@ -152,6 +152,7 @@ def test_evaluate_counts_out_of_scope_sentences(small_data: Path, smoke_bundle: 
     rows = [line.split("\t") for line in small_data.read_text().splitlines()[1:]]
     stored, groups = bundle.encoder.encode([row[2] for row in rows]), [row[0] for row in rows]
     decision, head = bundle.manifest.decision, bundle.head
+    assert decision.word_weight == 0.5 and decision.newcomer_threshold is not None, "for groups that come later"
     assert head is not None
 
     def score(text: str) -> float:

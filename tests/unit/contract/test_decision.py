@@ -133,18 +133,24 @@ def test_a_newcomer_stands_to_the_others_as_its_record_does_to_theirs(head_weigh
         assert (max(found, key=lambda group: found[group]) == "new") == (word_weight == 0.0)
 
 
-def test_where_all_records_near_are_newcomers_the_others_are_no_nearer_than_the_farthest() -> None:
+@pytest.mark.parametrize("head_weight", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("likenesses", [(), (Likeness("new", 1.0, 1.0),) * 9 + (Likeness("new", 0.3, 0.2),)])
+def test_where_all_records_near_are_a_newcomers_the_head_puts_nothing_before_it(
+    head_weight: float, likenesses: tuple[Likeness, ...]
+) -> None:
+    """Ten good records of one newcomer, one of them the very same text: no record of a is among them."""
     evidence = Evidence(
-        neighbour_scores={"new": 0.7, "newer": 0.5},
-        head_cosines={"a": 0.4},
-        newcomers=frozenset(["new", "newer"]),
-        likenesses=(Likeness("new", 0.7, 0.1), Likeness("newer", 0.5, 0.9)),
+        neighbour_scores={"new": 1.0},
+        head_cosines={"a": 0.9},
+        newcomers=frozenset(["new"]),
+        likenesses=likenesses,
     )
-    parameters = DecisionParameters(head_weight=0.5, word_weight=0.5, score=OutOfScopeScore.BOTH)
-    found = {group.group: group.score for group in decide(evidence, parameters).groups}
-    learnt = 0.5 * 0.4 + 0.5 * 0.5
-    assert found == pytest.approx({"a": learnt, "new": learnt, "newer": learnt + 0.7 - 0.4})
-    assert match_score(evidence, "a", parameters) == pytest.approx((0.4 + 0.5) / 2)
+    parameters = DecisionParameters(
+        head_weight=head_weight, word_weight=0.5, score=OutOfScopeScore.BOTH, threshold=0.6, newcomer_threshold=0.5
+    )
+    decision = decide(evidence, parameters)
+    assert [(group.group, group.score) for group in decision.groups] == [("new", 1.0)]
+    assert (decision.outcome, decision.score) == (Outcome.MATCHED, pytest.approx(1.1))
 
 
 @pytest.mark.parametrize("score", THREE)

@@ -128,3 +128,4 @@ def test_of_a_text_that_says_nothing_the_same_text_alone_is_near() -> None:
     neighbours = [Neighbour("a", "Qq ", 1.0), Neighbour("b", "zz", 1.0), Neighbour("c", "qq", 0.5)]
     found = gatherer.gather("qq", COSINES, neighbours)
     assert (found.neighbour_scores, found.head_cosines, found.newcomers) == ({"a": 1.0}, {}, {"a"})
+    assert found.likeness_by_group(0.5) == {"a": 1.0}, "it is the same text, whatever its words are"

@@ -9,6 +9,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from model.contract.bundle import load_bundle
 from model.contract.decision import DecisionParameters
 from model.contract.errors import BundleDamagedError
+from model.contract.head_files import npy
 from model.contract.text import TextConfig, TextContract
 from model.contract.word_overlap import WordOverlap
 from tests.fakes.changed_bundle import replace_file
@@ -80,8 +81,29 @@ def test_a_bundle_has_them_and_an_older_one_goes_by_cosines(tmp_path: Path) -> N
 
 def test_frequencies_of_another_vocabulary_are_damage(tmp_path: Path) -> None:
     make_tiny_bundle(tmp_path / "bundle", n_learnt=5)
-    with (tmp_path / "two.npy").open("wb") as file:
-        np.save(file, np.array([5, 2], np.uint32))
-    replace_file(tmp_path / "bundle" / "frequencies.npy", (tmp_path / "two.npy").read_bytes())
+    replace_file(tmp_path / "bundle" / "frequencies.npy", npy(np.array([5, 2], np.uint32)))
     with pytest.raises(BundleDamagedError, match=r"frequencies\.npy: 2 word frequencies do not fit a vocabulary of 0"):
         load_bundle(tmp_path / "bundle")
+
+
+@pytest.mark.parametrize("numbers", [[5.5], [-1], [[5]], 5, ["5"]])
+def test_what_is_no_list_of_counts_is_damage(tmp_path: Path, numbers: object) -> None:
+    make_tiny_bundle(tmp_path / "bundle", n_learnt=5)
+    replace_file(tmp_path / "bundle" / "frequencies.npy", npy(np.array(numbers)))
+    with pytest.raises(BundleDamagedError, match=r"frequencies\.npy cannot be read: .* is not a list of uint32"):
+        load_bundle(tmp_path / "bundle")
+
+
+def test_a_word_in_more_sentences_than_there_are_is_damage() -> None:
+    with pytest.raises(BundleDamagedError, match="a word stands in more than all 2 sentences"):
+        WordOverlap(TextContract(TextConfig(), ("a", "b")), np.array([2, 1, 3], np.uint32))
+
+
+def test_what_is_remembered_of_stored_texts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model.contract.word_overlap._REMEMBERED", 3)
+    words = WordOverlap.of(TextContract(TextConfig(), ()), [])
+    for number in range(20):
+        texts = [f"text {number}", f"text {number + 1}", "text"]
+        expected = [WordOverlap.of(TextContract(TextConfig(), ()), []).cosines("text", [text])[0] for text in texts]
+        assert words.cosines("text", texts) == expected
+        assert len(words._bags) <= 3

@@ -233,7 +233,7 @@ def worded(true: str | None, *, learnt: bool, **pairs: tuple[float, float]) -> C
     """A sentence with a record of each group at this cosine and with this overlap of words."""
     evidence = Evidence(
         neighbour_scores={group: cosine for group, (cosine, _) in pairs.items()},
-        head_cosines=dict.fromkeys(pairs, 0.5) if learnt else {},
+        head_cosines={group: cosine for group, (cosine, _) in pairs.items()} if learnt else {},
         newcomers=frozenset() if learnt else frozenset(pairs),
         likenesses=tuple(Likeness(group, cosine, overlap) for group, (cosine, overlap) in pairs.items()),
     )
@@ -253,10 +253,12 @@ def test_without_a_head_words_weigh_what_puts_the_right_group_first(overlap: flo
 def test_newcomers_beside_a_head_get_most_of_the_threshold_that_the_others_likeness_would_have() -> None:
     rng = np.random.default_rng(5)
     inside = [worded("a", learnt=True, a=pair) for pair in rng.uniform(0.5, 0.9, (200, 2)).tolist()]
+    inside[:60] = [worded("a", learnt=True, a=(0.1, 0.9), b=pair) for pair in rng.uniform(0.8, 1, (60, 2)).tolist()]
     outside = [worded(None, learnt=True, a=pair) for pair in rng.uniform(0.2, 0.6, (300, 2)).tolist()]
     for rule, share in ((ThresholdRule.BALANCED, 0.85), (ThresholdRule.FALSE_ACCEPT_RATE, 1.0)):
         parameters = calibrate(inside, outside, threshold_rule=rule)
         halves = [near(c.true_group, **c.evidence.likeness_by_group(0.5)) for c in [*inside, *outside]]
+        halves[:60] = [near("a", a=0.1, b=0.9)] * 60  # b comes first by its cosine, and is wrong
         alone = calibrate(halves[:200], halves[200:], threshold_rule=rule)
         assert parameters.word_weight == 0.5
         assert parameters.newcomer_threshold == pytest.approx(share * alone.threshold)
