@@ -18,11 +18,8 @@ from model.contract.errors import BundleDamagedError
 from model.contract.normalise import CJK, normalise, script_runs
 from model.contract.text import TextConfig, TextContract
 
-_CHARS_A_WORD: Final = 16
+_CHARS_A_WORD: Final = 8
 """Looked at for each word that counts: decisions look at eleven texts, all of which may be long."""
-
-_REMEMBERED: Final = 1024
-"""Bags of stored texts that are kept at most."""
 
 
 class WordOverlap:
@@ -53,7 +50,6 @@ class WordOverlap:
         self._unknown = math.log(1 + n_sentences) + 1
         weights = (math.log((1 + n_sentences) / (1 + count)) + 1 for count in frequencies[1:].tolist())
         self._weights = dict(zip(contract.vocabulary, weights, strict=True))
-        self._bags: dict[str, dict[str, float]] = {}
 
     @classmethod
     def of(cls, contract: TextContract, sentences: Iterable[str]) -> "WordOverlap":
@@ -67,16 +63,7 @@ class WordOverlap:
     def cosines(self, text: str, others: Sequence[str]) -> list[float]:
         """Of a text and each of some others, in [0, 1]; 0 where either has no words."""
         bag = self._bag(text)
-        return [_dot(bag, self._remembered_bag(other)) for other in others]
-
-    def _remembered_bag(self, text: str) -> dict[str, float]:
-        """Of a stored text, which will be near again."""
-        bag = self._bags.get(text)
-        if bag is None:
-            if len(self._bags) >= _REMEMBERED:
-                self._bags.clear()
-            bag = self._bags[text] = self._bag(text)
-        return bag
+        return [_dot(bag, self._bag(other)) for other in others]
 
     def _bag(self, text: str) -> dict[str, float]:
         """The weight of each word, at unit length."""

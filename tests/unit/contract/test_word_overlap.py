@@ -97,13 +97,3 @@ def test_what_is_no_list_of_counts_is_damage(tmp_path: Path, numbers: object) ->
 def test_a_word_in_more_sentences_than_there_are_is_damage() -> None:
     with pytest.raises(BundleDamagedError, match="a word stands in more than all 2 sentences"):
         WordOverlap(TextContract(TextConfig(), ("a", "b")), np.array([2, 1, 3], np.uint32))
-
-
-def test_what_is_remembered_of_stored_texts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model.contract.word_overlap._REMEMBERED", 3)
-    words = WordOverlap.of(TextContract(TextConfig(), ()), [])
-    for number in range(20):
-        texts = [f"text {number}", f"text {number + 1}", "text"]
-        expected = [WordOverlap.of(TextContract(TextConfig(), ()), []).cosines("text", [text])[0] for text in texts]
-        assert words.cosines("text", texts) == expected
-        assert len(words._bags) <= 3
