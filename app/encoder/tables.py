@@ -1,6 +1,6 @@
 """The table of registered encoders."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import JSON, String
@@ -15,6 +15,8 @@ class Encoder(Base):
     Attributes:
         job: The training that made it; null where a person added it, or did so later.
         removed_at: Its bundle was removed then, with the releases that used it; the row stays for their history.
+        created_at: To the microsecond: SQLite's own clock counts seconds, and the first one answers routes that name
+            none.
     """
 
     __tablename__ = "encoders"
@@ -25,4 +27,4 @@ class Encoder(Base):
     manifest: Mapped[dict[str, Any]] = mapped_column(JSON)
     job: Mapped[str | None] = mapped_column(String(32))
     removed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, server_default=NOW)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=lambda: datetime.now(UTC), server_default=NOW)
