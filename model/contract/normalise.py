@@ -92,3 +92,14 @@ def script_runs(normalised: str) -> list[tuple[str, str]]:
         kind = SYMBOL if kinds[start] == APOSTROPHE else kinds[start]
         runs.append((kind, normalised[start:end]))
     return runs
+
+
+def cut_words(normalised: str) -> list[str]:
+    """Cut normalised text into words, symbols and single CJK characters, without white space."""
+    words: list[str] = []
+    for kind, run in script_runs(normalised):
+        if kind == CJK:
+            words.extend(run)
+        else:
+            words.append(run)
+    return words

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.contract.errors import BundleDamagedError
-from model.contract.normalise import CJK, normalise, script_runs
+from model.contract.normalise import cut_words, normalise
 from model.contract.text import TextConfig, TextContract
 
 _CHARS_A_WORD: Final = 8
@@ -77,15 +77,8 @@ class WordOverlap:
 
 def _words(text: str, config: TextConfig) -> list[str]:
     """Those that the encoder reads, of a text whose words are not longer than most."""
-    words: list[str] = []
-    for kind, run in script_runs(normalise(text[: min(config.max_chars, _CHARS_A_WORD * config.max_tokens)])):
-        if kind == CJK:
-            words.extend(run)
-        else:
-            words.append(run)
-        if len(words) >= config.max_tokens:
-            break
-    return words[: config.max_tokens]
+    most_chars = min(config.max_chars, _CHARS_A_WORD * config.max_tokens)
+    return cut_words(normalise(text[:most_chars]))[: config.max_tokens]
 
 
 def _dot(one: dict[str, float], other: dict[str, float]) -> float:

@@ -9,7 +9,7 @@ from sklearn.pipeline import FeatureUnion
 from sklearn.svm import LinearSVC
 
 from model.contract.dataset import Row
-from model.contract.normalise import CJK, normalise, script_runs
+from model.contract.normalise import cut_words, normalise
 from model.evaluation.label_metrics import LabelTruth, label_metrics
 from model.evaluation.metrics import accuracy, group_sizes, macro_f1, ranking_metrics
 
@@ -17,11 +17,7 @@ _BLOCK = 512
 
 
 def _units(sentence: str) -> list[str]:
-    """Words, and single characters where the script has no spaces."""
-    units: list[str] = []
-    for kind, run in script_runs(normalise(sentence)):
-        units += list(run) if kind == CJK else [run]
-    return units
+    return cut_words(normalise(sentence))
 
 
 def _vectoriser() -> FeatureUnion:

@@ -19,7 +19,6 @@ TRAINED = ["where is my order ?", "my order is late", "退 款 怎 么 还 没 �
 """Cut into words by hand, CJK characters apart."""
 
 VOCABULARY = sorted({word for text in TRAINED for word in text.split()})
-UNSEEN = ["crypto", "wallet", "钱"]
 
 TEXTS = {
     "Where is my Order?": "where is my order ?",
