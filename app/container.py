@@ -15,10 +15,9 @@ from app.bulk.duties import bulk_duties
 from app.bulk.service import BulkService
 from app.collection.service import CollectionService
 from app.compat.service import CompatService
-from app.cursors import Cursors
 from app.data_folder import DataFolder
-from app.databases import open_database
-from app.db import Database
+from app.db.database import Database
+from app.db.opening import open_database
 from app.encoder.service import EncoderService
 from app.encoder.store import EncoderStore
 from app.encoding.batcher import MicroBatcher
@@ -27,6 +26,7 @@ from app.feedback.query_keeper import QueryKeeper
 from app.feedback.service import FeedbackService
 from app.group.service import GroupService
 from app.health.service import HealthService
+from app.http.cursors import Cursors
 from app.idempotency.attempts import Attempts
 from app.job.dispatcher import Dispatcher, Pool
 from app.job.kinds import Kind

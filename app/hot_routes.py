@@ -10,9 +10,9 @@ from fastapi import Request, Response
 from pydantic import TypeAdapter, ValidationError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.http_errors import problem_of
+from app.http.errors import problem_of
+from app.http.parameters import Wait
 from app.middleware import ROUTE
-from app.parameters import Wait
 from app.schemas import Key
 from model.contract.errors import SamesayError
 

@@ -10,7 +10,6 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from app import http_errors, openapi
 from app.access.declaring import open_paths
 from app.access.describing import describe_access
 from app.access.door import Door
@@ -27,7 +26,8 @@ from app.feedback.endpoints import router as feedback
 from app.group.endpoints import router as groups
 from app.health.endpoints import router as health
 from app.hot_routes import HotRoutes
-from app.http_headers import cors_options
+from app.http import errors, openapi
+from app.http.headers import cors_options
 from app.job.endpoints import router as jobs
 from app.middleware import ServiceMiddleware
 from app.record.endpoints import put_record
@@ -83,7 +83,7 @@ def bare_app(lifespan: Any = None) -> FastAPI:
         swagger_ui_oauth2_redirect_url=None,
     )
     app.openapi = lambda: openapi.document(app, partial(describe_access, app))  # type: ignore[method-assign]  # FastAPI's documented way
-    http_errors.install(app)
+    errors.install(app)
     for router in (
         search_endpoints.router,
         records,

@@ -20,8 +20,8 @@ from app.errors import (
     ServiceError,
     UndeclaredRouteError,
 )
-from app.http_errors import REQUEST_ID, defect, problem_of
-from app.http_headers import safe_headers
+from app.http.errors import REQUEST_ID, defect, problem_of
+from app.http.headers import safe_headers
 from app.ids import IdSource
 from app.observability import Metrics
 

@@ -11,7 +11,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from structlog.typing import Processor
 
-from app.db import Database
+from app.db.database import Database
 from app.encoding.batcher import BatchStats
 from app.errors import UnavailableError
 from app.job.repository import JobRepository

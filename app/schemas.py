@@ -130,7 +130,7 @@ Name = Annotated[str, AfterValidator(check_name), Field(json_schema_extra={"patt
 """Name of a collection or of an encoder."""
 
 ETag = Annotated[str, Field(description="for If-Match: this very content, which no namesake made anew shares")]
-"""What the header ETag says, without its quotes; see app.preconditions."""
+"""What the header ETag says, without its quotes; see app.http.preconditions."""
 
 Line = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_no_nul)]
 """A title or a description."""

@@ -6,7 +6,7 @@ from typing import Final
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.db import Database
+from app.db.database import Database
 from app.errors import ConflictError
 from app.tables import Secret
 

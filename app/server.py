@@ -14,7 +14,7 @@ import uvicorn
 
 from app import container as wiring
 from app.errors import PortBusyError
-from app.http_protocol import ProblemProtocol
+from app.http.protocol import ProblemProtocol
 from app.main import create_app
 from app.memory import allow_open_files
 from app.priority import SWITCH_S

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.access.tables import ApiKey
 from app.audit.tables import AuditEntry
 from app.collection.tables import Collection
-from app.db import Base
+from app.db.base import Base
 from app.encoder.tables import Encoder
 from app.feedback.tables import Feedback
 from app.group.tables import Group

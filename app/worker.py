@@ -12,9 +12,9 @@ from typing import Final
 
 import structlog
 
-from app import databases, migrating
 from app.data_folder import check_folder
-from app.db import Database
+from app.db import migrating, opening
+from app.db.database import Database
 from app.errors import ServiceError
 from app.job.kinds import Kind
 from app.job.names import worker_name
@@ -48,7 +48,7 @@ def work(settings: Settings, *, embedded: bool, only: Kind | None = None) -> Non
         StartupError: The database cannot be used, or the client of the index server is not installed.
     """
     require_client(settings)
-    with closing(databases.connect_database(settings)) as database:
+    with closing(opening.connect_database(settings)) as database:
         migrating.check(database.engine)
         check_folder(settings.data, get_secret(database, DATABASE_ID).hex())
         name = worker_name(os.getpid(), token_hex(4))

@@ -26,8 +26,8 @@ from app.access.key_format import format_key, new_id, new_secret
 from app.access.keyring import Keyring
 from app.access.scopes import KeyScope
 from app.access.tables import ApiKey
-from app.databases import open_database
-from app.db import Database
+from app.db.database import Database
+from app.db.opening import open_database
 from app.hot_routes import HotRoutes
 from app.middleware import ServiceMiddleware
 from app.observability import Metrics

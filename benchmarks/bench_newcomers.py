@@ -21,7 +21,7 @@ from benchmarks.bench_train import run
 from benchmarks.data import data_folder, read_texts
 from model.contract.bundle import Bundle, load_bundle
 from model.contract.dataset import read_rows
-from model.contract.decision import Decision, Outcome, decide
+from model.contract.deciding.decision import Decision, Outcome, decide
 from model.evaluation.baseline import nearest_by_tfidf
 from model.evaluation.calibrate import Sentences, gather_candidates
 

@@ -120,7 +120,7 @@ def _rest(seconds: float) -> Any:
 
 def _register(bundles: Sequence[Path], data: Path) -> None:
     from app.container import open_encoders
-    from app.databases import open_database
+    from app.db.opening import open_database
     from app.settings import Settings
 
     database = open_database(Settings(data=data))

@@ -1,1 +1,1 @@
-"""The schema's history, run by app.migrating."""
+"""The schema's history, run by app.db.migrating."""

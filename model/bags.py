@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from model.contract.word_scores import Bag
+from model.contract.deciding.word_scores import Bag
 
 
 def bag_matrix(bags: Iterable[Bag], n_columns: int) -> sparse.csr_matrix:

@@ -19,9 +19,9 @@ from sklearn.svm import LinearSVC
 
 from model.bags import bag_matrix, inverse_document_frequencies, unit_rows
 from model.config import LastLayer
-from model.contract.head import LabelHead
+from model.contract.deciding.head import LabelHead
+from model.contract.deciding.word_scores import PAIR_ROWS, WordScores, word_bag
 from model.contract.text import TextContract, Tokens
-from model.contract.word_scores import PAIR_ROWS, WordScores, word_bag
 from model.data.features import FeatureTable
 from model.data.label_targets import LabelTargets, label_targets
 from model.data.training_data import TrainingData

@@ -16,8 +16,8 @@ from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
 
 from model.bags import bag_matrix, inverse_document_frequencies, unit_rows
+from model.contract.deciding.word_scores import token_bag
 from model.contract.text import Tokens
-from model.contract.word_scores import token_bag
 from model.encoder import SentenceEncoder
 
 _UNSEEN: Final = 0.01

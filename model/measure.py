@@ -3,13 +3,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from model.contract.decision import DecisionParameters, decide
-from model.contract.evidence import EvidenceGatherer
-from model.contract.familiarity import Familiarity
-from model.contract.head import Head, LabelHead
+from model.contract.deciding.decision import DecisionParameters, decide
+from model.contract.deciding.evidence import EvidenceGatherer
+from model.contract.deciding.familiarity import Familiarity
+from model.contract.deciding.head import Head, LabelHead
+from model.contract.deciding.word_overlap import WordOverlap
 from model.contract.onnx_encoder import OnnxEncoder
 from model.contract.text import TextContract
-from model.contract.word_overlap import WordOverlap
 from model.data.strangers import make_strangers
 from model.data.training_data import TrainingData
 from model.evaluation.calibrate import Candidates, Sentences, calibrate, gather_candidates

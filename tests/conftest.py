@@ -8,9 +8,9 @@ import hypothesis
 import pytest
 
 from app.container import open_encoders
-from app.databases import connect_database, open_database
-from app.db import Database
-from app.migrating import upgrade
+from app.db.database import Database
+from app.db.migrating import upgrade
+from app.db.opening import connect_database, open_database
 from app.settings import Settings
 from tests.fakes.milvus import milvus_server
 from tests.fakes.postgres import create_database, postgres_server

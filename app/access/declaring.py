@@ -19,7 +19,7 @@ from app.access.refusals import REFUSAL, Refusal
 from app.access.scopes import KeyScope
 from app.audit.service import Deed
 from app.errors import ForbiddenError, NotAuditedError, ServiceError, UndeclaredRouteError
-from app.http_errors import REQUEST_ID
+from app.http.errors import REQUEST_ID
 from app.services import services
 
 ADMITTED: Final = "samesay.admitted"

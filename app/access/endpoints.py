@@ -8,9 +8,9 @@ from app.access.caller import caller_of
 from app.access.declaring import requires
 from app.access.schemas import ApiKeyAnswer, ApiKeyCreate, ApiKeyRotate, ApiKeySecret
 from app.access.scopes import KeyScope
-from app.http_body import answer, read_body
-from app.openapi import json_body, problems
-from app.parameters import Cursor, Limit
+from app.http.body import answer, read_body
+from app.http.openapi import json_body, problems
+from app.http.parameters import Cursor, Limit
 from app.schemas import Page
 from app.services import services
 

@@ -22,7 +22,7 @@ from app.access.repository import ApiKeyRepository
 from app.access.scopes import KeyScope
 from app.access.tables import ApiKey
 from app.background import Background
-from app.db import Database
+from app.db.database import Database
 from app.errors import BorrowedKeyError, UnauthorisedError, UnavailableError
 
 RELOAD_S: Final = 2.0

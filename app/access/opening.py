@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from app.access.service import ApiKeyService
 from app.audit.service import AuditService
-from app.cursors import Cursors
-from app.db import Database
+from app.db.database import Database
+from app.http.cursors import Cursors
 from app.secrets_table import CURSOR_KEY, get_secret
 from app.settings import Settings
 

@@ -9,7 +9,7 @@ from fastapi.params import Query
 from fastapi.routing import APIRoute
 
 from app.errors import FieldProblem, InvalidValueError
-from app.http_errors import ERROR_FORM
+from app.http.errors import ERROR_FORM
 from app.unknown_names import unknown
 
 _OURS: Final = "/v1/"

@@ -9,7 +9,7 @@ import structlog
 from starlette.types import Scope
 
 from app.access.caller import caller_of
-from app.http_errors import REQUEST_ID
+from app.http.errors import REQUEST_ID
 
 REFUSAL: Final = "samesay.refusal"
 """Key of the reason in the ASGI scope, set by who refuses."""

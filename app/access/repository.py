@@ -7,7 +7,7 @@ from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.access.tables import ApiKey
-from app.db import sought
+from app.db.base import sought
 from app.errors import NotFoundError
 
 

@@ -13,9 +13,9 @@ from app.access.schemas import ApiKeyAnswer, ApiKeyCreate, ApiKeySecret
 from app.access.scopes import KeyScope
 from app.access.tables import ApiKey
 from app.collection.repository import CollectionRepository
-from app.cursors import Cursors
-from app.db import Database
+from app.db.database import Database
 from app.errors import ConflictError, InvalidValueError, NameTakenError
+from app.http.cursors import Cursors
 from app.schemas import Page
 
 MOST_KEYS: Final = 1000

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import JSON, Double, Index, LargeBinary, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db import NOW, Base, BigId, UtcDateTime
+from app.db.base import NOW, Base, BigId, UtcDateTime
 
 _NOT_REVOKED = text("revoked_at IS NULL")
 

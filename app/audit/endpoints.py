@@ -5,9 +5,9 @@ from fastapi import APIRouter, Request, Response
 from app.access.declaring import requires
 from app.access.scopes import KeyScope
 from app.audit.schemas import AuditAnswer
-from app.http_body import answer
-from app.openapi import problems
-from app.parameters import Cursor, Limit
+from app.http.body import answer
+from app.http.openapi import problems
+from app.http.parameters import Cursor, Limit
 from app.schemas import Page
 from app.services import services
 

@@ -16,9 +16,9 @@ from app.access.caller import COMMAND_LINE
 from app.audit.repository import AuditRepository
 from app.audit.schemas import AuditAnswer
 from app.audit.tables import AuditEntry
-from app.cursors import Cursors
-from app.db import Database
+from app.db.database import Database
 from app.errors import ServiceError
+from app.http.cursors import Cursors
 from app.schemas import Page
 
 MOST_OWED: Final = 1000

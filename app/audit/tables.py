@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db import Base, BigId, UtcDateTime
+from app.db.base import Base, BigId, UtcDateTime
 
 
 class AuditEntry(Base):

@@ -12,12 +12,12 @@ from pydantic import ValidationError
 from sqlalchemy import Row, Table, func, select, text
 from sqlalchemy.orm import Session
 
-from app import migrating
 from app.backup.archive import ArchiveWriter
 from app.backup.manifest import ColumnEntry, Contents, Counter, EncoderEntry, TableEntry
 from app.backup.progress import Tell
 from app.backup.values import kind_of, selected, to_lines
-from app.db import Database
+from app.db import migrating
+from app.db.database import Database
 from app.errors import BackupError
 from app.secrets_table import DATABASE_ID
 from app.tables import Base, Encoder, Secret

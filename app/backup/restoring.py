@@ -7,12 +7,12 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from app import migrating
 from app.backup.archive import ArchiveReader
 from app.backup.manifest import EncoderEntry, TableEntry
 from app.backup.progress import Tell
 from app.backup.targets import Target
 from app.backup.values import from_lines
+from app.db import migrating
 from app.encoder.store import EncoderStore
 from app.errors import BackupDamagedError, BackupVersionError, TargetNotEmptyError
 from model.contract.bundle import load_bundle

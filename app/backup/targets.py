@@ -9,11 +9,11 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, event, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
-from app import migrating
 from app.backup.manifest import Counter, TableEntry
 from app.backup.values import binders, convert
-from app.db import translated
-from app.db_sqlite import sqlite_engine
+from app.db import migrating
+from app.db.faults import translated
+from app.db.sqlite import sqlite_engine
 from app.errors import BackupDamagedError, TargetNotEmptyError
 from app.tables import Base, Group, Record
 from model.contract.files import sync_path

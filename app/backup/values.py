@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-from app.db import UtcDateTime
+from app.db.base import UtcDateTime
 
 
 class Kind(StrEnum):

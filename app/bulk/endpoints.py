@@ -10,12 +10,12 @@ from app.access.scopes import KeyScope
 from app.bulk.forms import CONTENT_TYPES
 from app.bulk.schemas import ExportRequest
 from app.bulk.service import DEFAULT_REJECTED, FileOf, ImportOptions
-from app.http_body import read_body
+from app.http.body import read_body
+from app.http.openapi import json_body, problems
+from app.http.parameters import COLLECTION, CollectionName
 from app.idempotency.attempts import Attempt, IdempotencyKey, attempt_of
 from app.job.endpoints import JobKey, accepted
 from app.job.schemas import JobAnswer
-from app.openapi import json_body, problems
-from app.parameters import COLLECTION, CollectionName
 from app.services import services
 
 router = APIRouter(tags=["bulk"])

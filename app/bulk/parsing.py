@@ -12,13 +12,13 @@ from app.bulk.content_ids import content_id
 from app.bulk.forms import Form
 from app.bulk.rows import Fault, FaultCode, RawRow, SheetValue
 from app.group.schemas import GroupPut
-from app.http_body import invalid_value
-from app.http_errors import invalid
+from app.http.body import invalid_value
+from app.http.errors import invalid
 from app.record.schemas import RecordDraft
 from app.record.tables import Source
 from app.schemas import Key
 from model.contract.dataset import parse_metadata
-from model.contract.labels import Labels, likely_labels, parse_labels
+from model.contract.deciding.labels import Labels, likely_labels, parse_labels
 
 _RECORD: Final = TypeAdapter(RecordDraft)
 _GROUP: Final = TypeAdapter(GroupPut)

@@ -16,7 +16,7 @@ from app.bulk.results import RESULTS
 from app.bulk.schemas import ExportRequest
 from app.bulk.uploads import Received, receive
 from app.collection.repository import CollectionRepository
-from app.db import Database
+from app.db.database import Database
 from app.errors import ConflictError, NotFoundError, OverloadedError, StorageError
 from app.idempotency.attempts import Attempt, Attempts, once
 from app.ids import IdSource

@@ -7,14 +7,14 @@ from app.access.declaring import Reach, name_target, require_for, requires
 from app.access.scopes import KeyScope
 from app.collection.schemas import CollectionAnswer, CollectionCreate, CollectionPatch
 from app.feedback.keeping import FeedbackSettings
-from app.http_body import answer, etag, read_body
+from app.http.body import answer, etag, read_body
+from app.http.openapi import json_body, problems
+from app.http.parameters import COLLECTION, CollectionName, Cursor, Limit
+from app.http.preconditions import CHANGES, read_precondition
 from app.idempotency.attempts import IdempotencyKey, attempt_of
 from app.job.endpoints import accepted
 from app.job.schemas import JobAnswer
 from app.job.tables import JobType
-from app.openapi import json_body, problems
-from app.parameters import COLLECTION, CollectionName, Cursor, Limit
-from app.preconditions import CHANGES, read_precondition
 from app.schemas import Page
 from app.services import services
 

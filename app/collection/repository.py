@@ -7,7 +7,8 @@ from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from app.collection.tables import Collection
-from app.db import CHANGED, sought, table_of
+from app.db.base import sought, table_of
+from app.db.database import CHANGED
 from app.errors import NotFoundError
 from app.feedback.tables import Feedback
 from app.group.tables import Group

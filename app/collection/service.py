@@ -10,16 +10,16 @@ from sqlalchemy.orm import Session
 from app.collection.repository import CollectionRepository
 from app.collection.schemas import CollectionAnswer, CollectionCreate, CollectionPatch, IndexAnswer
 from app.collection.tables import DEFAULT_TARGET_RECALL, Collection
-from app.cursors import Cursors
-from app.db import Database
+from app.db.database import Database
 from app.encoder.repository import EncoderRepository
 from app.encoder.service import named_encoder
 from app.errors import NameTakenError
 from app.feedback.keeping import FeedbackSettings
+from app.http.cursors import Cursors
+from app.http.preconditions import Precondition, hash_of, tag_of
 from app.idempotency.attempts import Attempt, Attempts, forget_answers_about, once
 from app.job.repository import JobRepository
 from app.job.tables import JobState
-from app.preconditions import Precondition, hash_of, tag_of
 from app.release.repository import ReleaseRepository
 from app.release.transitions import FIRST, first_release, part_with_encoder
 from app.schemas import Page

@@ -6,7 +6,7 @@ from typing import Any, Final
 from sqlalchemy import JSON, BigInteger, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db import NOW, Base, BigId, UtcDateTime
+from app.db.base import NOW, Base, BigId, UtcDateTime
 
 DEFAULT_TARGET_RECALL: Final = 0.99
 """index_recall@10 of an index that is not exact, unless the collection's settings say otherwise."""

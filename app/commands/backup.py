@@ -35,7 +35,7 @@ def backup(
         settings = load_settings(data=data)
         from app.backup.archive import ArchiveWriter
         from app.backup.backing_up import back_up
-        from app.databases import connect_database, require_database
+        from app.db.opening import connect_database, require_database
         from app.errors import BackupError
 
         if file.is_dir() or (file.exists() and not force):
@@ -71,7 +71,7 @@ def restore(
 @contextmanager
 def _target(settings: "Settings") -> Iterator["Target"]:
     from app.backup.targets import PostgresTarget, SqliteTarget
-    from app.databases import connect_database
+    from app.db.opening import connect_database
 
     if settings.database_url is None:
         yield SqliteTarget(settings.data / "samesay.db")

@@ -18,8 +18,8 @@ def _group() -> None:
 def upgrade(data: DataOption = None) -> None:
     """Bring the database to this version's schema. SQLite is also upgraded by `samesay serve`."""
     with plain_errors():
-        from app import migrating
-        from app.databases import connect_database, has_database
+        from app.db import migrating
+        from app.db.opening import connect_database, has_database
 
         settings = load_settings(data=data)
         is_new = not has_database(settings)

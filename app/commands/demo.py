@@ -103,7 +103,7 @@ def _trainer(*arguments: str | Path) -> None:
 
 def _register(bundle: Path, server_data: Path) -> None:
     from app.container import open_encoders
-    from app.databases import open_database
+    from app.db.opening import open_database
     from app.settings import Settings
 
     settings = Settings(data=server_data, database_url=None, api_key=None)

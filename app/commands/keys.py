@@ -50,7 +50,7 @@ def create(
     with plain_errors(), _opened(data, makes=True) as (keys, audit):
         from app.access.caller import COMMAND_LINE
         from app.access.schemas import ApiKeyCreate
-        from app.http_body import parse_body
+        from app.http.body import parse_body
 
         limits = {"rate_limit": rate_limit, "rate_burst": rate_burst, "expires_at": _end(days)}
         body = json.dumps({"name": name, "scopes": scope, "collections": collection or None, **limits}).encode()

@@ -18,7 +18,7 @@ from model.contract.errors import SamesayError
 from model.contract.terminal import harmless
 
 if TYPE_CHECKING:
-    from app.db import Database
+    from app.db.database import Database
     from app.settings import Settings
 
 
@@ -99,7 +99,7 @@ def opened_database(settings: "Settings", *, makes: bool) -> "Database":
     Raises:
         StartupError: It is missing, or cannot be opened.
     """
-    from app.databases import has_database, open_database, require_database
+    from app.db.opening import has_database, open_database, require_database
 
     if not makes:
         require_database(settings)

@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.compat.openai.errors import openai_error
 from app.compat.tei.errors import tei_error
-from app.http_errors import ERROR_FORM, ErrorForm
+from app.http.errors import ERROR_FORM, ErrorForm
 
 _ROOT: Final = "/"
 _MODELS: Final = "/v1/models/"

@@ -5,9 +5,9 @@ from fastapi import APIRouter, Request, Response
 from app.access.declaring import requires
 from app.access.scopes import KeyScope
 from app.encoder.schemas import EncoderAnswer
-from app.http_body import answer
-from app.openapi import problems
-from app.parameters import NameOrSha
+from app.http.body import answer
+from app.http.openapi import problems
+from app.http.parameters import NameOrSha
 from app.schemas import Page
 from app.services import services
 

@@ -3,7 +3,7 @@
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from app.db import sought
+from app.db.base import sought
 from app.encoder.tables import Encoder
 from app.errors import NotFoundError
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from app.db import Database
+from app.db.database import Database
 from app.encoder.repository import EncoderRepository
 from app.encoder.schemas import EncoderAnswer
 from app.encoder.store import EncoderStore

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import JSON, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db import NOW, Base, UtcDateTime
+from app.db.base import NOW, Base, UtcDateTime
 
 
 class Encoder(Base):

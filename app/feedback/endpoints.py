@@ -20,10 +20,10 @@ from app.feedback.schemas import (
     ReviewQueue,
 )
 from app.feedback.tables import FeedbackSource, FeedbackState, Verdict
-from app.http_body import answer, read_body
+from app.http.body import answer, read_body
+from app.http.openapi import json_body, problems
+from app.http.parameters import COLLECTION, CollectionName, Cursor, Limit
 from app.idempotency.attempts import IdempotencyKey, attempt_of
-from app.openapi import json_body, problems
-from app.parameters import COLLECTION, CollectionName, Cursor, Limit
 from app.schemas import Page
 from app.services import services
 

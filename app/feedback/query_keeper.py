@@ -15,14 +15,14 @@ from sqlalchemy.orm import Session
 
 from app.background import Background, Rhythm
 from app.collection.tables import Collection
-from app.db import Database
+from app.db.database import Database
 from app.errors import ServiceError
 from app.feedback.keeping import FeedbackSettings, KeepQueries
 from app.feedback.repository import FeedbackRepository, delete_expired, find_expired
 from app.feedback.tables import Feedback, FeedbackSource, FeedbackState
 from app.feedback.text_key import text_key
 from app.ids import IdSource
-from model.contract.decision import Decision, Outcome
+from model.contract.deciding.decision import Decision, Outcome
 
 MOST_WAITING: Final = 4_096
 """Queries that wait to be stored; more are dropped and counted."""

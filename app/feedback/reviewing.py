@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from app.feedback.clustering import cluster
 from app.feedback.schemas import Action, Cluster, ClusterItem, NearGroup, Suggestion
 from app.feedback.tables import FeedbackSource, Verdict
-from model.contract.decision import Decision, Outcome
+from model.contract.deciding.decision import Decision, Outcome
 from model.contract.normalise import same_text_key
 
 LEAST_COSINE: Final = 0.4

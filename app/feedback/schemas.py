@@ -11,7 +11,7 @@ from app.feedback.tables import FeedbackSource, FeedbackState, Verdict
 from app.record.schemas import Metadata, MetadataValue
 from app.record.tables import Role
 from app.schemas import MOST_ITEMS, Answer, Key, Sentence, Strict
-from model.contract.decision import Outcome
+from model.contract.deciding.decision import Outcome
 
 _MOST_METADATA_BYTES: Final = 8_192
 """Half of what a record may have: the record gets more beside it."""

@@ -10,8 +10,7 @@ from sqlalchemy.orm import Session
 from starlette.types import Receive
 
 from app.collection.repository import CollectionRepository
-from app.cursors import Cursors
-from app.db import Database
+from app.db.database import Database
 from app.errors import OverloadedError, ServiceError
 from app.feedback.query_keeper import QueryKeeper
 from app.feedback.repository import FeedbackFilter, FeedbackRepository
@@ -31,6 +30,7 @@ from app.feedback.schemas import (
 )
 from app.feedback.tables import Feedback, FeedbackSource, FeedbackState, Verdict
 from app.feedback.text_key import text_key
+from app.http.cursors import Cursors
 from app.idempotency.attempts import Attempt, Attempts, once
 from app.ids import IdSource
 from app.observability import Metrics

@@ -7,10 +7,10 @@ from sqlalchemy import bindparam, func, insert, select
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import flag_modified
 
-from app.db import table_of
+from app.db.base import table_of
 from app.errors import NotFoundError
 from app.group.tables import Group
-from app.preconditions import hash_of
+from app.http.preconditions import hash_of
 from app.record.by_group import in_any_part
 from app.record.tables import Record
 

@@ -6,13 +6,13 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.collection.repository import CollectionRepository
-from app.cursors import Cursors
-from app.db import Database
+from app.db.database import Database
 from app.errors import GroupNotEmptyError
 from app.group.repository import GroupRepository
 from app.group.schemas import GroupAnswer, GroupPatch, GroupPut, RecordsOf
 from app.group.tables import Group
-from app.preconditions import Precondition, hash_of, tag_of
+from app.http.cursors import Cursors
+from app.http.preconditions import Precondition, hash_of, tag_of
 from app.record.writer import RecordWriter
 from app.schemas import Page
 from app.serving.serving import Serving

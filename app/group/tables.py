@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db import NOW, Base, BigId, UtcDateTime
+from app.db.base import NOW, Base, BigId, UtcDateTime
 
 
 class Group(Base):

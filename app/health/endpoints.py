@@ -8,9 +8,9 @@ from fastapi.responses import RedirectResponse
 from app.access.declaring import Reach, open_to_all, requires
 from app.access.scopes import KeyScope
 from app.health.schemas import HealthAnswer, InfoAnswer
-from app.http_body import answer
-from app.http_headers import DOCS_PATH
-from app.openapi import problems
+from app.http.body import answer
+from app.http.headers import DOCS_PATH
+from app.http.openapi import problems
 from app.services import services
 
 router = APIRouter(tags=["server"])

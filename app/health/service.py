@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.collection.tables import Collection
-from app.db import Database
+from app.db.database import Database
 from app.encoder.tables import Encoder
 from app.errors import NotReadyError, WorkerDeadError
 from app.health.schemas import Health, HealthAnswer, InfoAnswer, Limits

@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from app.background import Background, Rhythm
-from app.db import Database
+from app.db.database import Database
 from app.errors import UnavailableError
 from app.job.names import worker_name
 from app.job.processes import WorkerProcesses

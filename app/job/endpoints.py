@@ -8,11 +8,11 @@ from fastapi.responses import StreamingResponse
 from app.access.caller import caller_of, collections_of
 from app.access.declaring import Reach, name_target, requires
 from app.access.scopes import KeyScope
-from app.http_body import answer
+from app.http.body import answer
+from app.http.openapi import problems
+from app.http.parameters import Cursor, Limit
 from app.job.schemas import JobAnswer
 from app.job.tables import JobState
-from app.openapi import problems
-from app.parameters import Cursor, Limit
 from app.schemas import Page
 from app.services import services
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.collection.tables import Collection
-from app.db import sought, table_of
+from app.db.base import sought, table_of
 from app.errors import NotFoundError
 from app.job.errors import JobCancelledError, JobLostError
 from app.job.kinds import Kind
@@ -246,7 +246,7 @@ class JobRepository:
 
     def release(self, worker: str) -> None:
         """Let what a worker runs be taken over at once, since it was told to end: the job is not at fault."""
-        spared = update(Job).where(Job.worker == worker).values(stalls=Job.stalls - 1)
+        spared = update(Job).where(Job.worker == worker).values(stalls=case((Job.stalls > 0, Job.stalls - 1), else_=0))
         self._session.execute(spared.execution_options(synchronize_session=False))
         self._release(Job.worker == worker)
 

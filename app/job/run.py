@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy.orm import Session
 
 from app.background import Rhythm
-from app.db import Database
+from app.db.database import Database
 from app.errors import UnavailableError
 from app.job.errors import JobCancelledError, JobLostError
 from app.job.repository import INDEXING, JobRepository, Progress

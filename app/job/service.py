@@ -12,9 +12,9 @@ from typing import Any, Final
 import orjson
 from sqlalchemy.orm import Session
 
-from app.cursors import Cursors
-from app.db import Database
+from app.db.database import Database
 from app.errors import ConflictError, OverloadedError
+from app.http.cursors import Cursors
 from app.job.repository import HANDED_OVER, JobRepository, no_such_job, progress_of
 from app.job.schemas import JobAnswer, JobErrorAnswer, ProgressAnswer
 from app.job.tables import UNFINISHED, Job, JobState, JobType

@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from app.background import Background
-from app.db import Database
+from app.db.database import Database
 from app.errors import ServiceError, UnavailableError
 from app.job.errors import JobCancelledError, JobFailedError, JobLostError
 from app.job.repository import LEASE, MOST_STALLS, JobRepository, Progress, claimable

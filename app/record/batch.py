@@ -7,8 +7,8 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from app.errors import InvalidValueError
-from app.http_body import invalid_value, parse_body
-from app.http_errors import invalid
+from app.http.body import invalid_value, parse_body
+from app.http.errors import invalid
 from app.record.schemas import BatchItem, BatchRequest, LooseBatch, RecordDraft
 from app.schemas import MOST_ITEMS, Key
 

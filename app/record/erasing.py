@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy.orm import Session
 
 from app.collection.repository import CollectionRepository
-from app.db import Database
+from app.db.database import Database
 from app.errors import ErasureError
 from app.feedback.repository import FeedbackRepository
 from app.feedback.text_key import text_key

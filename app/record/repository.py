@@ -6,10 +6,10 @@ from typing import Final
 from sqlalchemy import Select, bindparam, select
 from sqlalchemy.orm import Session
 
-from app.db import table_of
+from app.db.base import table_of
 from app.errors import NotFoundError
 from app.group.tables import Group
-from app.preconditions import tag_of
+from app.http.preconditions import tag_of
 from app.record.schemas import RecordAnswer
 from app.record.tables import Record, RecordLabel, Role, Source
 

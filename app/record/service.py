@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from sqlalchemy.orm import Session
 
 from app.collection.repository import CollectionRepository
-from app.cursors import Cursors
-from app.db import Database
+from app.db.database import Database
+from app.http.cursors import Cursors
+from app.http.parameters import Wait
+from app.http.preconditions import Precondition
 from app.idempotency.attempts import Attempt, Attempts, once
-from app.parameters import Wait
-from app.preconditions import Precondition
 from app.record.batch import Batch, parse_batch
 from app.record.repository import RecordRepository, no_record
 from app.record.schemas import BatchAnswer, BatchItem, RecordAnswer, RecordDraft, RecordPut, WriteAnswer

@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db import NOW, Base, BigId, UtcDateTime
+from app.db.base import NOW, Base, BigId, UtcDateTime
 
 
 class Role(StrEnum):

@@ -8,10 +8,10 @@ from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from app.collection.repository import CollectionRepository
-from app.db import dump_json, table_of
-from app.db_insert import insert_returning, insert_rows
+from app.db.base import dump_json, table_of
+from app.db.insert import insert_returning, insert_rows
 from app.group.repository import GroupRepository
-from app.preconditions import tag_of
+from app.http.preconditions import tag_of
 from app.record.by_group import in_any_part
 from app.record.content import content_hash
 from app.record.schemas import RecordDraft

@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from app.collection.tables import Collection
-from app.db import Database
+from app.db.database import Database
 from app.job.repository import CATCHING_UP, JobRepository, Progress
 from app.job.tables import Job, JobState
 from app.release.overtaking import overtaken

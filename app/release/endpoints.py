@@ -8,11 +8,11 @@ from fastapi.responses import HTMLResponse
 from app.access.caller import caller_of
 from app.access.declaring import requires
 from app.access.scopes import KeyScope
-from app.http_body import answer, read_optional_body
+from app.http.body import answer, read_optional_body
+from app.http.openapi import optional_json_body, problems
+from app.http.parameters import COLLECTION, CollectionName, Cursor, Limit, ReleaseNumber
 from app.job.endpoints import accepted
 from app.job.schemas import JobAnswer
-from app.openapi import optional_json_body, problems
-from app.parameters import COLLECTION, CollectionName, Cursor, Limit, ReleaseNumber
 from app.release.page.page import HEADERS
 from app.release.schemas import (
     EventAnswer,

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from app.release.tables import ReleaseAction, ReleaseState
 from app.schemas import Answer, Line, Strict
-from model.contract.evidence import OutOfScopeScore
+from model.contract.deciding.evidence import OutOfScopeScore
 
 
 class ReleaseAnswer(Answer):

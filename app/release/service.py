@@ -7,9 +7,9 @@ from typing import Any, Final
 from sqlalchemy.orm import Session
 
 from app.collection.repository import CollectionRepository
-from app.cursors import Cursors
-from app.db import Database
+from app.db.database import Database
 from app.errors import ConflictError, NotFoundError
+from app.http.cursors import Cursors
 from app.job.repository import JobRepository
 from app.job.tables import JobType
 from app.record.repository import RecordRepository

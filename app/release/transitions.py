@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from app.collection.repository import CollectionRepository
 from app.collection.tables import Collection
-from app.db import CHANGED
+from app.db.database import CHANGED
 from app.encoder.tables import Encoder
 from app.errors import ConflictError
 from app.job.repository import JobRepository

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from app.serving.catalogue import CatalogueView
+from app.serving.catalogue.catalogue import CatalogueView
 
 SCORE_DIGITS: Final = 6
 

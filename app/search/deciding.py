@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from app.search.head_groups import HeadGroups
 from app.search.lookup import Found
-from app.serving.catalogue import CatalogueView, GroupSizes
+from app.serving.catalogue.catalogue import CatalogueView, GroupSizes
 from app.serving.release import ServingRelease
-from model.contract.decision import Decision, decide, decide_labels
-from model.contract.evidence import EvidenceGatherer, Neighbour
-from model.contract.prior import Prior
+from model.contract.deciding.decision import Decision, decide, decide_labels
+from model.contract.deciding.evidence import EvidenceGatherer, Neighbour
+from model.contract.deciding.prior import Prior
 
 
 @dataclass(slots=True)

@@ -5,9 +5,9 @@ from fastapi import APIRouter, Request, Response
 from app.access.charging import charge
 from app.access.declaring import requires
 from app.access.scopes import KeyScope
-from app.http_body import read_body
-from app.openapi import json_body, problems
-from app.parameters import COLLECTION, CollectionName
+from app.http.body import read_body
+from app.http.openapi import json_body, problems
+from app.http.parameters import COLLECTION, CollectionName
 from app.search.schemas import (
     ClassifyAnswer,
     ClassifyRequest,

@@ -8,7 +8,17 @@ from typing import Annotated, Any, Final, Self
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from app.schemas import AtMost, Strict, check_json
-from app.serving.terms import AnyOf, Between, Condition, Filter, Value, after, field_range, group_term, value_term
+from app.serving.catalogue.terms import (
+    AnyOf,
+    Between,
+    Condition,
+    Filter,
+    Value,
+    after,
+    field_range,
+    group_term,
+    value_term,
+)
 
 MOST_FIELDS: Final = 32
 MOST_VALUES: Final = 1000

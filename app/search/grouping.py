@@ -5,7 +5,7 @@ from enum import Enum
 from typing import Final
 
 from app.search.answers import SCORE_DIGITS
-from app.serving.catalogue import CatalogueView
+from app.serving.catalogue.catalogue import CatalogueView
 from index.types import MISSING_ID
 
 _AT_ONCE: Final = 1000

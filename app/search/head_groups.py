@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from app.serving.catalogue import GroupSizes
+from app.serving.catalogue.catalogue import GroupSizes
 
 
 class HeadGroups:

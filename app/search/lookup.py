@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from app.errors import IndexAwayError
 from app.search.grouping import Grouping, Reach
-from app.serving.catalogue import CatalogueView
+from app.serving.catalogue.catalogue import CatalogueView
+from app.serving.catalogue.terms import Filter
 from app.serving.release import ServingRelease, View
-from app.serving.terms import Filter
 from index.errors import IndexServerError
 from index.types import Allowed, Neighbours, Vectors
 from model.contract.bundle import Bundle
-from model.contract.evidence import NEIGHBOURS_USED, SAME_TEXT
+from model.contract.deciding.evidence import NEIGHBOURS_USED, SAME_TEXT
 from model.contract.normalise import same_text_key
 
 _SHORT_K: Final = 20

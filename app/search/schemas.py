@@ -7,9 +7,9 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from app.schemas import Answer, AtMost, Sentence, Strict
 from app.search.filters import SearchFilter
-from app.serving.terms import Filter
-from model.contract.decision import Outcome
-from model.contract.prior import check_weights
+from app.serving.catalogue.terms import Filter
+from model.contract.deciding.decision import Outcome
+from model.contract.deciding.prior import check_weights
 
 MOST_QUERIES = 256
 MOST_NEIGHBOURS = 1000

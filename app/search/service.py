@@ -15,7 +15,7 @@ from app.encoding.batcher import MicroBatcher
 from app.encoding.patience import while_wanted
 from app.errors import FieldProblem, InvalidValueError, NotFoundError
 from app.feedback.query_keeper import QueryKeeper
-from app.http_errors import pointer
+from app.http.errors import pointer
 from app.ids import IdSource
 from app.observability import Metrics
 from app.search.answers import neighbours
@@ -25,11 +25,11 @@ from app.search.grouping import Grouping, Reach
 from app.search.lookup import Found, Lookup
 from app.search.schemas import ClassifyRequest, GroupBy, SearchRequest, SimilarityRequest
 from app.search.shadowing import Shadows
-from app.serving.catalogue import GroupSizes
+from app.serving.catalogue.catalogue import GroupSizes
 from app.serving.release import ServingRelease
 from app.serving.serving import Serving
-from model.contract.decision import Decision
-from model.contract.prior import Prior
+from model.contract.deciding.decision import Decision
+from model.contract.deciding.prior import Prior
 
 _OVERFETCH: Final = 4
 """Records looked at for each group wanted, at first; four times as many as long as groups are missing."""

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.background import Background, Rhythm
 from app.collection.tables import Collection
-from app.db import Database
+from app.db.database import Database
 from app.errors import ServiceError
 from app.priority import let_others_go_first
 from app.release.shadow import Tally, merged
@@ -22,7 +22,7 @@ from app.search.deciding import Decider
 from app.search.lookup import Lookup, LookupRunner
 from app.serving.release import ServingRelease
 from app.serving.serving import Serving
-from model.contract.decision import Decision, Outcome
+from model.contract.deciding.decision import Decision, Outcome
 
 MOST_WAITING: Final = 1000
 """Queries that may wait to be asked again; more are counted and dropped."""

@@ -11,13 +11,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from app.serving.building import STALE, TOKEN_VARIABLE, build_snapshot
-from app.serving.entry import Entry
+from app.serving.catalogue.entry import Entry
 from app.serving.index_server import IndexServer
 from app.serving.release import View
 from app.serving.release_key import ReleaseKey
-from app.serving.snapshots import Base, BuildError, StaleReleaseError, load_base
-from app.serving.spool import BuildOrder, Spool, spooling
+from app.serving.snapshots.base import Base, BuildError, StaleReleaseError, load_base
+from app.serving.snapshots.building import STALE, TOKEN_VARIABLE, build_snapshot
+from app.serving.snapshots.spool import BuildOrder, Spool, spooling
 from index.spec import Device, IndexKind, choose_spec
 from model.contract.bundle import Bundle
 
@@ -177,7 +177,7 @@ def _kept_rows(view: View, changed: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 def _build_apart(spool: Spool, is_stopping: Callable[[], bool], given: Mapping[str, str]) -> Path:
     """As `build_snapshot`, by a process of lower priority, which leaves searches alone."""
-    command = [sys.executable, "-m", "app.serving.building", str(spool.folder)]
+    command = [sys.executable, "-m", "app.serving.snapshots.building", str(spool.folder)]
     one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     complaints = spool.folder / "complaints"
     with complaints.open("wb") as stderr:

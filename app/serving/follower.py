@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from app.db import Database
+from app.db.database import Database
 from app.errors import UnavailableError
 from app.priority import let_others_go_first
 from app.serving.holding import Holder

@@ -4,9 +4,9 @@ from typing import Final
 
 import numpy as np
 
-from app.db import Database
+from app.db.database import Database
 from app.encoding.bulk import encode_many
-from app.serving.entry import Entry
+from app.serving.catalogue.entry import Entry
 from app.serving.release import ServingRelease, View
 from app.serving.repository import read_changes
 

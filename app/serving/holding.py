@@ -7,7 +7,7 @@ from typing import Final
 
 import structlog
 
-from app.db import Database
+from app.db.database import Database
 from app.errors import NotReadyError
 from app.priority import let_others_go_first
 from app.serving.following import CHANGES_AT_ONCE, apply_changes

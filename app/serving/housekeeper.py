@@ -18,7 +18,7 @@ from app.serving.index_server import IndexServer
 from app.serving.release import ServingRelease
 from app.serving.release_key import ReleaseKey
 from app.serving.repository import WantedRelease
-from app.serving.snapshots import Base, BuildError, StaleReleaseError
+from app.serving.snapshots.base import Base, BuildError, StaleReleaseError
 from app.serving.trimming import LogTrimmer
 from index.drafts import remove_folder
 from index.errors import IndexServerError, VectorIndexError

@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import structlog
 
-from app.db import Database
+from app.db.database import Database
 from app.errors import NoIndexServerError
 from app.secrets_table import DATABASE_ID, get_secret
 from app.serving.release import ServingRelease
-from app.serving.spool import ORDER, ServerOrder
+from app.serving.snapshots.spool import ORDER, ServerOrder
 from app.settings import Settings
 from index.backends.milvus import Milvus
 from index.backends.milvus_base import MilvusBase

@@ -12,7 +12,7 @@ import numpy as np
 import structlog
 from sqlalchemy.orm import Session
 
-from app.db import Database
+from app.db.database import Database
 from app.encoder.store import EncoderStore
 from app.encoding.bulk import encode_many
 from app.errors import NotReadyError
@@ -29,13 +29,13 @@ from app.serving.repository import (
     read_all,
     read_last,
 )
-from app.serving.snapshots import Base, BuildError, StaleReleaseError, empty_base, load_base
+from app.serving.snapshots.base import Base, BuildError, StaleReleaseError, empty_base, load_base
 from index.drafts import drafting, remove_dead_drafts
 from index.errors import SnapshotDamagedError, SnapshotError, VectorIndexError
 from index.snapshot import list_snapshots
 from index.spec import Device, IndexKind, choose_spec
 from model.contract.bundle import Bundle
-from model.contract.decision import DecisionParameters
+from model.contract.deciding.decision import DecisionParameters
 
 _PROGRESS_S: Final = 5.0
 

@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import bindparam, case, delete, func, insert, select
 from sqlalchemy.orm import Session
 
-from app.db import table_of
+from app.db.base import table_of
 from app.record.tables import ChangeLogEntry, ChangeMark
 
 AT_ONCE: Final = 2_000

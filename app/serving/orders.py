@@ -5,7 +5,7 @@ import threading
 from sqlalchemy.orm import Session
 
 from app.collection.repository import CollectionRepository
-from app.db import Database
+from app.db.database import Database
 from app.errors import ConflictError
 from app.ids import IdSource
 from app.job.repository import JobRepository, new_job

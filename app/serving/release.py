@@ -7,15 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.feedback.keeping import FeedbackSettings
-from app.serving.catalogue import Catalogue, CatalogueView
-from app.serving.masks import FilterMasks
+from app.serving.catalogue.catalogue import Catalogue, CatalogueView
+from app.serving.catalogue.masks import FilterMasks
 from app.serving.release_key import ReleaseKey
 from app.serving.repository import ChangedRecords
-from app.serving.snapshots import Base
+from app.serving.snapshots.base import Base
 from index.live import LiveIndex
 from index.state import LiveState
 from model.contract.bundle import Bundle
-from model.contract.decision import DecisionParameters
+from model.contract.deciding.decision import DecisionParameters
 
 
 @dataclass(frozen=True, slots=True)

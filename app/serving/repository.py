@@ -8,12 +8,12 @@ from sqlalchemy import Row, Text, and_, bindparam, cast, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.collection.tables import DEFAULT_TARGET_RECALL, Collection
-from app.db import table_of
+from app.db.base import table_of
 from app.feedback.keeping import FeedbackSettings, KeepQueries
 from app.group.tables import Group
 from app.record.tables import ChangeLogEntry, Record, Role
 from app.release.tables import Release
-from app.serving.entry import NO_METADATA, Entry
+from app.serving.catalogue.entry import NO_METADATA, Entry
 from app.serving.release_key import ReleaseKey
 
 FETCHED: Final = 512

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.collection.repository import CollectionRepository
-from app.db import Database
+from app.db.database import Database
 from app.errors import ErasureError, NotReadyError
 from app.serving.follower import Failure, Follower
 from app.serving.housekeeper import Housekeeper

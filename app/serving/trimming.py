@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from app.db import Database
+from app.db.database import Database
 from app.errors import ConflictError, ServiceError
 from app.serving.marks import Marks, read_marks, remove_some, set_mark
 from app.serving.release import ServingRelease

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import structlog
 
-from app.db import Database
+from app.db.database import Database
 from app.errors import UnavailableError
 from app.job.errors import JobFailedError, JobLostError
 from app.job.names import worker_name
@@ -26,7 +26,7 @@ from app.serving.orders import Orders
 from app.serving.release import ServingRelease
 from app.serving.repository import list_wanted
 from app.serving.roster import Roster
-from app.serving.snapshots import Base, BuildError
+from app.serving.snapshots.base import Base, BuildError
 from index.errors import VectorIndexError
 
 _LOOK_S: Final = 0.5

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from app.db import Database
+from app.db.database import Database
 from app.job.errors import JobFailedError
 from app.job.repository import Progress
 from app.job.run import JobRun
@@ -13,7 +13,7 @@ from app.serving.index_server import IndexServer
 from app.serving.loading import encode_all
 from app.serving.release_key import releases_folder
 from app.serving.repository import WantedRelease, list_wanted
-from app.serving.snapshots import Base, BuildError
+from app.serving.snapshots.base import Base, BuildError
 from app.training.errors import collection_gone
 from index.errors import VectorIndexError
 from model.contract.bundle import Bundle

@@ -5,12 +5,12 @@ from fastapi import APIRouter, Request, Response
 from app.access.caller import caller_of, collections_of
 from app.access.declaring import requires
 from app.access.scopes import KeyScope
-from app.http_body import read_body, read_optional_body
+from app.http.body import read_body, read_optional_body
+from app.http.openapi import json_body, optional_json_body, problems
+from app.http.parameters import COLLECTION, CollectionName
 from app.idempotency.attempts import IdempotencyKey, attempt_of
 from app.job.endpoints import accepted
 from app.job.schemas import JobAnswer
-from app.openapi import json_body, optional_json_body, problems
-from app.parameters import COLLECTION, CollectionName
 from app.services import services
 from app.training.schemas import AdoptionRequest, TrainingRequest
 

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from app.collection.repository import CollectionRepository
 from app.collection.tables import Collection
-from app.db import Database
+from app.db.database import Database
 from app.encoder.service import named_encoder
 from app.errors import ConflictError, OverloadedError
 from app.idempotency.attempts import Attempt, Attempts, once

@@ -30,7 +30,7 @@ from model.config.kinds import (
     ThresholdRule,
     WeightConstraint,
 )
-from model.contract.evidence import OutOfScopeScore
+from model.contract.deciding.evidence import OutOfScopeScore
 
 SchedulePoints = list[tuple[float, float]]
 """(share of the run, value), joined by straight lines."""

@@ -14,20 +14,20 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from model.contract import manifest as names
-from model.contract.decision import DecisionParameters
+from model.contract.deciding.decision import DecisionParameters
+from model.contract.deciding.evidence import EvidenceGatherer, OutOfScopeScore
+from model.contract.deciding.familiarity import Familiarity
+from model.contract.deciding.head import Head as Head
+from model.contract.deciding.head import LabelHead as LabelHead
+from model.contract.deciding.word_overlap import WordOverlap
 from model.contract.errors import BundleDamagedError, BundleMissingError, BundleVersionError, SelfTestError
-from model.contract.evidence import EvidenceGatherer, OutOfScopeScore
-from model.contract.familiarity import Familiarity
 from model.contract.files import sync_path
-from model.contract.head import Head as Head
-from model.contract.head import LabelHead as LabelHead
 from model.contract.head_files import head_files as head_files
 from model.contract.head_files import read_head
 from model.contract.manifest import FileEntry, Manifest
 from model.contract.many_encoder import ManyEncoder, ManyGraphs
 from model.contract.onnx_encoder import OnnxEncoder
 from model.contract.text import TextContract
-from model.contract.word_overlap import WordOverlap
 
 PROBE_TOLERANCE: Final = 1e-4
 """Largest difference of a probe vector: other processors round differently, a wrong graph differs far more."""

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.contract import manifest as names
+from model.contract.deciding.head import Head, LabelHead
+from model.contract.deciding.word_scores import WordScores
 from model.contract.errors import BundleDamagedError
-from model.contract.head import Head, LabelHead
 from model.contract.manifest import HeadKind, Manifest
-from model.contract.word_scores import WordScores
 
 
 def head_kind(head: Head | LabelHead | None) -> HeadKind | None:

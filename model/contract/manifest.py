@@ -5,8 +5,8 @@ from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from model.contract.decision import DecisionParameters
-from model.contract.evidence import OutOfScopeScore
+from model.contract.deciding.decision import DecisionParameters
+from model.contract.deciding.evidence import OutOfScopeScore
 
 SCHEMA_VERSION: Final = 1
 MANIFEST_FILE: Final = "manifest.json"

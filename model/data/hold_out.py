@@ -8,7 +8,7 @@ import numpy as np
 
 from model.config import Config, Objective, Split
 from model.contract.dataset import EXAMPLE, Row, count_groups, describe_bad_rows, read_rows
-from model.contract.decision import DecisionParameters
+from model.contract.deciding.decision import DecisionParameters
 from model.contract.keep_out import without_kept_out
 from model.data.choices import Kind
 from model.data.repeats import describe_overlap, without_repeats

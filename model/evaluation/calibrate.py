@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.config import ThresholdRule
-from model.contract.decision import DecisionParameters, match_score, score_groups
-from model.contract.evidence import NEIGHBOURS_USED, Evidence, EvidenceGatherer, Neighbour, OutOfScopeScore
+from model.contract.deciding.decision import DecisionParameters, match_score, score_groups
+from model.contract.deciding.evidence import NEIGHBOURS_USED, Evidence, EvidenceGatherer, Neighbour, OutOfScopeScore
 from model.errors import ConfigError
 from model.evaluation.margins import choose_margin
 from model.evaluation.neighbours import Nearest, nearest

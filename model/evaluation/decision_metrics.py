@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from model.contract.decision import Decision, DecisionParameters, Outcome, decide
+from model.contract.deciding.decision import Decision, DecisionParameters, Outcome, decide
 from model.evaluation.calibrate import Candidates
 from model.evaluation.metrics import auroc, expected_calibration_error
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from model.config import Monitor, Objective
 from model.config.kinds import OF_HEAD, OF_LABELS, OF_NEIGHBOURS, OF_RANKS
-from model.contract.decision import Decision, DecisionParameters
-from model.contract.head import Head, LabelHead
+from model.contract.deciding.decision import Decision, DecisionParameters
+from model.contract.deciding.head import Head, LabelHead
 from model.data.training_data import TrainingData
 from model.errors import ConfigError
 from model.evaluation.label_metrics import label_head_metrics

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from model.contract import manifest as names
 from model.contract.bundle import Bundle, head_files, load_bundle, probe_json, write_bundle
-from model.contract.familiarity import Familiarity
+from model.contract.deciding.familiarity import Familiarity
+from model.contract.deciding.word_overlap import WordOverlap
 from model.contract.head_files import head_kind, npy
 from model.contract.manifest import DatasetSummary, Manifest
 from model.contract.normalise import CJK, WORD, normalise, script_runs
-from model.contract.word_overlap import WordOverlap
 from model.data.training_data import TrainingData
 from model.evaluation.held_out import Measured
 from model.export.graph_builder import OPSET

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from model.contract.bundle import Bundle
 from model.contract.dataset import Row
-from model.contract.decision import Decision, Outcome, decide, decide_labels
-from model.contract.evidence import NEIGHBOURS_USED, Neighbour
+from model.contract.deciding.decision import Decision, Outcome, decide, decide_labels
+from model.contract.deciding.evidence import NEIGHBOURS_USED, Neighbour
 from model.evaluation.neighbours import Nearest, nearest
 from model.judging.rows import JudgedRows
 

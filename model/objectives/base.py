@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from model.config import Config, FloodMode
 from model.config.schedule import Hyperparameters
-from model.contract.head import Head, LabelHead
+from model.contract.deciding.head import Head, LabelHead
 from model.data.batching import BatchPlan
 from model.losses.flooding import flood, flooded_share, instance_flood
 

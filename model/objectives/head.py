@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from model.config import ClassWeight, Config, LogitAdjustment, Loss, MarginLoss, OutlierLoss, Sampler, ScaleMode
 from model.config.schedule import MARGIN_STRENGTH, Hyperparameters, planned_values
-from model.contract.head import Head
+from model.contract.deciding.head import Head
 from model.data.batching import BatchPlan, cap_groups, class_balanced_batches, length_batches, pk_batches
 from model.data.features import FeatureTable
 from model.data.training_data import TrainingData

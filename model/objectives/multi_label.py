@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from model.config import MultiLabelLoss
 from model.config.schedule import Hyperparameters, planned_values
-from model.contract.head import LabelHead as StoredLabelHead
+from model.contract.deciding.head import LabelHead as StoredLabelHead
 from model.data.batching import BatchPlan, length_batches
 from model.data.features import FeatureTable
 from model.data.training_data import TrainingData

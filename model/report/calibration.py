@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from model.contract.decision import Decision, Outcome
+from model.contract.deciding.decision import Decision, Outcome
 from model.report.data import Bin, Calibration, Near, ScoreHistogram, ScoreSpread
 from model.report.wording import shorten, shorten_name
 

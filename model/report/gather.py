@@ -8,7 +8,7 @@ import numpy as np
 
 from model.config import Objective
 from model.contract.dataset import Row, cross_group_duplicates
-from model.contract.decision import DecisionParameters
+from model.contract.deciding.decision import DecisionParameters
 from model.data.training_data import TrainingData
 from model.evaluation.held_out import HeldOutAnswers, LabelAnswers, answerable
 from model.evaluation.label_metrics import LabelTruth

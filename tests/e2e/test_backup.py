@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.db import Database
+from app.db.database import Database
 from app.serving import holding
 from app.serving.following import apply_changes
 from app.serving.release import ServingRelease

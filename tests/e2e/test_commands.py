@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.migrating import head
+from app.db.migrating import head
 from tests.conftest import make_collection
 from tests.fakes.running import Running
 from tests.fakes.spawned import samesay

@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from app.migrating import head
+from app.db.migrating import head
 from tests.conftest import add_encoder, postgres_settings
 from tests.fakes.running import make_settings, wait_for
 from tests.fakes.spawned import samesay, spawned

@@ -7,14 +7,14 @@ from typing import Any
 
 import orjson
 
-from app import migrating
 from app.backup.archive import ArchiveReader, ArchiveWriter
 from app.backup.backing_up import back_up
 from app.backup.manifest import Contents
 from app.backup.restoring import restore
 from app.backup.targets import PostgresTarget, SqliteTarget
 from app.data_folder import DataFolder
-from app.databases import connect_database
+from app.db import migrating
+from app.db.opening import connect_database
 from app.settings import Settings
 from tests.fakes.populated import everything
 

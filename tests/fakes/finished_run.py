@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from model.config import Config
 from model.contract.dataset import Row
-from model.contract.decision import Decision, GroupConfidence, Outcome
+from model.contract.deciding.decision import Decision, GroupConfidence, Outcome
 from model.data.training_data import TrainingData, index_labels
 from model.evaluation.held_out import HeldOutAnswers
 

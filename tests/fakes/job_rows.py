@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.collection.tables import Collection
-from app.db import Database
+from app.db.database import Database
 from app.job.repository import JobRepository, Progress, new_job
 from app.job.run import JobRun, Step
 from app.job.tables import Job, JobState, JobType

@@ -9,7 +9,7 @@ import numpy as np
 
 from model.contract.bundle import Bundle, load_bundle
 from model.contract.dataset import Row
-from model.contract.decision import Decision, DecisionParameters, GroupConfidence, LabelConfidence, Outcome
+from model.contract.deciding.decision import Decision, DecisionParameters, GroupConfidence, LabelConfidence, Outcome
 from model.contract.keep_out import is_kept_out
 from model.evaluation.neighbours import Nearest
 from model.judging.answers import Answers

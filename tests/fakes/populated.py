@@ -9,8 +9,8 @@ from sqlalchemy import JSON, Text, cast, insert, select, text
 from sqlalchemy.orm import Session
 
 from app.container import open_encoders
-from app.databases import open_database
-from app.db import Database
+from app.db.database import Database
+from app.db.opening import open_database
 from app.settings import Settings
 from app.tables import Base
 

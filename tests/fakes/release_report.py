@@ -7,7 +7,7 @@ from typing import Any
 
 from model.config import GateRules
 from model.contract.dataset import Row
-from model.contract.decision import DecisionParameters
+from model.contract.deciding.decision import DecisionParameters
 from model.judging.data_check import check_data, suspects
 from model.judging.rows import part
 from model.judging.verdict import judge

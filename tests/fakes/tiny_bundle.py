@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from model.contract.bundle import probe_json, write_bundle
-from model.contract.decision import DecisionParameters
-from model.contract.familiarity import Familiarity
-from model.contract.head import Head, LabelHead
+from model.contract.deciding.decision import DecisionParameters
+from model.contract.deciding.familiarity import Familiarity
+from model.contract.deciding.head import Head, LabelHead
+from model.contract.deciding.word_scores import WordScores
 from model.contract.head_files import head_files, head_kind, npy
 from model.contract.manifest import DatasetSummary, Manifest
 from model.contract.onnx_encoder import OnnxEncoder
 from model.contract.text import SPECIAL_TOKENS, TextConfig, TextContract
-from model.contract.word_scores import WordScores
 
 OPSET = 17
 PROBE = ["How do I get my money back?", "我要退款", "", "ｆｕｌｌ ｗｉｄｔｈ", "a" * 5000]

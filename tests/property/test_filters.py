@@ -8,11 +8,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.http_body import parse_body
+from app.http.body import parse_body
 from app.search.schemas import SearchRequest
-from app.serving.posting_table import PostingTable, collect
-from app.serving.postings import Postings
-from app.serving.terms import Filter, terms_of
+from app.serving.catalogue.posting_table import PostingTable, collect
+from app.serving.catalogue.postings import Postings
+from app.serving.catalogue.terms import Filter, terms_of
 from tests.fakes.plain_filter import passes
 
 FIELDS = st.sampled_from(["year", "lang", "yea", "group", ""])

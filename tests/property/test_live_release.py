@@ -19,15 +19,15 @@ import pytest
 from numpy.typing import NDArray
 
 from app.search.filters import SearchFilter
-from app.serving import change_terms
+from app.serving.catalogue import change_terms
+from app.serving.catalogue.entry import Entry
 from app.serving.compacting import Compactor
-from app.serving.entry import Entry
 from app.serving.following import without_vectors
 from app.serving.index_server import IndexServer
 from app.serving.release import ServingRelease, View
 from app.serving.release_key import ReleaseKey
 from app.serving.repository import ChangedRecords
-from app.serving.snapshots import Base, StaleReleaseError, empty_base, load_base
+from app.serving.snapshots.base import Base, StaleReleaseError, empty_base, load_base
 from index.backends.milvus import Milvus
 from index.backends.milvus_base import MilvusBase
 from index.backends.milvus_kinds import MilvusKind
@@ -35,7 +35,7 @@ from index.errors import IndexServerAwayError
 from index.snapshot import list_snapshots, prune_snapshots
 from index.spec import IndexKind, IndexSpec
 from index.types import MISSING_ID
-from model.contract.decision import DecisionParameters
+from model.contract.deciding.decision import DecisionParameters
 from tests.fakes.plain_filter import passes
 from tests.fakes.plain_milvus import PlainMilvus
 
@@ -340,7 +340,7 @@ class RemoteScenario(Scenario):
 
 @pytest.mark.parametrize("seed", range(8))
 def test_random_operations_over_an_index_server(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.serving.building.choose_spec", lambda *_: IndexSpec(kind=IndexKind.IVF_PQ))
+    monkeypatch.setattr("app.serving.snapshots.building.choose_spec", lambda *_: IndexSpec(kind=IndexKind.IVF_PQ))
     scenario, done = RemoteScenario(seed, tmp_path / "snapshots"), []
     try:
         done.extend(scenario.steps())

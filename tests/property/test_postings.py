@@ -7,9 +7,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.serving.posting_table import PostingTable, collect
-from app.serving.postings import Postings
-from app.serving.terms import GROUPS, AnyOf, Between, Filter, group_term
+from app.serving.catalogue.posting_table import PostingTable, collect
+from app.serving.catalogue.postings import Postings
+from app.serving.catalogue.terms import GROUPS, AnyOf, Between, Filter, group_term
 
 GROUP_TERMS = st.text("xyé", max_size=2).map(group_term)
 OTHER_TERMS = st.binary(max_size=3).filter(lambda term: not term.startswith(b"g"))

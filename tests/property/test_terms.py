@@ -5,7 +5,17 @@ import math
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from app.serving.terms import AnyOf, Between, Filter, after, field_range, group_of, group_term, terms_of, value_term
+from app.serving.catalogue.terms import (
+    AnyOf,
+    Between,
+    Filter,
+    after,
+    field_range,
+    group_of,
+    group_term,
+    terms_of,
+    value_term,
+)
 
 WHOLE = st.integers(min_value=-(2**63), max_value=2**63 - 1)
 EDGES = st.sampled_from([sign * (2**power + step) for sign in (-1, 1) for power in (53, 54, 62) for step in (-1, 0, 1)])

@@ -19,8 +19,8 @@ from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
 from app.collection.repository import CollectionRepository
-from app.databases import open_database
-from app.db import Database
+from app.db.database import Database
+from app.db.opening import open_database
 from app.encoder.store import EncoderStore
 from app.encoding.bulk import encode_many
 from app.record.schemas import RecordDraft
@@ -32,7 +32,7 @@ from app.serving.loading import Loader
 from app.serving.release import ServingRelease
 from app.serving.repository import list_wanted
 from app.serving.roster import Roster
-from app.serving.snapshots import StaleReleaseError
+from app.serving.snapshots.base import StaleReleaseError
 from app.serving.trimming import LogTrimmer
 from app.serving.visibility import Visibility
 from app.settings import Settings

@@ -12,7 +12,7 @@ import pytest
 from app.serving.compacting import Compactor
 from app.serving.following import without_vectors
 from app.serving.repository import ChangedRecords
-from app.serving.snapshots import StaleReleaseError
+from app.serving.snapshots.base import StaleReleaseError
 from index.snapshot import prune_snapshots
 from tests.property.test_live_release import DIM, STEPS, Record, check_whole, encode, new_release
 

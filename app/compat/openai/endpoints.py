@@ -23,8 +23,8 @@ from app.compat.openai.schemas import (
 from app.compat.writing import as_numbers, written
 from app.encoder.schemas import EncoderAnswer
 from app.errors import InvalidValueError
-from app.http_body import answer, read_body
-from app.openapi import json_body
+from app.http.body import answer, read_body
+from app.http.openapi import json_body
 from app.services import services
 
 router = APIRouter(tags=["OpenAI"])

@@ -7,7 +7,7 @@ import orjson
 from fastapi import Response
 
 from app.compat.openai.schemas import OpenAIErrorAnswer
-from app.http_errors import Failure
+from app.http.errors import Failure
 
 _INVALID: Final = "invalid_request_error"
 _TYPES: Final = {

@@ -8,7 +8,7 @@ from fastapi import Response
 
 from app.compat.tei.schemas import ErrorType, TeiErrorAnswer
 from app.errors import OverloadedError
-from app.http_errors import Failure
+from app.http.errors import Failure
 
 _TYPES: Final = {
     HTTPStatus.UNAUTHORIZED: ErrorType.UNAUTHORIZED,

@@ -13,7 +13,7 @@ from sqlalchemy import JSON, Boolean, Column, DateTime, Enum, Float, LargeBinary
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.backup.values import Kind, binders, convert, from_lines, kind_of, to_lines
-from app.db import BigId, UtcDateTime
+from app.db.base import BigId, UtcDateTime
 from app.tables import Base
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))

@@ -7,17 +7,17 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from app import container
-from app.cursors import Cursors
-from app.db_postgres import PostgresDatabase
+from app.db.postgres import PostgresDatabase
 from app.errors import InsecureBindError, InvalidValueError, PreconditionFailedError, StartupError
+from app.http.cursors import Cursors
+from app.http.preconditions import Precondition
 from app.ids import IdSource
 from app.job.kinds import Kind
 from app.job.tables import TYPES_OF
-from app.preconditions import Precondition
 from app.schemas import Name, check_key
 from app.search.answers import neighbours
-from app.serving.catalogue import Catalogue
-from app.serving.entry import Entry
+from app.serving.catalogue.catalogue import Catalogue
+from app.serving.catalogue.entry import Entry
 from app.settings import Settings
 from index.types import MISSING_ID
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.contract.decision import (
+from model.contract.deciding.decision import (
     Decision,
     DecisionParameters,
     Outcome,
@@ -16,8 +16,8 @@ from model.contract.decision import (
     decide_labels,
     match_score,
 )
-from model.contract.evidence import Evidence, Likeness, OutOfScopeScore
-from model.contract.prior import Prior
+from model.contract.deciding.evidence import Evidence, Likeness, OutOfScopeScore
+from model.contract.deciding.prior import Prior
 
 SCORES = st.dictionaries(st.sampled_from("abcdef"), st.floats(-1, 1), max_size=6)
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
-from model.contract.evidence import Evidence, EvidenceGatherer, Likeness, Neighbour, best_by_group
-from model.contract.head import Head
-from model.contract.prior import Prior
+from model.contract.deciding.evidence import Evidence, EvidenceGatherer, Likeness, Neighbour, best_by_group
+from model.contract.deciding.head import Head
+from model.contract.deciding.prior import Prior
+from model.contract.deciding.word_overlap import WordOverlap
 from model.contract.text import TextConfig, TextContract
-from model.contract.word_overlap import WordOverlap
 
 LABELS = tuple(f"g{number}" for number in range(15))
 COSINES = np.linspace(0.9, 0.2, 15).astype(np.float32)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from model.contract.bundle import load_bundle
+from model.contract.deciding.familiarity import Familiarity
 from model.contract.errors import BundleDamagedError
-from model.contract.familiarity import Familiarity
 from model.contract.grams import fnv1a_32
 from model.contract.text import TextConfig, TextContract
 from tests.fakes.changed_bundle import replace_file

@@ -8,10 +8,10 @@ import pytest
 from scipy.special import expit
 
 from model.contract.bundle import load_bundle
-from model.contract.decision import DecisionParameters
+from model.contract.deciding.decision import DecisionParameters
+from model.contract.deciding.evidence import OutOfScopeScore
+from model.contract.deciding.head import Head, LabelHead
 from model.contract.errors import BundleDamagedError
-from model.contract.evidence import OutOfScopeScore
-from model.contract.head import Head, LabelHead
 from tests.fakes.tiny_bundle import make_tiny_bundle
 
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from model.contract.prior import Prior
+from model.contract.deciding.prior import Prior
 
 
 def test_only_ratios_count() -> None:

@@ -7,11 +7,11 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from model.contract.bundle import load_bundle
-from model.contract.decision import DecisionParameters
+from model.contract.deciding.decision import DecisionParameters
+from model.contract.deciding.word_overlap import WordOverlap
 from model.contract.errors import BundleDamagedError
 from model.contract.head_files import npy
 from model.contract.text import TextConfig, TextContract
-from model.contract.word_overlap import WordOverlap
 from tests.fakes.changed_bundle import replace_file
 from tests.fakes.tiny_bundle import make_tiny_bundle
 

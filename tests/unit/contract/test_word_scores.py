@@ -10,10 +10,10 @@ import pytest
 from scipy.special import expit
 
 from model.contract.bundle import load_bundle
+from model.contract.deciding.head import LabelHead
+from model.contract.deciding.word_scores import PAIR_ROWS, WordScores, word_bag
 from model.contract.errors import BundleDamagedError
-from model.contract.head import LabelHead
 from model.contract.text import TextConfig, TextContract, Tokens
-from model.contract.word_scores import PAIR_ROWS, WordScores, word_bag
 from tests.fakes.changed_bundle import replace_file
 from tests.fakes.tiny_bundle import make_tiny_bundle
 

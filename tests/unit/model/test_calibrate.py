@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from model.config import ThresholdRule
-from model.contract.decision import DecisionParameters, Outcome, decide
-from model.contract.evidence import Evidence, EvidenceGatherer, Likeness, OutOfScopeScore
-from model.contract.head import Head
-from model.contract.prior import Prior
+from model.contract.deciding.decision import DecisionParameters, Outcome, decide
+from model.contract.deciding.evidence import Evidence, EvidenceGatherer, Likeness, OutOfScopeScore
+from model.contract.deciding.head import Head
+from model.contract.deciding.prior import Prior
 from model.errors import ConfigError
 from model.evaluation.calibrate import Candidates, Sentences, calibrate, gather_candidates
 from model.evaluation.decision_metrics import decision_metrics

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from model.contract.decision import DecisionParameters, Outcome, decide
-from model.contract.evidence import Evidence
+from model.contract.deciding.decision import DecisionParameters, Outcome, decide
+from model.contract.deciding.evidence import Evidence
 from model.evaluation.calibrate import Candidates
 from model.evaluation.decision_metrics import decision_metrics
 from model.evaluation.metrics import expected_calibration_error

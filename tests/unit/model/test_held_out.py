@@ -7,7 +7,7 @@ import pytest
 
 from model.config import Config, Objective
 from model.contract.dataset import Row
-from model.contract.head import Head, LabelHead
+from model.contract.deciding.head import Head, LabelHead
 from model.data.training_data import TrainingData
 from model.errors import ConfigError
 from model.evaluation.held_out import HeldOut

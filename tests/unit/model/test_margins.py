@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from model.contract.decision import Outcome, decide
-from model.contract.evidence import Evidence
+from model.contract.deciding.decision import Outcome, decide
+from model.contract.deciding.evidence import Evidence
 from model.evaluation.calibrate import Candidates, calibrate
 from model.evaluation.margins import MOST, choose_margin
 

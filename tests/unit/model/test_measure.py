@@ -6,7 +6,7 @@ import torch
 
 from model.config import Config, Objective
 from model.contract.dataset import Row
-from model.contract.decision import Outcome
+from model.contract.deciding.decision import Outcome
 from model.contract.text import TextConfig, TextContract
 from model.data.strangers import ENOUGH
 from model.data.training_data import TrainingData

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from sqlalchemy.orm import Session
 
-from app.db import Database
+from app.db.database import Database
 from app.errors import StorageError
 from app.search import shadowing
 from app.serving import holding

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.db import Database
+from app.db.database import Database
 from app.job.repository import MOST_STALLS, JobRepository, new_job
 from app.job.run import JobRun
 from app.job.tables import Job, JobState, JobType

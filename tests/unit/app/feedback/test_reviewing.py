@@ -10,7 +10,7 @@ from app.feedback.reviewing import Waiting, make_clusters, nearness
 from app.feedback.schemas import Action
 from app.feedback.tables import FeedbackSource, Verdict
 from app.feedback.text_key import text_key
-from model.contract.decision import Decision, GroupConfidence, Outcome
+from model.contract.deciding.decision import Decision, GroupConfidence, Outcome
 
 
 def waiting(key: str, count: int = 1, verdict: Verdict | None = None, group: str | None = None) -> Waiting:

@@ -1,6 +1,6 @@
 """Figures of groups and what is said of confusions, on cases made up."""
 
-from model.contract.decision import Outcome
+from model.contract.deciding.decision import Outcome
 from model.judging.groups import MOST_IDS, MOST_PAIRS, confusions, figures_of_groups
 from tests.fakes.judged import answers, found, judged
 

@@ -8,7 +8,7 @@ import pytest
 from model.config import GateRules
 from model.contract.bundle import Bundle
 from model.contract.dataset import Row
-from model.contract.decision import Decision, DecisionParameters
+from model.contract.deciding.decision import Decision, DecisionParameters
 from model.judging.rows import JudgedRows, part
 from model.judging.verdict import FEWEST_ASKED, Side, compare, judge
 from tests.fakes.judged import (

@@ -9,7 +9,7 @@ from sklearn.metrics import precision_recall_fscore_support
 from model.config import Config, Objective
 from model.contract.bundle import Head
 from model.contract.dataset import Row
-from model.contract.decision import DecisionParameters
+from model.contract.deciding.decision import DecisionParameters
 from model.evaluation.held_out import HeldOutAnswers, LabelAnswers, best_labels, head_metrics
 from model.report.data import ReportData
 from model.report.gather import gather, label_figures

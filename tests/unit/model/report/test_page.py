@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.contract.decision import DecisionParameters
+from model.contract.deciding.decision import DecisionParameters
 from model.data.training_data import TrainingData
 from model.report.data import ReportData
 from model.report.gather import gather

@@ -1,0 +1,1 @@
+"""What all routes share of HTTP: bodies, errors, parameters, headers, preconditions, pages."""
