@@ -55,6 +55,9 @@ class LabelledSentences:
     def describe_against(self, against: "LabelledSentences") -> list[str]:
         """What makes figures worse, or better, than they are: groups that nothing stored has, and stored sentences."""
         found = []
+        if left_out := against.strangers():
+            some = f"{len(left_out)} sentences of --against (such as {left_out[0][:_MOST_SHOWN]!r})"
+            found.append(f"{some} have no group and are left out: nothing is compared with them")
         unknown = sorted(set(self.in_scope()[1]) - set(against.in_scope()[1]))
         if unknown:
             some = f"{len(unknown)} groups that --against does not have, such as {unknown[0]!r}"

@@ -8,7 +8,7 @@ from sklearn.metrics import f1_score
 
 from model.contract.bundle import Bundle, load_bundle
 from model.contract.dataset import Row, read_rows
-from model.contract.decision import DecisionParameters
+from model.contract.deciding.decision import DecisionParameters
 from model.evaluation.baseline import multi_label_baseline, svm_baseline
 from model.evaluation.evaluate import LabelledSentences, evaluate
 from tests.fakes.tiny_bundle import make_tiny_bundle
@@ -99,11 +99,12 @@ def test_the_baseline_gives_what_alone_is_known() -> None:
 def test_lines_left_out_and_groups_that_nothing_stored_has_are_told(tmp_path: Path) -> None:
     stored, asked = tmp_path / "stored.tsv", tmp_path / "asked.tsv"
     rows = "".join(f"a\ttext {number}\n" for number in range(200))
-    stored.write_text(f"group\ttext\n{rows}")
+    stored.write_text(f"group\ttext\n{rows}\tof no group\n")
     asked.write_text(f"group\ttext\n{rows}zz\tanother\na\t\n")
     data = LabelledSentences.read(asked)
     assert list(data.findings) == [f"{asked}: line 203 left out: text is empty"]
-    unknown, known = data.describe_against(LabelledSentences.read(stored))
+    nowhere, unknown, known = data.describe_against(LabelledSentences.read(stored))
+    assert nowhere.startswith("1 sentences of --against (such as 'of no group') have no group and are left out")
     assert unknown == "1 groups that --against does not have, such as 'zz', count as wrong answers"
     assert known.startswith("200 of 201 sentences (such as 'text 0') stand in --against too")
     strangers = data.with_strangers(write(tmp_path / "strangers.tsv", "text\nx\ny\tz\n"))
