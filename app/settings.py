@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import InsecureBindError
-from index.backends.milvus_kinds import MilvusKind
+from index.milvus_kinds import MilvusKind
 from index.spec import Device
 
 _PORT: Final = 8765

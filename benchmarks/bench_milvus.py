@@ -22,11 +22,11 @@ from benchmarks.filling import PATH, create, fill
 from benchmarks.load import run_load
 from benchmarks.real_texts import real_texts
 from benchmarks.server import HOST, add_encoder, samesay_server
-from index.backends.milvus import Milvus
-from index.backends.milvus_kinds import MilvusKind, MilvusSpec
-from index.backends.milvus_releases import build_collection
+from index.backends.milvus.releases import build_collection
+from index.backends.milvus.server import Milvus
 from index.factory import build
 from index.interface import IndexReader
+from index.milvus_kinds import MilvusKind, MilvusSpec
 from index.spec import IndexKind, IndexSpec
 from index.types import Vectors
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import xxhash
 
-from index.backends.milvus_kinds import MilvusKind, MilvusSpec
 from index.errors import InvalidSpecError, SnapshotDamagedError, SnapshotVersionError
+from index.milvus_kinds import MilvusKind, MilvusSpec
 from index.spec import IndexKind, IndexSpec
 
 MANIFEST: Final = "manifest.json"

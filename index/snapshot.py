@@ -15,9 +15,8 @@ import numpy as np
 import xxhash
 
 from index.backends.faiss_ivf import IvfPqIndex
-from index.backends.milvus import Milvus
-from index.backends.milvus_base import MilvusBase, open_base
-from index.backends.milvus_kinds import MilvusSpec
+from index.backends.milvus.base import MilvusBase, open_base
+from index.backends.milvus.server import Milvus
 from index.backends.rows import FrozenIndex, RowIndex, Rows
 from index.backends.trial import save_trials
 from index.drafts import LEFT_OVER, drafting, remove_dead_drafts, remove_folder
@@ -32,6 +31,7 @@ from index.errors import (
 from index.factory import place, restore
 from index.files import flush, load_array, save_array
 from index.manifest import MANIFEST, Manifest, describe_file, load_manifest
+from index.milvus_kinds import MilvusSpec
 from index.spec import Device, IndexSpec
 from index.types import Ids
 

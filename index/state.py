@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from index.backends.exact import search_exact
 from index.backends.filters import RowFilter, RowMask, allowed_rows
-from index.backends.milvus_kinds import MilvusSpec
 from index.backends.rows import FrozenIndex
 from index.checks import check_search
+from index.milvus_kinds import MilvusSpec
 from index.ranking import merge
 from index.spec import IndexSpec
 from index.types import Allowed, Ids, Neighbours, Vectors

@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
-from app.bulk.parsing import Parsed, RecordRow
+from app.bulk.reading.parsing import Parsed, RecordRow
 from app.bulk.storing import CREATED, UNCHANGED, UPDATED, RowResult, find_collection, told_of, told_of_record
 from app.record.content import content_hash
 from app.record.repository import RecordRepository

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Final
 
 from app.bulk.forms import Form, Packing
-from app.bulk.rows import Limits
-from app.bulk.unpacking import unpacked
+from app.bulk.reading.rows import Limits
+from app.bulk.reading.unpacking import unpacked
 
 _AT_ONCE: Final = 2**20
 

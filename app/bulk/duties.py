@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from app.bulk import exporting, importing
-from app.bulk.rows import Limits
+from app.bulk.reading.rows import Limits
 from app.encoder.store import EncoderStore
 from app.job.run import Handover, JobRun
 from app.job.tables import JobType

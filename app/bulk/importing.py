@@ -10,16 +10,16 @@ from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
-from app.bulk.columns import ColumnMap
 from app.bulk.comparing import SEEN, Comparison
 from app.bulk.counting import count_rows
 from app.bulk.forms import Form, Packing
 from app.bulk.overlapping import one_ahead
-from app.bulk.parsing import Parsed, RowParser
-from app.bulk.reading import open_rows
+from app.bulk.reading.columns import ColumnMap
+from app.bulk.reading.opening import open_rows
+from app.bulk.reading.parsing import Parsed, RowParser
+from app.bulk.reading.rows import Limits, UploadCode, UploadError
 from app.bulk.renames import read_renames
 from app.bulk.results import RESULTS, ResultsFile
-from app.bulk.rows import Limits, UploadCode, UploadError
 from app.bulk.storing import CREATED, GROUP, REJECTED, UNCHANGED, UPDATED, RowResult, count, store
 from app.bulk.uploads import UPLOAD
 from app.errors import StorageFullError

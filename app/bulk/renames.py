@@ -3,8 +3,8 @@
 import re
 from typing import Final
 
-from app.bulk.columns import ColumnMap
-from app.bulk.rows import UploadError
+from app.bulk.reading.columns import ColumnMap
+from app.bulk.reading.rows import UploadError
 from app.errors import InvalidValueError
 
 _PAIR: Final = re.compile(r'\s*"((?:[^"]|"")*)"\s*(?:,|\Z)|([^,]*)(?:,|\Z)')

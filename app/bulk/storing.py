@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy.orm import Session
 
-from app.bulk.parsing import GroupRow, Parsed, RecordRow, Rejected
+from app.bulk.reading.parsing import GroupRow, Parsed, RecordRow, Rejected
 from app.collection.repository import CollectionRepository
 from app.errors import NotFoundError
 from app.group.repository import GroupRepository

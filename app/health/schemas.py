@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 from app.schemas import Answer
-from index.backends.milvus_kinds import MilvusKind
+from index.milvus_kinds import MilvusKind
 from index.spec import Device
 
 

@@ -17,13 +17,13 @@ from app.secrets_table import DATABASE_ID, get_secret
 from app.serving.release import ServingRelease
 from app.serving.snapshots.spool import ORDER, ServerOrder
 from app.settings import Settings
-from index.backends.milvus import Milvus
-from index.backends.milvus_base import MilvusBase
-from index.backends.milvus_connection import load_pymilvus
-from index.backends.milvus_kinds import MilvusKind
-from index.backends.milvus_releases import collection_name
+from index.backends.milvus.base import MilvusBase
+from index.backends.milvus.connection import load_pymilvus
+from index.backends.milvus.releases import collection_name
+from index.backends.milvus.server import Milvus
 from index.errors import BackendMissingError, IndexServerError
 from index.manifest import MANIFEST
+from index.milvus_kinds import MilvusKind
 
 SWEEP_S: Final = 60.0
 """So often collections are looked for that nobody needs."""

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from index.backends.filters import PreparedFilters, RowFilter, RowMask, allowed_rows
-from index.backends.milvus_kinds import MilvusSpec
 from index.checks import check_rows, check_search
 from index.errors import InvalidIdError, InvalidVectorError
 from index.interface import IndexReader
+from index.milvus_kinds import MilvusSpec
 from index.spec import IndexSpec
 from index.types import Allowed, Ids, Neighbours, Vectors
 

@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from index.backends.faiss_cpu import FlatIndex
 from index.backends.faiss_ivf import IvfPqIndex
-from index.backends.milvus_base import MilvusBase
-from index.backends.milvus_kinds import MilvusKind, MilvusSpec
-from index.backends.milvus_releases import build_collection
+from index.backends.milvus.base import MilvusBase
+from index.backends.milvus.releases import build_collection
 from index.backends.rows import FrozenIndex
 from index.errors import InvalidIdError, InvalidKError, InvalidMaskError, InvalidVectorError, WrongDimError
 from index.factory import build
 from index.interface import IndexReader
+from index.milvus_kinds import MilvusKind, MilvusSpec
 from index.spec import IndexKind, IndexSpec
 from index.types import MISSING_ID, Allowed, Ids, Vectors
 from tests.fakes.compacting import CompactingIndex

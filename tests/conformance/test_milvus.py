@@ -8,14 +8,14 @@ from itertools import count
 import numpy as np
 import pytest
 
-from index.backends.milvus import Milvus
-from index.backends.milvus_base import MilvusBase
-from index.backends.milvus_index import MilvusIndex
-from index.backends.milvus_kinds import MilvusKind, MilvusSpec
-from index.backends.milvus_releases import build_collection, collection_name
+from index.backends.milvus.base import MilvusBase
+from index.backends.milvus.index import MilvusIndex
+from index.backends.milvus.releases import build_collection, collection_name
+from index.backends.milvus.server import Milvus
 from index.backends.rows import Rows
 from index.interface import IndexReader
 from index.live import LiveIndex
+from index.milvus_kinds import MilvusKind, MilvusSpec
 from index.spec import IndexKind, IndexSpec
 from index.types import Ids, Vectors
 from tests.conformance import test_index_backends as suite

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from app.settings import Settings
-from index.backends.milvus import Milvus
+from index.backends.milvus.server import Milvus
 from index.spec import EXACT_LIMIT_FLOATS
 from model.contract.bundle import load_bundle
 from tests.conftest import add_encoder

@@ -10,8 +10,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from index.backends.milvus import MOST_FOUND, Milvus
-from index.backends.milvus_told import Described, Note
+from index.backends.milvus.server import MOST_FOUND, Milvus
+from index.backends.milvus.told import Described, Note
 from index.errors import IndexServerAwayError, IndexServerRefusedError
 from index.types import MISSING_ID, Ids, Vectors
 

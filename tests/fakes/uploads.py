@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import zstandard
 
 from app.bulk.forms import Form, Packing
-from app.bulk.reading import open_rows
-from app.bulk.rows import Fault, FaultCode, RawRow
+from app.bulk.reading.opening import open_rows
+from app.bulk.reading.rows import Fault, FaultCode, RawRow
 
 Rows = Sequence[Mapping[str, Any]]
 

@@ -28,10 +28,10 @@ from app.serving.release import ServingRelease, View
 from app.serving.release_key import ReleaseKey
 from app.serving.repository import ChangedRecords
 from app.serving.snapshots.base import Base, StaleReleaseError, empty_base, load_base
-from index.backends.milvus import Milvus
-from index.backends.milvus_base import MilvusBase
-from index.backends.milvus_kinds import MilvusKind
+from index.backends.milvus.base import MilvusBase
+from index.backends.milvus.server import Milvus
 from index.errors import IndexServerAwayError
+from index.milvus_kinds import MilvusKind
 from index.snapshot import list_snapshots, prune_snapshots
 from index.spec import IndexKind, IndexSpec
 from index.types import MISSING_ID

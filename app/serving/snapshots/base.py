@@ -7,7 +7,7 @@ import numpy as np
 
 from app.serving.catalogue.sidecar import Sidecar
 from index.backends.exact import ExactIndex
-from index.backends.milvus import Milvus
+from index.backends.milvus.server import Milvus
 from index.backends.rows import FrozenIndex, Rows
 from index.errors import SnapshotDamagedError
 from index.snapshot import load_snapshot

@@ -15,8 +15,8 @@ from app.serving.snapshots.base import Base, BuildError, StaleReleaseError, empt
 from app.serving.snapshots.building_remote import build_on_server, writing_alone
 from app.serving.snapshots.merging import Merged
 from app.serving.snapshots.spool import MERGED, BuildOrder, SpooledRows
-from index.backends.milvus import Milvus
-from index.backends.milvus_base import MilvusBase
+from index.backends.milvus.base import MilvusBase
+from index.backends.milvus.server import Milvus
 from index.backends.rows import FrozenIndex
 from index.errors import SnapshotDamagedError, SnapshotTakenError, VectorIndexError
 from index.factory import build

@@ -9,12 +9,12 @@ from typing import Final
 from app.serving.snapshots.base import StaleReleaseError
 from app.serving.snapshots.merging import Merged
 from app.serving.snapshots.spool import MERGED, BuildOrder, ServerOrder, SpooledRows
-from index.backends.milvus import Milvus
-from index.backends.milvus_base import MilvusBase
-from index.backends.milvus_kinds import MilvusSpec
-from index.backends.milvus_releases import build_collection
+from index.backends.milvus.base import MilvusBase
+from index.backends.milvus.releases import build_collection
+from index.backends.milvus.server import Milvus
 from index.backends.rows import FrozenIndex, Rows
 from index.errors import IndexServerError
+from index.milvus_kinds import MilvusSpec
 from index.snapshot import latest_snapshot
 
 _LOCK: Final = "writing.lock"

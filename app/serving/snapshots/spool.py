@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.serving.catalogue.entry_file import EntryFile, EntryWriter, Packed
-from index.backends.milvus_kinds import MilvusKind
 from index.drafts import drafting, remove_dead_drafts
+from index.milvus_kinds import MilvusKind
 
 ORDER: Final = "order.json"
 MERGED: Final = "merged.npy"

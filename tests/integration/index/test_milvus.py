@@ -6,11 +6,10 @@ import threading
 import numpy as np
 import pytest
 
-from index.backends.milvus import Milvus
-from index.backends.milvus_index import MilvusIndex
-from index.backends.milvus_kinds import MilvusKind, MilvusSpec
-from index.backends.milvus_releases import build_collection, collection_name, open_collection
-from index.backends.milvus_told import Note
+from index.backends.milvus.index import MilvusIndex
+from index.backends.milvus.releases import build_collection, collection_name, open_collection
+from index.backends.milvus.server import Milvus
+from index.backends.milvus.told import Note
 from index.errors import (
     IndexServerAwayError,
     IndexServerRefusedError,
@@ -19,6 +18,7 @@ from index.errors import (
     WrongDimError,
     WrongEncoderError,
 )
+from index.milvus_kinds import MilvusKind, MilvusSpec
 from index.types import MISSING_ID, Vectors
 from tests.fakes.milvus import skip_without_milvus
 
@@ -208,7 +208,7 @@ def test_spec_and_recall_are_kept_with_the_collection(server: Milvus, address: s
 def test_a_kind_that_the_server_cannot_build_is_refused_clearly(
     server: Milvus, kind: MilvusKind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("index.backends.milvus_releases.TRY_S", 5.0)
+    monkeypatch.setattr("index.backends.milvus.releases.TRY_S", 5.0)
     spec = MilvusSpec(kind=kind)
     with pytest.raises(IndexServerRefusedError, match=f"refused to build an index of kind {kind}: "):
         build_collection(

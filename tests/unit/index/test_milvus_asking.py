@@ -6,8 +6,11 @@ import sys
 import numpy as np
 import pytest
 
-from index.backends.milvus import Milvus
-from index.backends.milvus_kinds import (
+from index.backends.milvus.masks import IDS_AT_ONCE, LISTED_IDS, AskedBefore, ask_by_lists, ask_for
+from index.backends.milvus.releases import collection_name
+from index.backends.milvus.server import Milvus
+from index.errors import BackendMissingError, InvalidSpecError
+from index.milvus_kinds import (
     MilvusKind,
     MilvusSpec,
     build_parameters,
@@ -15,9 +18,6 @@ from index.backends.milvus_kinds import (
     efforts_of,
     search_parameters,
 )
-from index.backends.milvus_masks import IDS_AT_ONCE, LISTED_IDS, AskedBefore, ask_by_lists, ask_for
-from index.backends.milvus_releases import collection_name
-from index.errors import BackendMissingError, InvalidSpecError
 from index.types import Allowed
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index.backends import milvus_base, milvus_searching
-from index.backends.milvus import MOST_FOUND
-from index.backends.milvus_base import MilvusBase, open_base
-from index.backends.milvus_kinds import MilvusKind, MilvusSpec
-from index.backends.milvus_masks import IDS_AT_ONCE, LISTED_IDS
-from index.backends.milvus_releases import build_collection
-from index.backends.milvus_told import Note
+from index.backends.milvus import base as milvus_base
+from index.backends.milvus import searching as milvus_searching
+from index.backends.milvus.base import MilvusBase, open_base
+from index.backends.milvus.masks import IDS_AT_ONCE, LISTED_IDS
+from index.backends.milvus.releases import build_collection
+from index.backends.milvus.server import MOST_FOUND
+from index.backends.milvus.told import Note
 from index.backends.rows import Rows
 from index.errors import (
     CollectionLostError,
@@ -25,6 +25,7 @@ from index.errors import (
 )
 from index.factory import build
 from index.live import COMPACT_REMOTE_ROWS, COMPACT_ROWS, LiveIndex, is_worth_compacting
+from index.milvus_kinds import MilvusKind, MilvusSpec
 from index.snapshot import Snapshot, is_of, load_snapshot, save_snapshot
 from index.spec import IndexKind, IndexSpec
 from index.types import MISSING_ID, Vectors

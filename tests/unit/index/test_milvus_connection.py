@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from index.backends import milvus_connection
-from index.backends.milvus import Milvus
-from index.backends.milvus_connection import REST_S
+from index.backends.milvus import connection as milvus_connection
+from index.backends.milvus.connection import REST_S
+from index.backends.milvus.server import Milvus
 from index.errors import IndexServerAwayError, IndexServerRefusedError
 
 

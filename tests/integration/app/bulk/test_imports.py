@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from app.bulk.columns import ColumnMap
 from app.bulk.comparing import Comparison
 from app.bulk.forms import Form
-from app.bulk.parsing import RowParser
-from app.bulk.rows import RawRow
+from app.bulk.reading.columns import ColumnMap
+from app.bulk.reading.parsing import RowParser
+from app.bulk.reading.rows import RawRow
 from app.collection.tables import Collection
 from app.db.database import Database
 from app.db.opening import open_database

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.bulk import importing
 from app.bulk.forms import Form
-from app.bulk.rows import RawRow
+from app.bulk.reading.rows import RawRow
 from app.db.database import Database
 from app.errors import StorageFullError
 from app.job.kinds import Kind

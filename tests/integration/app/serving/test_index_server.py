@@ -15,7 +15,8 @@ from app.db.opening import open_database
 from app.record.tables import ChangeLogEntry
 from app.serving import follower
 from app.settings import Settings
-from index.backends import milvus_base, milvus_searching
+from index.backends.milvus import base as milvus_base
+from index.backends.milvus import searching as milvus_searching
 from index.spec import IndexKind, IndexSpec
 from model.contract.bundle import load_bundle
 from tests.conftest import add_encoder, make_collection, postgres_settings

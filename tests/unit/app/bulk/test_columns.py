@@ -2,8 +2,8 @@
 
 import pytest
 
-from app.bulk.columns import ColumnMap, Plan
-from app.bulk.rows import UploadCode, UploadError
+from app.bulk.reading.columns import ColumnMap, Plan
+from app.bulk.reading.rows import UploadCode, UploadError
 
 
 def plan(found: list[str], renames: dict[str, str] | None = None) -> Plan:

@@ -9,10 +9,10 @@ import pytest
 @pytest.mark.parametrize(
     ("module", "heavy"),
     [
-        ("app.bulk.reading", {"pyarrow", "python_calamine", "zstandard", "fastapi", "sqlalchemy"}),
-        ("app.bulk.parsing", {"pyarrow", "python_calamine", "zstandard"}),
+        ("app.bulk.reading.opening", {"pyarrow", "python_calamine", "zstandard", "fastapi", "sqlalchemy"}),
+        ("app.bulk.reading.parsing", {"pyarrow", "python_calamine", "zstandard"}),
         ("app.bulk.forms", {"pyarrow", "fastapi", "sqlalchemy", "pydantic", "numpy"}),
-        ("app.bulk.content_ids", {"fastapi", "sqlalchemy", "pydantic", "numpy"}),
+        ("app.bulk.reading.content_ids", {"fastapi", "sqlalchemy", "pydantic", "numpy"}),
     ],
 )
 def test_what_is_heavy_is_loaded_by_those_who_need_it(module: str, heavy: set[str]) -> None:

@@ -12,8 +12,8 @@ import pytest
 
 from app.bulk.counting import count_rows
 from app.bulk.forms import Form, Packing
-from app.bulk.reading import open_rows
-from app.bulk.rows import Fault, FaultCode, Limits, RawRow, UploadCode, UploadError
+from app.bulk.reading.opening import open_rows
+from app.bulk.reading.rows import Fault, FaultCode, Limits, RawRow, UploadCode, UploadError
 from tests.fakes.uploads import growth_bytes, parquet, saved_at
 
 
@@ -172,7 +172,7 @@ def test_a_string_of_many_rows_that_memory_does_not_hold_ends_the_reading_alone(
     assert len(content) < 10_000
     script = (
         "import sys; from pathlib import Path\n"
-        "from app.bulk.forms import Form; from app.bulk.reading import open_rows\n"
+        "from app.bulk.forms import Form; from app.bulk.reading.opening import open_rows\n"
         "from app.memory import bounded_memory\n"
         "try:\n"
         "    with bounded_memory(2**30): list(open_rows(Path(sys.argv[1]), Form.PARQUET))\n"

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from app.bulk.columns import ColumnMap
 from app.bulk.forms import Form
-from app.bulk.parsing import GroupDraft, GroupRow, Parsed, RecordRow, Rejected, RowParser
-from app.bulk.reading import open_rows
-from app.bulk.rows import Fault, FaultCode, RawRow, SheetValue, UploadCode, UploadError
+from app.bulk.reading.columns import ColumnMap
+from app.bulk.reading.opening import open_rows
+from app.bulk.reading.parsing import GroupDraft, GroupRow, Parsed, RecordRow, Rejected, RowParser
+from app.bulk.reading.rows import Fault, FaultCode, RawRow, SheetValue, UploadCode, UploadError
 from app.record.schemas import RecordDraft
 from app.record.tables import Role, Source
 from tests.fakes.uploads import WRITERS, parquet, saved_at, sheet

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.bulk.columns import ColumnMap
-from app.bulk.content_ids import content_id
 from app.bulk.forms import Form, Packing, form_of
-from app.bulk.parsing import RecordRow, RowParser
-from app.bulk.reading import open_rows
+from app.bulk.reading.columns import ColumnMap
+from app.bulk.reading.content_ids import content_id
+from app.bulk.reading.opening import open_rows
+from app.bulk.reading.parsing import RecordRow, RowParser
 from model.contract.dataset import Row, read_rows
 from tests.fakes.uploads import PACKERS, WRITERS, growth_bytes, parquet, repeated, saved_at
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.bulk.forms import Form
-from app.bulk.rows import Fault, FaultCode, RawRow
+from app.bulk.reading.rows import Fault, FaultCode, RawRow
 from tests.fakes.uploads import codes, fault, read
 
 MIB = 2**20

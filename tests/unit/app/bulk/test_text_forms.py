@@ -11,10 +11,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.bulk import lines as lines_module
 from app.bulk.forms import Form, Packing
-from app.bulk.reading import open_rows
-from app.bulk.rows import Fault, FaultCode, Limits, RawRow, UploadCode, UploadError
+from app.bulk.reading import lines as lines_module
+from app.bulk.reading.opening import open_rows
+from app.bulk.reading.rows import Fault, FaultCode, Limits, RawRow, UploadCode, UploadError
 from tests.fakes.uploads import PACKERS, codes, fault, growth_bytes, read, repeated, saved_at
 
 MIB = 2**20

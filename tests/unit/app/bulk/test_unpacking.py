@@ -10,8 +10,8 @@ import pytest
 import zstandard
 
 from app.bulk.forms import Packing
-from app.bulk.rows import Limits, UploadCode, UploadError
-from app.bulk.unpacking import unpacked
+from app.bulk.reading.rows import Limits, UploadCode, UploadError
+from app.bulk.reading.unpacking import unpacked
 
 CONTENT = b"".join(b"line %d of what is packed\n" % number for number in range(20_000))
 PACKED = [(Packing.GZIP, gzip.compress), (Packing.ZSTD, zstandard.compress)]

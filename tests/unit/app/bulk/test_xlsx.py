@@ -14,9 +14,9 @@ import pytest
 from openpyxl.utils.datetime import CALENDAR_MAC_1904
 
 from app.bulk.forms import Form
-from app.bulk.readers.sheet_parts import cell_name, look_through, place_of
-from app.bulk.reading import open_rows
-from app.bulk.rows import Fault, FaultCode, Limits, RawRow, SheetValue, UploadCode, UploadError
+from app.bulk.reading.opening import open_rows
+from app.bulk.reading.readers.sheet_parts import cell_name, look_through, place_of
+from app.bulk.reading.rows import Fault, FaultCode, Limits, RawRow, SheetValue, UploadCode, UploadError
 from tests.fakes.uploads import saved, saved_at, sheet
 
 SHEET = "xl/worksheets/sheet1.xml"

@@ -22,10 +22,10 @@ from app.serving.snapshots.base import Base, empty_base
 from app.serving.snapshots.spool import BuildOrder, ServerOrder
 from app.settings import Settings
 from app.worker import work
-from index.backends.milvus_base import MilvusBase
-from index.backends.milvus_kinds import MilvusKind, MilvusSpec
-from index.backends.milvus_releases import build_collection
+from index.backends.milvus.base import MilvusBase
+from index.backends.milvus.releases import build_collection
 from index.errors import IndexServerAwayError
+from index.milvus_kinds import MilvusKind, MilvusSpec
 from model.contract.deciding.decision import DecisionParameters
 from tests.fakes.plain_milvus import ADDRESS, PlainMilvus
 from tests.fakes.running import make_settings

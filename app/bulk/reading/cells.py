@@ -3,9 +3,9 @@
 from datetime import date, datetime, time
 from typing import Any, Final
 
-from app.bulk.exact_json import loads
 from app.bulk.forms import Form
-from app.bulk.rows import SheetValue
+from app.bulk.reading.exact_json import loads
+from app.bulk.reading.rows import SheetValue
 
 _MOST_SHEET_NUMBER: Final = 10**15
 """Excel keeps fifteen digits: up to here a whole number is what was typed, but for zeros in front."""

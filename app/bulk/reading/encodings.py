@@ -4,7 +4,7 @@ import codecs
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from app.bulk.unpacking import ByteStream
+from app.bulk.reading.unpacking import ByteStream
 from model.contract.encodings import believed
 
 _MARKS: Final = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))

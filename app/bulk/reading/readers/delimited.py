@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from app.bulk.encodings import open_text
-from app.bulk.lines import Texts, blocks, decoded
-from app.bulk.rows import Columns, Fault, FaultCode, Limits, RawRow, UploadCode, UploadError
-from app.bulk.unpacking import ByteStream
+from app.bulk.reading.encodings import open_text
+from app.bulk.reading.lines import Texts, blocks, decoded
+from app.bulk.reading.rows import Columns, Fault, FaultCode, Limits, RawRow, UploadCode, UploadError
+from app.bulk.reading.unpacking import ByteStream
 
 csv.field_size_limit(2**31 - 1)  # else a longer cell counts as wrong quotes; lines and records have limits of their own
 

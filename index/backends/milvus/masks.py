@@ -8,7 +8,7 @@ from weakref import ref
 import numpy as np
 
 from index.backends.filters import RowFilter
-from index.backends.milvus_expressions import ANY_RECORD, ids_below, ids_in, ids_not_in
+from index.backends.milvus.expressions import ANY_RECORD, ids_below, ids_in, ids_not_in
 from index.types import Allowed, Ids
 
 LISTED_IDS: Final = 2_000

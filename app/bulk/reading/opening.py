@@ -7,12 +7,12 @@ from tempfile import TemporaryFile
 from typing import IO, Final
 
 from app.bulk.forms import SNIFFED_BYTES, Form, Packing, described
-from app.bulk.readers.delimited import read_csv, read_tsv
-from app.bulk.readers.ndjson import read_ndjson
-from app.bulk.readers.parquet import read_parquet
-from app.bulk.readers.xlsx import read_xlsx
-from app.bulk.rows import Columns, Limits, RawRow, UploadCode, UploadError
-from app.bulk.unpacking import ByteStream, unpacked
+from app.bulk.reading.readers.delimited import read_csv, read_tsv
+from app.bulk.reading.readers.ndjson import read_ndjson
+from app.bulk.reading.readers.parquet import read_parquet
+from app.bulk.reading.readers.xlsx import read_xlsx
+from app.bulk.reading.rows import Columns, Limits, RawRow, UploadCode, UploadError
+from app.bulk.reading.unpacking import ByteStream, unpacked
 
 _TEXT_READERS: Final = {Form.NDJSON: read_ndjson, Form.CSV: read_csv, Form.TSV: read_tsv}
 _FILE_READERS: Final = {Form.PARQUET: read_parquet, Form.XLSX: read_xlsx}

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from itertools import islice
 
-from app.bulk.encodings import Encoding, open_text
-from app.bulk.exact_json import loads
-from app.bulk.lines import Block, blocks, line_fault, too_long
-from app.bulk.rows import Columns, Fault, FaultCode, Limits, RawRow, UploadError
-from app.bulk.unpacking import ByteStream
+from app.bulk.reading.encodings import Encoding, open_text
+from app.bulk.reading.exact_json import loads
+from app.bulk.reading.lines import Block, blocks, line_fault, too_long
+from app.bulk.reading.rows import Columns, Fault, FaultCode, Limits, RawRow, UploadError
+from app.bulk.reading.unpacking import ByteStream
 
 
 def read_ndjson(

@@ -15,9 +15,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from index.backends.milvus_connection import MilvusConnection
-from index.backends.milvus_expressions import ANY_RECORD, RECORD_ID, ids_in
-from index.backends.milvus_told import Described, Note
+from index.backends.milvus.connection import MilvusConnection
+from index.backends.milvus.expressions import ANY_RECORD, RECORD_ID, ids_in
+from index.backends.milvus.told import Described, Note
 from index.errors import IndexServerAwayError, IndexServerRefusedError
 from index.types import MISSING_ID, Ids, Vectors
 

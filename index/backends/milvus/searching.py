@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.backends.exact import SPARE, TIE
-from index.backends.milvus import MOST_FOUND, Milvus
-from index.backends.milvus_kinds import MilvusKind, MilvusSpec, efforts_of, search_parameters
-from index.backends.milvus_masks import Asked
-from index.backends.milvus_told import Note
+from index.backends.milvus.masks import Asked
+from index.backends.milvus.server import MOST_FOUND, Milvus
+from index.backends.milvus.told import Note
 from index.backends.rows import Rows
+from index.milvus_kinds import MilvusKind, MilvusSpec, efforts_of, search_parameters
 from index.ranking import ids_of, merge, missing, rank, score_rows
 from index.types import MISSING_ID, Neighbours, Vectors
 

@@ -4,9 +4,9 @@ import io
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from app.bulk.encodings import Encoding
-from app.bulk.rows import Fault, FaultCode
-from app.bulk.unpacking import ByteStream
+from app.bulk.reading.encodings import Encoding
+from app.bulk.reading.rows import Fault, FaultCode
+from app.bulk.reading.unpacking import ByteStream
 
 _CHUNK_BYTES: Final = 2**20
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from app.bulk.rows import Columns, Fault, FaultCode, Limits, RawRow, UploadCode, UploadError
+from app.bulk.reading.rows import Columns, Fault, FaultCode, Limits, RawRow, UploadCode, UploadError
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -15,7 +15,7 @@ from typing import IO, Final
 from xml.parsers import expat
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
-from app.bulk.rows import Limits, UploadCode, UploadError
+from app.bulk.reading.rows import Limits, UploadCode, UploadError
 
 _CHUNK_BYTES: Final = 65_536
 _LOCAL_HEADER_BYTES: Final = 30

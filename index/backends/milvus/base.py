@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.backends.filters import RowFilter, RowMask
-from index.backends.milvus import MOST_FOUND, Milvus
-from index.backends.milvus_index import MilvusIndex
-from index.backends.milvus_kinds import MilvusSpec
-from index.backends.milvus_masks import EVERYTHING, MOST_SIFTED, AskedBefore, ask_for_rows, ask_for_rows_by_name
-from index.backends.milvus_releases import open_collection
-from index.backends.milvus_searching import Keeps, put
-from index.backends.milvus_told import Note
+from index.backends.milvus.index import MilvusIndex
+from index.backends.milvus.masks import EVERYTHING, MOST_SIFTED, AskedBefore, ask_for_rows, ask_for_rows_by_name
+from index.backends.milvus.releases import open_collection
+from index.backends.milvus.searching import Keeps, put
+from index.backends.milvus.server import MOST_FOUND, Milvus
+from index.backends.milvus.told import Note
 from index.backends.rows import CheckedIndex, FrozenIndex, RowIds, Rows
 from index.errors import CollectionLostError
+from index.milvus_kinds import MilvusSpec
 from index.ranking import missing
 from index.types import MISSING_ID, Ids, Neighbours, Vectors
 

@@ -19,12 +19,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from index.backends.milvus import Milvus
-from index.backends.milvus_kinds import MilvusSpec
-from index.backends.milvus_masks import EVERYTHING, AskedBefore, ask_by_lists, ask_for
-from index.backends.milvus_searching import Keeps, Searcher, put
-from index.backends.milvus_told import Note
+from index.backends.milvus.masks import EVERYTHING, AskedBefore, ask_by_lists, ask_for
+from index.backends.milvus.searching import Keeps, Searcher, put
+from index.backends.milvus.server import Milvus
+from index.backends.milvus.told import Note
 from index.checks import check_ids, check_rows, check_search, last_of_each
+from index.milvus_kinds import MilvusSpec
 from index.types import Allowed, Neighbours, Vectors
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import IO, Final, Protocol, TypeVar
 
 from app.bulk.forms import Packing
-from app.bulk.rows import Limits, UploadCode, UploadError
+from app.bulk.reading.rows import Limits, UploadCode, UploadError
 
 _READ_BYTES: Final = 65_536
 _ZSTD_READ_BYTES: Final = 256

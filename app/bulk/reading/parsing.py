@@ -6,11 +6,11 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from app.bulk.cells import as_json, as_payload, as_string
-from app.bulk.columns import ColumnMap, Plan
-from app.bulk.content_ids import content_id
 from app.bulk.forms import Form
-from app.bulk.rows import Fault, FaultCode, RawRow, SheetValue
+from app.bulk.reading.cells import as_json, as_payload, as_string
+from app.bulk.reading.columns import ColumnMap, Plan
+from app.bulk.reading.content_ids import content_id
+from app.bulk.reading.rows import Fault, FaultCode, RawRow, SheetValue
 from app.group.schemas import GroupPut
 from app.http.body import invalid_value
 from app.http.errors import invalid

@@ -8,7 +8,7 @@ from io import BytesIO
 from typing import IO, Final
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
-from app.bulk.readers.sheet_parts import Sheet, content_of
+from app.bulk.reading.readers.sheet_parts import Sheet, content_of
 
 _FORMAT: Final = "http://schemas.openxmlformats.org"
 _RELATED: Final = f"{_FORMAT}/officeDocument/2006/relationships"

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
-from app.bulk.readers.sheet_copy import copy_of
-from app.bulk.readers.sheet_parts import Sheet, cell_name, look_through
-from app.bulk.rows import Columns, Fault, FaultCode, Limits, RawRow, SheetValue, UploadCode, UploadError
+from app.bulk.reading.readers.sheet_copy import copy_of
+from app.bulk.reading.readers.sheet_parts import Sheet, cell_name, look_through
+from app.bulk.reading.rows import Columns, Fault, FaultCode, Limits, RawRow, SheetValue, UploadCode, UploadError
 
 if TYPE_CHECKING:
     from python_calamine import CalamineSheet

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from app.bulk.rows import UploadCode, UploadError
+from app.bulk.reading.rows import UploadCode, UploadError
 from model.contract.dataset import COLUMN_NAMES, separators_to_use
 
 FIELDS: Final = ("text", "group", "labels", "title", "payload", "id", "role", "metadata")
@@ -68,7 +68,7 @@ class ColumnMap:
         return tuple(self._ignored)
 
     def choose(self, found: Sequence[str], *, of_every_row: bool) -> Collection[str]:
-        """The columns to read; app/bulk/rows.py says more."""
+        """The columns to read; app/bulk/reading/rows.py says more."""
         plan = self.plan(found)
         for ours, theirs in self._renames.items():
             if getattr(plan, ours) is None and (of_every_row or (ours == "text" and not plan.may_define_groups)):

@@ -16,14 +16,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from index.backends.milvus import Milvus
-from index.backends.milvus_index import Facts, MilvusIndex
-from index.backends.milvus_kinds import MilvusKind, MilvusSpec, build_parameters, choose_lists, efforts_of
-from index.backends.milvus_told import Note
+from index.backends.milvus.index import Facts, MilvusIndex
+from index.backends.milvus.server import Milvus
+from index.backends.milvus.told import Note
 from index.backends.rows import Rows
 from index.backends.trial import make_trials
 from index.backends.tuning import MARGIN, measure_by_search
 from index.errors import CollectionLostError, IndexServerAwayError, IndexServerRefusedError, WrongEncoderError
+from index.milvus_kinds import MilvusKind, MilvusSpec, build_parameters, choose_lists, efforts_of
 from index.types import Vectors
 
 FEW: Final = 1_024
