@@ -1,0 +1,1 @@
+"""The service: HTTP, jobs, the releases in memory, the command line."""

@@ -11,7 +11,6 @@ from typing import Final
 from app.access.keyring import Keyring
 from app.access.service import ApiKeyService
 from app.audit.service import AuditService
-from app.bulk.duties import bulk_duties
 from app.bulk.service import BulkService
 from app.collection.service import CollectionService
 from app.compat.service import CompatService
@@ -39,8 +38,8 @@ from app.record.erasing import RecordEraser
 from app.record.service import RecordService
 from app.release.activating import Activator
 from app.release.service import ReleaseService
-from app.search.embedding import Embedder
 from app.search.lookup import Found, Lookup, LookupRunner
+from app.search.named_encoders import NamedEncoders
 from app.search.service import SearchService
 from app.search.shadowing import Shadows
 from app.secrets_table import CURSOR_KEY, DATABASE_ID, get_secret
@@ -52,9 +51,9 @@ from app.serving.orders import Orders
 from app.serving.serving import Serving
 from app.serving.trimming import LogTrimmer
 from app.settings import Settings
-from app.training.duties import training_duties
 from app.training.ordering import order_by_itself
 from app.training.service import TrainingService
+from app.worker_duties import duties_of
 from index.backends.faiss_gpu import require_gpu
 from index.errors import VectorIndexError
 from model.contract.runtime import check_runtimes
@@ -105,7 +104,7 @@ class Container:
 
 def open_encoders(settings: Settings, database: Database) -> EncoderService:
     """The registry of encoders alone, as `samesay encoders` needs it."""
-    return EncoderService(database, EncoderStore(settings.data / "encoders"))
+    return EncoderService(database, EncoderStore(settings.encoders))
 
 
 def build(settings: Settings) -> Container:
@@ -146,44 +145,18 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
     folder.belong_to(get_secret(database, DATABASE_ID).hex())
     if settings.database_url is None:  # then no worker of before can be at work
         database.write(lambda session: JobRepository(session).release_all()).result()
-    cursors = Cursors(get_secret(database, CURSOR_KEY))
-    metrics = Metrics()
-    store = EncoderStore(settings.data / "encoders")
+    cursors, attempts = Cursors(get_secret(database, CURSOR_KEY)), Attempts()
+    metrics, orders = Metrics(), Orders(database)
+    store = EncoderStore(settings.encoders)
     encoders = EncoderService(database, store)
-    attempts = Attempts()
-    orders, is_shared = Orders(database), settings.database_url is not None
-    device, index_server = settings.index_device, open_index_server(settings, database)
-    serving = Serving(
-        database,
-        Loader(database, store, settings.data, device=device, is_shared=is_shared, server=index_server),
-        Housekeeper(
-            settings.data,
-            partial(orders.order, JobType.COMPACTION),
-            is_shared=is_shared,
-            device=device,
-            server=index_server,
-            trimmer=LogTrimmer(database, settings.data),
-        ),
-        orders=orders,
-        poll_s=settings.poll_s,
-        wait_visible_s=settings.wait_visible_s,
-        observe_lag=metrics.followed,
-    )
+    serving = _serving(settings, database, store, orders, metrics)
     metrics.watch(serving)
     metrics.watch_jobs(database)
-    batcher, waiting_batcher = (
-        MicroBatcher(
-            LookupRunner(metrics.encoded, metrics.searched).run,
-            batch_tokens=settings.batch_tokens,
-            max_queued=settings.max_queued_sentences,
-            observe=metrics.batched,
-        )
-        for _ in range(2)
-    )
-    embedder = Embedder(encoders, store, batcher)
+    batcher, waiting_batcher = _batcher(settings, metrics), _batcher(settings, metrics)
+    named_encoders = NamedEncoders(encoders, store, batcher)
     shadows = Shadows(serving, database)
     keeper = QueryKeeper(database, metrics.kept_queries)
-    search = SearchService(serving, batcher, waiting_batcher, embedder, metrics, shadows, keeper)
+    search = SearchService(serving, batcher, waiting_batcher, named_encoders, metrics, shadows, keeper)
     activator = Activator(database, serving, encoders.remove_unneeded, keep=settings.keep_releases)
     dispatcher = Dispatcher(
         database,
@@ -191,7 +164,7 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
         worker_pools(settings),
         serving.visible_seq,
         activator.advance,
-        {kind: duty.clean_up for kind, duty in {**bulk_duties(settings), **training_duties(settings)}.items()},
+        {kind: duty.clean_up for kind, duty in duties_of(settings).items()},
         encoders.remove_unneeded,
     )
     services = Services(
@@ -204,7 +177,7 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
         trainings=TrainingService(database, attempts, settings.max_unfinished_jobs, dispatcher.wake),
         search=search,
         feedback=FeedbackService(database, serving, search, keeper, cursors, attempts, metrics, order_by_itself),
-        compat=CompatService(embedder, encoders, settings),
+        compat=CompatService(named_encoders, encoders, settings),
         health=HealthService(
             database,
             serving,
@@ -239,6 +212,36 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
         keyring=keyring,
         metrics=metrics,
         services=services,
+    )
+
+
+def _serving(settings: Settings, database: Database, store: EncoderStore, orders: Orders, metrics: Metrics) -> Serving:
+    is_shared, device = settings.database_url is not None, settings.index_device
+    server = open_index_server(settings, database)
+    return Serving(
+        database,
+        Loader(database, store, settings.data, device=device, is_shared=is_shared, server=server),
+        Housekeeper(
+            settings.data,
+            partial(orders.order, JobType.COMPACTION),
+            is_shared=is_shared,
+            device=device,
+            server=server,
+            trimmer=LogTrimmer(database, settings.data),
+        ),
+        orders=orders,
+        poll_s=settings.poll_s,
+        wait_visible_s=settings.wait_visible_s,
+        observe_lag=metrics.followed,
+    )
+
+
+def _batcher(settings: Settings, metrics: Metrics) -> MicroBatcher[Lookup, Found]:
+    return MicroBatcher(
+        LookupRunner(metrics.encoded, metrics.searched).run,
+        batch_tokens=settings.batch_tokens,
+        max_queued=settings.max_queued_sentences,
+        observe=metrics.batched,
     )
 
 

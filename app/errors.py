@@ -22,6 +22,7 @@ SamesayError                       (model.contract.errors)
  |   |   +- IndexAwayError         the index server does not answer, or refuses
  |   |   +- WorkerDeadError        a thread of the server has died
  |   |   +- StorageError           the database cannot be reached, read or written
+ |   |   +- ErasureError           what was deleted is still in some file
  |   |   +- NotAuditedError        done, but not written into the audit log
  |   +- StorageFullError           507 the disk is full
  |   +- UndeclaredRouteError       500 a route that does not say who may use it: a defect of ours

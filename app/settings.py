@@ -93,6 +93,16 @@ class Settings(BaseSettings):
         """Folder of the jobs' files."""
         return self.data / "jobs"
 
+    @property
+    def encoders(self) -> Path:
+        """Folder of the bundles."""
+        return self.data / "encoders"
+
+    @property
+    def sqlite_file(self) -> Path:
+        """The database, where no PostgreSQL is named."""
+        return self.data / "samesay.db"
+
     @field_validator("port", mode="before")
     @classmethod
     def _is_nobodys_wish(cls, value: Any) -> Any:

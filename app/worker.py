@@ -14,11 +14,9 @@ import structlog
 
 from app.data_folder import check_folder
 from app.db import migrating, opening
-from app.db.database import Database
 from app.errors import ServiceError
 from app.job.kinds import Kind
 from app.job.names import worker_name
-from app.job.repository import JobRepository
 from app.job.worker import Worker
 from app.priority import SWITCH_S
 from app.secrets_table import DATABASE_ID, get_secret
@@ -54,7 +52,7 @@ def work(settings: Settings, *, embedded: bool, only: Kind | None = None) -> Non
         name = worker_name(os.getpid(), token_hex(4))
         worker = Worker(database, duties_of(settings, only), name, settings.jobs, give_up=lambda: os._exit(1))
         leaving = threading.Event()
-        threading.Thread(target=_leave, args=(leaving, database, name), daemon=True).start()
+        threading.Thread(target=_leave, args=(leaving, worker), daemon=True).start()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: leaving.set())
         if embedded:
@@ -80,10 +78,10 @@ def _loop(worker: Worker, idle_s: float | None) -> None:
             time.sleep(_AWAY_S)
 
 
-def _leave(leaving: threading.Event, database: Database, name: str) -> None:
+def _leave(leaving: threading.Event, worker: Worker) -> None:
     """End when told to, and let another worker take over at once: every step that is stored is stored whole."""
     leaving.wait()
     try:
-        database.write(lambda session: JobRepository(session).release(name)).result(_RELEASE_S)
+        worker.let_go(_RELEASE_S)
     finally:
         os._exit(0)  # without it the lease runs out by itself

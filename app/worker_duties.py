@@ -10,7 +10,7 @@ from app.settings import Settings
 from app.training.duties import training_duties
 
 
-def duties_of(settings: Settings, only: Kind | None) -> Mapping[JobType, Duty]:
+def duties_of(settings: Settings, only: Kind | None = None) -> Mapping[JobType, Duty]:
     """The duties of a worker over these settings: all, or those of one kind."""
     duties = {**bulk_duties(settings), **training_duties(settings)}
     return duties if only is None else {kind: duties[kind] for kind in TYPES_OF[only]}

@@ -1,4 +1,7 @@
-"""The kinds of index that a Milvus server builds, their parameters, and how hard each of them searches."""
+"""The kinds of index that a Milvus server builds, their parameters, and how hard each of them searches.
+
+Apart from backends/milvus, since settings, manifests and the rows of every back end name them without a server.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -102,17 +102,6 @@ class LiveState:
             base_seq=self.base_seq,
         )
 
-    def live_rows(self) -> tuple[Ids, Vectors]:
-        """Copies of the live records: ids ascending (count,) int64, and their vectors (count, dim) float32."""
-        of_base = np.arange(len(self.base)) if self.base_live is None else self.base_live.rows
-        of_delta: slice | RowMask = slice(None) if self.delta_live is None else self.delta_live
-        ids = np.concatenate([self.base.rows.record_ids[of_base], self.delta_ids[of_delta]])
-        vectors = np.concatenate([self.base.vectors_at(of_base), self.delta_vectors[of_delta]])
-        if (ids[1:] > ids[:-1]).all():
-            return ids, vectors
-        order = np.argsort(ids)
-        return ids[order], vectors[order]
-
     def vectors_of(self, record_ids: Ids) -> Vectors:
         """Vectors of live records.
 

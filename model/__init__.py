@@ -1,1 +1,1 @@
-"""The offline trainer: groups of sentences in, a bundle out. The service may import only `model.contract`."""
+"""The offline trainer: groups of sentences in, a bundle out. The service imports `model.contract`, and the settings."""

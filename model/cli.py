@@ -1,18 +1,18 @@
-"""The trainer's commands: `python -m model train | evaluate | check | judge`, run by `samesay` as child processes."""
+"""The trainer's commands: `python -m model train | evaluate | settings | check | judge`, children of `samesay`."""
 
-import errno
 import json
 import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from model.config import RECIPES, SECTIONS, ProgressForm, describe_range, make_config
 from model.contract.bundle import load_bundle
 from model.contract.errors import SamesayError
+from model.contract.files import NO_ROOM
 from model.contract.tables import ShownTable
 from model.data.training_data import Files, TrainingData, load_training_data
 from model.errors import RunFolderError
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from model.run import Finished, RunOptions
 
 RESULT_FILE = "result.json"
-
-_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 application = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -89,7 +87,7 @@ def _train(loaded: TrainingData, out: Path, options: "RunOptions", started: floa
         say(f"stopped: the same command with --resume goes on from the last checkpoint in {out}")
         raise typer.Exit(130) from None
     except OSError as error:
-        if error.errno not in _NO_ROOM:
+        if error.errno not in NO_ROOM:
             raise
         raise RunFolderError(
             f"{error.filename or out} cannot be written: {error.strerror}; make room, then the same command with "

@@ -1,1 +1,1 @@
-"""Bulk uploads: any number of records in one file."""
+"""Bulk uploads and exports: any number of records in one file."""

@@ -19,7 +19,7 @@ _MOST_BYTES: Final = 8 * 2**30
 def bulk_duties(settings: Settings) -> Mapping[JobType, Duty]:
     """The duties of a worker over these settings."""
     limits = Limits(most_unpacked_bytes=settings.max_unpacked_bytes)
-    encoders = EncoderStore(settings.data / "encoders")
+    encoders = EncoderStore(settings.encoders)
     return {
         JobType.IMPORT: Duty(lambda run: _import(run, limits), importing.clean_up, importing.so_far),
         JobType.EXPORT: Duty(lambda run: exporting.run_export(run, encoders), exporting.clean_up),

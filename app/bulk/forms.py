@@ -39,7 +39,7 @@ class Packing(StrEnum):
         return None if self is Packing.NONE else self.value
 
 
-class Upload(NamedTuple):
+class UploadForm(NamedTuple):
     """How an upload is to be read.
 
     Attributes:
@@ -103,7 +103,7 @@ _ZSTD_STARTS: Final = (_ZSTD, *(bytes([first]) + b"\x2a\x4d\x18" for first in ra
 
 def form_of(
     content_type: str | None, content_encoding: str | None, first_bytes: bytes, *, name: str | None = None
-) -> Upload:
+) -> UploadForm:
     """How to read an upload.
 
     Args:
@@ -120,7 +120,7 @@ def form_of(
     form = _FORMS.get(media_type) or _form_left_open(media_type, content_type, packing, first_bytes, name)
     if packing is Packing.NONE:
         _check_form(form, first_bytes, said=media_type if media_type in _FORMS else form.content_type)
-    return Upload(form, packing, _codec(parameters.get("charset")))
+    return UploadForm(form, packing, _codec(parameters.get("charset")))
 
 
 def _check_form(form: Form, first_bytes: bytes, *, said: str) -> None:

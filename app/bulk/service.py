@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy.orm import Session
 
 from app.bulk.export_forms import EXPORT_FILES
-from app.bulk.forms import SNIFFED_BYTES, Upload, form_of
+from app.bulk.forms import SNIFFED_BYTES, form_of
 from app.bulk.renames import check_columns
 from app.bulk.results import RESULTS
 from app.bulk.schemas import ExportRequest
@@ -106,10 +106,9 @@ class BulkService:
         """
         check_columns(options.columns)  # says what is wrong before anything is sent
         await self._database.read_async(lambda session: self._check_room(session, collection))
-        key, found = self._ids.take(), list[Upload]()
+        key = self._ids.take()
         said = (headers.get("content-type"), headers.get("content-encoding"))
-        received = await receive(body, self._jobs / key, SNIFFED_BYTES, lambda head: found.append(form_of(*said, head)))
-        (upload,) = found
+        upload, received = await receive(body, self._jobs / key, SNIFFED_BYTES, lambda head: form_of(*said, head))
         request = {
             "form": upload.form,
             "packing": upload.packing,

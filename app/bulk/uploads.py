@@ -1,17 +1,18 @@
 """Uploads: bodies of any size to the disk, durable before they are acknowledged."""
 
 import asyncio
-import errno
 import hashlib
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, TypeVar
 
 from app.errors import InvalidValueError, StorageError, StorageFullError
-from model.contract.files import sync_path
+from model.contract.files import NO_ROOM, sync_path
+
+T = TypeVar("T")
 
 UPLOAD: Final = "upload"
 """Name of the file in its job's folder."""
@@ -33,15 +34,18 @@ class Received:
 
 
 async def receive(
-    stream: AsyncIterator[bytes], folder: Path, n_sniffed: int, check: Callable[[bytes], None]
-) -> Received:
+    stream: AsyncIterator[bytes], folder: Path, n_sniffed: int, check: Callable[[bytes], T]
+) -> tuple[T, Received]:
     """Write a body to `folder`/upload; what goes wrong leaves nothing there.
 
     Args:
         stream: The body; raises where the caller goes away or sends too much.
         folder: Made here.
         n_sniffed: First bytes that `check` needs, unless there are fewer.
-        check: Looks at the first bytes, and raises where they are no upload that we take.
+        check: Says what the first bytes are (not None), and raises where they are no upload that we take.
+
+    Returns:
+        What `check` says, and the stored upload.
 
     Raises:
         InvalidValueError: The body is empty.
@@ -59,17 +63,17 @@ async def receive(
 
 
 async def _receive(
-    stream: AsyncIterator[bytes], folder: Path, n_sniffed: int, check: Callable[[bytes], None]
-) -> Received:
-    digest, n_bytes, buffer, checked = hashlib.sha256(), 0, bytearray(), False
+    stream: AsyncIterator[bytes], folder: Path, n_sniffed: int, check: Callable[[bytes], T]
+) -> tuple[T, Received]:
+    digest, n_bytes, buffer = hashlib.sha256(), 0, bytearray()
+    found: T | None = None
     path = folder / UPLOAD
     folder.mkdir(parents=True)
     with path.open("wb") as file:
         async for chunk in stream:
             buffer += chunk
-            if not checked and len(buffer) >= n_sniffed:
-                check(bytes(buffer[:n_sniffed]))
-                checked = True
+            if found is None and len(buffer) >= n_sniffed:
+                found = check(bytes(buffer[:n_sniffed]))
             if len(buffer) >= _AT_ONCE:
                 part, buffer = bytes(buffer), bytearray()
                 n_bytes += len(part)
@@ -79,11 +83,11 @@ async def _receive(
             raise InvalidValueError(
                 "nothing was uploaded: send a file with rows as the body (curl needs --data-binary @FILE for it)"
             )
-        if not checked:
-            check(bytes(buffer))
+        if found is None:
+            found = check(bytes(buffer))
         await asyncio.to_thread(_append, file, digest, bytes(buffer))
         await asyncio.to_thread(_flush, file, folder)
-    return Received(path, n_bytes, digest.hexdigest())
+    return found, Received(path, n_bytes, digest.hexdigest())
 
 
 def _append(file: BinaryIO, digest: Any, part: bytes) -> None:
@@ -99,6 +103,6 @@ def _flush(file: BinaryIO, folder: Path) -> None:
 
 
 def _translate(error: OSError) -> Exception:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if error.errno in NO_ROOM:
         return StorageFullError("the disk is full: the upload was not kept; free some space, then send it again")
     return StorageError(f"the upload cannot be written ({error.strerror}): look at the data folder's disk and rights")

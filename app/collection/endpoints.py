@@ -7,10 +7,10 @@ from app.access.declaring import Reach, name_target, require_for, requires
 from app.access.scopes import KeyScope
 from app.collection.schemas import CollectionAnswer, CollectionCreate, CollectionPatch
 from app.feedback.keeping import FeedbackSettings
-from app.http.body import answer, etag, read_body
+from app.http.body import answer, read_body
 from app.http.openapi import json_body, problems
 from app.http.parameters import COLLECTION, CollectionName, Cursor, Limit
-from app.http.preconditions import CHANGES, read_precondition
+from app.http.preconditions import CHANGES, etag, read_precondition
 from app.idempotency.attempts import IdempotencyKey, attempt_of
 from app.job.endpoints import accepted
 from app.job.schemas import JobAnswer

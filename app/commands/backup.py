@@ -42,7 +42,7 @@ def backup(
             raise BackupError(f"{file} is there already: give another name, or --force to replace a file")
         require_database(settings)
         with closing(connect_database(settings)) as database, _telling() as tell, ArchiveWriter(file) as archive:
-            contents = back_up(database, settings.data / "encoders", archive, tell)
+            contents = back_up(database, settings.encoders, archive, tell)
         print(f"{file}: {_summary(contents, archive.size_bytes, time.monotonic() - started)}")
 
 
@@ -74,7 +74,7 @@ def _target(settings: "Settings") -> Iterator["Target"]:
     from app.db.opening import connect_database
 
     if settings.database_url is None:
-        yield SqliteTarget(settings.data / "samesay.db")
+        yield SqliteTarget(settings.sqlite_file)
         return
     with closing(connect_database(settings)) as database:
         yield PostgresTarget(database.engine)

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from app.errors import StartupError
 from model.contract.errors import SamesayError
+from model.contract.files import NO_ROOM
 from model.contract.terminal import harmless
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ UrlOption = Annotated[str, typer.Option("--url", envvar=URL_VARIABLE, help="The 
 KeyOption = Annotated[
     str | None, typer.Option("--api-key", envvar="SAMESAY_API_KEY", help="Its key.", show_envvar=True)
 ]
-_DISK_TROUBLE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO})
+_DISK_TROUBLE: Final = NO_ROOM | {errno.EROFS, errno.EACCES, errno.EIO}
 _NO_PLACE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP})
 DEFAULT_URL = "http://127.0.0.1:8765"
 

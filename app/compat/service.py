@@ -14,7 +14,7 @@ from app.compat.tei.schemas import TeiInfoAnswer
 from app.encoder.schemas import EncoderAnswer
 from app.encoder.service import HOW_TO_ADD, EncoderService
 from app.errors import InvalidValueError, NotFoundError
-from app.search.embedding import Embedder
+from app.search.named_encoders import NamedEncoders
 from app.settings import Settings
 from model.contract.bundle import Bundle
 
@@ -41,13 +41,13 @@ class CompatService:
     """What the routes of other servers are made of.
 
     Args:
-        embedder: Encodes.
+        named_encoders: Encodes.
         encoders: Knows which there are.
         settings: The limits, and the encoder behind routes that name none.
     """
 
-    def __init__(self, embedder: Embedder, encoders: EncoderService, settings: Settings) -> None:
-        self._embedder = embedder
+    def __init__(self, named_encoders: NamedEncoders, encoders: EncoderService, settings: Settings) -> None:
+        self._named_encoders = named_encoders
         self._encoders = encoders
         self._settings = settings
         self._only: EncoderAnswer | None = None
@@ -66,7 +66,7 @@ class CompatService:
     async def bundle(self, name: str) -> Bundle:
         """The encoder that a request calls a model, or ModelNotFoundError."""
         try:
-            return await self._embedder.bundle(name)
+            return await self._named_encoders.bundle(name)
         except InvalidValueError as error:
             raise ModelNotFoundError(error.detail) from None
 
@@ -95,7 +95,8 @@ class CompatService:
             ClientDisconnect: The caller has gone.
         """
         starts = range(0, len(sentences), _PIECE)
-        pieces = [await self._embedder.embed(bundle, sentences[start : start + _PIECE], receive) for start in starts]
+        encode = self._named_encoders.encode
+        pieces = [await encode(bundle, sentences[start : start + _PIECE], receive) for start in starts]
         truncated = [cut for piece in pieces for cut in piece.truncated]
         return Embedded(
             np.concatenate([piece.embeddings for piece in pieces]),

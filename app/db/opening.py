@@ -30,7 +30,7 @@ def open_database(settings: Settings) -> Database:
 
 def has_database(settings: Settings) -> bool:
     """Whether there is a database already; opening makes a SQLite file that is missing."""
-    return settings.database_url is not None or (settings.data / "samesay.db").exists()
+    return settings.database_url is not None or settings.sqlite_file.exists()
 
 
 def require_database(settings: Settings) -> None:
@@ -55,7 +55,7 @@ def connect_database(settings: Settings) -> Database:
         url = settings.database_url.get_secret_value()
         return _reached(PostgresDatabase(url, max_queued=settings.max_queued_writes))
     make_folder(settings.data)
-    return SqliteDatabase(settings.data / "samesay.db", max_queued=settings.max_queued_writes)
+    return SqliteDatabase(settings.sqlite_file, max_queued=settings.max_queued_writes)
 
 
 def _reached(database: PostgresDatabase) -> PostgresDatabase:

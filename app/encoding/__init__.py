@@ -1,1 +1,1 @@
-"""The micro-batcher: many requests, one call of the encoder."""
+"""Sentences to embeddings: the micro-batcher of requests, and the way of very many sentences."""

@@ -116,8 +116,3 @@ def answer(content: BaseModel, *, status: int = 200, headers: Mapping[str, str] 
     """A JSON answer, serialised once."""
     body = content.__pydantic_serializer__.to_json(content)
     return Response(body, status_code=status, headers=headers, media_type="application/json")
-
-
-def etag(tag: str) -> dict[str, str]:
-    """The header that names what is stored now."""
-    return {"ETag": f'"{tag}"'}

@@ -104,3 +104,8 @@ def read_precondition(request: Request) -> Precondition:
 def _bare(tag: str) -> str:
     """A tag without quotes, and without the mark of a proxy that compressed the answer."""
     return tag.strip().removeprefix("W/").strip('"')
+
+
+def etag(tag: str) -> dict[str, str]:
+    """The header that names what is stored now."""
+    return {"ETag": f'"{tag}"'}

@@ -1,6 +1,5 @@
 """A worker: takes jobs, runs them one after another, and lets everybody know that it lives."""
 
-import errno
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from app.job.repository import LEASE, MOST_STALLS, JobRepository, Progress, clai
 from app.job.run import Handover, JobRun
 from app.job.tables import UNFINISHED, Job, JobState, JobType
 from model.contract.errors import SamesayError
+from model.contract.files import NO_ROOM
 
 Handler = Callable[[JobRun], dict[str, Any] | Handover]
 """Runs a job from its checkpoint to its end; returns the result, or hands the end over to the servers."""
@@ -27,7 +27,6 @@ _BEAT_S: Final = LEASE.total_seconds() / 5
 _PATIENCE: Final = 2
 """Beats that a cancelled job may go on for."""
 
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _RETRY_S: Final = 1.0
 _MOST_RETRIES: Final = 5
 
@@ -41,12 +40,12 @@ class Duty:
     Attributes:
         run: Runs it.
         clean_up: Removes from the folder of a job what is of no use once it has ended in this state.
-        so_far: What came of a job that did not reach its end.
+        so_far: What came of a job that did not reach its end; nothing, unless said.
     """
 
     run: Handler
     clean_up: Callable[[Path, JobState], None]
-    so_far: Callable[[JobRun], dict[str, Any] | None] = lambda run: run.checkpoint.get("counts")
+    so_far: Callable[[JobRun], dict[str, Any] | None] = lambda run: None
 
 
 class Worker:
@@ -94,13 +93,14 @@ class Worker:
                 self._clean_up_if_over(job)
         return True
 
-    def let_go(self) -> None:
+    def let_go(self, timeout_s: float | None = None) -> None:
         """Let another worker go on at once with what was given up, since this one is to end; no fault of the job.
 
         Raises:
             UnavailableError: The database is away; the lease runs out by itself.
+            TimeoutError: It did not answer within so many seconds.
         """
-        self._database.write(lambda session: JobRepository(session).release(self._name)).result()
+        self._database.write(lambda session: JobRepository(session).release(self._name)).result(timeout_s)
 
     def _has_any(self, session: Session) -> bool:
         unfinished = JobRepository(session).list_unfinished()
@@ -135,7 +135,7 @@ class Worker:
             self._fail(job, run, "failed", str(error))
         except OSError as error:
             _log.exception("job_failed", job=job.key)
-            code = "storage_full" if error.errno in _FULL else "storage_unavailable"
+            code = "storage_full" if error.errno in NO_ROOM else "storage_unavailable"
             remedy = "look at the data folder's disk, its free space and its rights, then start it again"
             self._fail(job, run, code, f"the job's files cannot be written ({error.strerror}): {remedy}")
         except Exception:

@@ -7,10 +7,10 @@ from fastapi import APIRouter, Request, Response
 from app.access.charging import charge
 from app.access.declaring import requires
 from app.access.scopes import KeyScope
-from app.http.body import answer, etag, read_body
+from app.http.body import answer, read_body
 from app.http.openapi import json_body, problems
 from app.http.parameters import COLLECTION, CollectionName, Cursor, ItemKey, Limit, Wait, WaitFor
-from app.http.preconditions import CHANGES, CREATES_OR_CHANGES, read_precondition
+from app.http.preconditions import CHANGES, CREATES_OR_CHANGES, etag, read_precondition
 from app.idempotency.attempts import IdempotencyKey, attempt_of
 from app.record.schemas import (
     BatchAnswer,

@@ -20,9 +20,9 @@ from app.ids import IdSource
 from app.observability import Metrics
 from app.search.answers import neighbours
 from app.search.deciding import Decider
-from app.search.embedding import Embedder
 from app.search.grouping import Grouping, Reach
 from app.search.lookup import Found, Lookup
+from app.search.named_encoders import NamedEncoders
 from app.search.schemas import ClassifyRequest, GroupBy, SearchRequest, SimilarityRequest
 from app.search.shadowing import Shadows
 from app.serving.catalogue.catalogue import GroupSizes
@@ -72,7 +72,7 @@ class SearchService:
         serving: The releases in memory.
         batcher: Runs the lookups.
         waiting_batcher: Runs those that wait for an index server, so that nobody else waits for it.
-        embedder: Encodes where no collection is concerned.
+        named_encoders: Encodes where no collection is concerned.
         metrics: Counts decisions.
         shadows: Asks other releases too.
         keeper: Keeps queries of the collections that want it.
@@ -83,7 +83,7 @@ class SearchService:
         serving: Serving,
         batcher: MicroBatcher[Lookup, Found],
         waiting_batcher: MicroBatcher[Lookup, Found],
-        embedder: Embedder,
+        named_encoders: NamedEncoders,
         metrics: Metrics,
         shadows: Shadows,
         keeper: QueryKeeper,
@@ -91,7 +91,7 @@ class SearchService:
         self._serving = serving
         self._shadows = shadows
         self._batcher, self._waiting_batcher = batcher, waiting_batcher
-        self._embedder = embedder
+        self._named_encoders = named_encoders
         self._metrics = metrics
         self._keeper = keeper
         self._decider = Decider()
@@ -174,8 +174,8 @@ class SearchService:
 
     async def similarity(self, request: SimilarityRequest, receive: Receive) -> bytes:
         """The cosine of the source with each target, as JSON."""
-        bundle = await self._embedder.bundle(request.encoder)
-        found = await self._embedder.embed(bundle, [request.source, *request.targets], receive)
+        bundle = await self._named_encoders.bundle(request.encoder)
+        found = await self._named_encoders.encode(bundle, [request.source, *request.targets], receive)
         scores = found.embeddings[1:] @ found.embeddings[0]
         rounded = [round(min(1.0, max(-1.0, score)), 6) for score in scores.tolist()]
         return orjson.dumps({"scores": rounded, "truncated": any(found.truncated)})

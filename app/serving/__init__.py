@@ -1,1 +1,1 @@
-"""The active releases in memory: load, follow the change log, answer."""
+"""The releases in memory, active and warm: load, follow the change log, answer."""

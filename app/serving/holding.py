@@ -10,7 +10,7 @@ import structlog
 from app.db.database import Database
 from app.errors import NotReadyError
 from app.priority import let_others_go_first
-from app.serving.following import CHANGES_AT_ONCE, apply_changes
+from app.serving.applying import CHANGES_AT_ONCE, apply_changes
 from app.serving.housekeeper import Housekeeper
 from app.serving.loading import Loader
 from app.serving.release import ServingRelease, View
@@ -170,10 +170,12 @@ class Holder:
     def _give_up_loading(self, release_id: int) -> None:
         """Have what is not wanted any more dropped, with what loading has saved, once it is loaded."""
         loading = self._loading[release_id]
-        if not loading.cancel() and loading.done() and loading.exception() is None:
+        is_cancelled = loading.cancel()
+        if not loading.done():  # it is asked once: it may end at any moment
+            return
+        del self._loading[release_id]
+        if not is_cancelled and loading.exception() is None:
             self._held[release_id] = loading.result()
-        if loading.done():
-            del self._loading[release_id]
 
     def _apply(self, release: ServingRelease, limit: int) -> None:
         if apply_changes(self._database, release, limit=limit):

@@ -51,7 +51,7 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
-class _Upkeep:
+class _Pace:
     """What is known of a release: moments of the monotonic clock, and how the last compaction ended."""
 
     changed_at: float
@@ -92,8 +92,8 @@ class Housekeeper:
         self._trimmer = trimmer
         self._quiet_s = quiet_s
         self._thread = ThreadPoolExecutor(1, "housekeeper", initializer=let_others_go_first)
-        self._lock = threading.Lock()  # guards _upkeep and what is in it
-        self._upkeep: dict[int, _Upkeep] = {}  # by release_id, until it is removed
+        self._lock = threading.Lock()  # guards _paces and what is in it
+        self._paces: dict[int, _Pace] = {}  # by release_id, until it is removed
         self._compacting: int | None = None  # release_id; guarded as well, and so is the next
         self._left: Path | None = None  # a folder that was removed meanwhile, and may have come back
         self._building = threading.Lock()  # one compaction at a time; held for as long as one takes
@@ -102,14 +102,14 @@ class Housekeeper:
         """Hear that changes were just applied."""
         with self._lock:
             now = time.monotonic()
-            self._upkeep.setdefault(release.key.release_id, _Upkeep(now, now)).changed_at = now
+            self._paces.setdefault(release.key.release_id, _Pace(now, now)).changed_at = now
 
     def loaded(self, release: ServingRelease) -> None:
         """Hear that a release was loaded: what failed before may succeed now."""
         self.changed(release)
         with self._lock:
-            upkeep = self._upkeep[release.key.release_id]
-            upkeep.rests_until, upkeep.has_failed = 0.0, False
+            pace = self._paces[release.key.release_id]
+            pace.rests_until, pace.has_failed = 0.0, False
 
     def has_newer(self, release: ServingRelease) -> bool:
         """Whether another server has saved a newer snapshot than the one under the release."""
@@ -123,10 +123,10 @@ class Housekeeper:
         if not is_worth_it(release):
             return
         with self._lock:
-            upkeep = self._upkeep.get(release.key.release_id)
-            if upkeep is None or not self._is_due(release, upkeep):
+            pace = self._paces.get(release.key.release_id)
+            if pace is None or not self._is_due(release, pace):
                 return
-            upkeep.rests_until = time.monotonic() + ORDER_REST_S
+            pace.rests_until = time.monotonic() + ORDER_REST_S
         self._thread.submit(self._order_one, release)
 
     def is_full(self, release: ServingRelease) -> bool:
@@ -136,8 +136,8 @@ class Housekeeper:
         if release.view.n_changes < MOST_CHANGES or not is_worth_it(release):
             return False
         with self._lock:
-            upkeep = self._upkeep.get(release.key.release_id)
-            return upkeep is not None and (release.view.index.base.is_remote or not upkeep.has_failed)
+            pace = self._paces.get(release.key.release_id)
+            return pace is not None and (release.view.index.base.is_remote or not pace.has_failed)
 
     def compact(self, release: ServingRelease, is_stopping: Callable[[], bool]) -> Base:
         """Write the next snapshot and put it under the release, now; older ones are removed.
@@ -170,7 +170,7 @@ class Housekeeper:
         own = release.key.folder(self.data).parent
         folder = own.parent.parent if with_collection else own
         with self._lock:
-            self._upkeep.pop(release.key.release_id, None)
+            self._paces.pop(release.key.release_id, None)
             if release.key.release_id == self._compacting:
                 self._left = folder
         self._remove_later(folder)
@@ -208,12 +208,12 @@ class Housekeeper:
             if release.view.n_changes and _is_small(release):
                 self._try_to_save(release)
 
-    def _is_due(self, release: ServingRelease, upkeep: _Upkeep) -> bool:
+    def _is_due(self, release: ServingRelease, pace: _Pace) -> bool:
         now = time.monotonic()
-        if now < upkeep.rests_until:
+        if now < pace.rests_until:
             return False
-        quiet = now - upkeep.changed_at >= self._quiet_s
-        stale = now - upkeep.compacted_at >= max(REST_S, REST_SHARE * upkeep.took_s)
+        quiet = now - pace.changed_at >= self._quiet_s
+        stale = now - pace.compacted_at >= max(REST_S, REST_SHARE * pace.took_s)
         large = COMPACT_REMOTE_ROWS if release.view.index.base.is_remote else LARGE_DELTA
         return quiet or stale or release.view.n_changes > large
 
@@ -228,19 +228,19 @@ class Housekeeper:
 
     def _begin(self, release: ServingRelease) -> None:
         with self._lock:
-            if release.key.release_id not in self._upkeep:
+            if release.key.release_id not in self._paces:
                 raise BuildError("the release was removed: its folder must not come back")
             self._compacting = release.key.release_id
 
     def _compacted(self, release: ServingRelease, started: float, *, saved: bool) -> None:
         with self._lock:
             left, self._left, self._compacting = self._left, None, None
-            upkeep = self._upkeep.get(release.key.release_id)
-            if upkeep is not None:
-                upkeep.compacted_at = time.monotonic()
-                upkeep.took_s = upkeep.compacted_at - started
-                upkeep.rests_until = 0.0 if saved else upkeep.compacted_at + RETRY_S
-                upkeep.has_failed = not saved
+            pace = self._paces.get(release.key.release_id)
+            if pace is not None:
+                pace.compacted_at = time.monotonic()
+                pace.took_s = pace.compacted_at - started
+                pace.rests_until = 0.0 if saved else pace.compacted_at + RETRY_S
+                pace.has_failed = not saved
         if left is not None:
             self._remove_later(left)
 

@@ -74,7 +74,7 @@ class Loader:
         self._is_shared = is_shared
         self._server = server
 
-    def load(self, active: WantedRelease, *, is_stopping: Callable[[], bool]) -> ServingRelease:
+    def load(self, wanted: WantedRelease, *, is_stopping: Callable[[], bool]) -> ServingRelease:
         """Load one release; what of the log its snapshot does not have is for the follower to apply.
 
         Raises:
@@ -83,16 +83,16 @@ class Loader:
             IndexServerError: The index server has it, and is away.
             NotReadyError: `is_stopping` came true.
         """
-        key, started = active.key, time.monotonic()
+        key, started = wanted.key, time.monotonic()
         bundle = self._store.get(key.encoder_sha)
         with suppress(OSError):  # it costs room on the disk, no more
             remove_dead_drafts(key.folder(self._data))
-        release, source = self._from_snapshot(active, bundle), "snapshot"
+        release, source = self._from_snapshot(wanted, bundle), "snapshot"
         if release is None:
             try:
-                release, source = self._from_database(active, bundle, is_stopping), "database"
+                release, source = self._from_database(wanted, bundle, is_stopping), "database"
             except StaleReleaseError:  # while these records were encoded another server has saved them
-                release = self._from_snapshot(active, bundle)
+                release = self._from_snapshot(wanted, bundle)
                 if release is None:
                     raise
         _log.info(
@@ -133,9 +133,9 @@ class Loader:
         """Keep an encoder in memory no longer."""
         self._store.forget(encoder_sha)
 
-    def _from_snapshot(self, active: WantedRelease, bundle: Bundle) -> ServingRelease | None:
+    def _from_snapshot(self, wanted: WantedRelease, bundle: Bundle) -> ServingRelease | None:
         """The release over the newest snapshot that is sound and of this database's history."""
-        milvus, key = None if self._server is None else self._server.milvus, active.key
+        milvus, key = None if self._server is None else self._server.milvus, wanted.key
         sha, dim = bundle.sha, bundle.encoder.dim
         for folder in _newest_first(key.folder(self._data)):
             try:
@@ -149,7 +149,7 @@ class Loader:
             if doubt := self._doubt(key, base):
                 _throw_away(key, folder, doubt)
                 continue
-            return _release(active, bundle, base)
+            return _release(wanted, bundle, base)
         return None
 
     def _doubt(self, key: ReleaseKey, base: Base) -> str | None:
@@ -169,7 +169,7 @@ class Loader:
             return f"change {applied_seq + 1}, which it lacks, is no longer in the database's log"
         return None
 
-    def _from_database(self, active: WantedRelease, bundle: Bundle, is_stopping: Callable[[], bool]) -> ServingRelease:
+    def _from_database(self, wanted: WantedRelease, bundle: Bundle, is_stopping: Callable[[], bool]) -> ServingRelease:
         """Encode every record, and leave a snapshot for the next time; without room on the disk, go without.
 
         Raises:
@@ -177,18 +177,18 @@ class Loader:
             StaleReleaseError: Another server has saved one meanwhile.
             BuildError: It could not be put on the index server.
         """
-        self._require_server(active.key, bundle)
+        self._require_server(wanted.key, bundle)
         compactor = compactor_of(
-            active.key,
+            wanted.key,
             bundle,
             self._data,
-            active.target_recall,
+            wanted.target_recall,
             is_stopping,
             device=self._device,
             server=self._server,
         )
         try:
-            base = self._database.read(lambda session: _write_all(session, active, bundle, compactor, is_stopping))
+            base = self._database.read(lambda session: _write_all(session, wanted, bundle, compactor, is_stopping))
         except StaleReleaseError:
             raise
         except (OSError, BuildError, VectorIndexError) as error:
@@ -196,11 +196,11 @@ class Loader:
                 raise NotReadyError("the server is stopping") from None
             if self._server is not None and not isinstance(error, OSError):
                 raise  # it may be larger than this machine
-            _log.warning("snapshot_not_saved", collection=active.key.collection, error=str(error))
-            release = _release(active, bundle, empty_base(bundle.encoder.dim))
-            self._database.read(lambda session: _apply_all(session, active, release, is_stopping))
+            _log.warning("snapshot_not_saved", collection=wanted.key.collection, error=str(error))
+            release = _release(wanted, bundle, empty_base(bundle.encoder.dim))
+            self._database.read(lambda session: _apply_all(session, wanted, release, is_stopping))
             return release
-        return _release(active, bundle, base)
+        return _release(wanted, bundle, base)
 
     def _require_server(self, key: ReleaseKey, bundle: Bundle) -> None:
         """See that the index server answers before an hour of encoding for it."""
@@ -249,44 +249,44 @@ def encode_all(
         raise BuildError(str(error)) from None
 
 
-def _release(active: WantedRelease, bundle: Bundle, base: Base) -> ServingRelease:
-    parameters = DecisionParameters.model_validate(active.decision)
-    return ServingRelease(active.key, bundle, parameters, base, active.target_recall, active.keeping)
+def _release(wanted: WantedRelease, bundle: Bundle, base: Base) -> ServingRelease:
+    parameters = DecisionParameters.model_validate(wanted.decision)
+    return ServingRelease(wanted.key, bundle, parameters, base, wanted.target_recall, wanted.keeping)
 
 
 def _write_all(
     session: Session,
-    active: WantedRelease,
+    wanted: WantedRelease,
     bundle: Bundle,
     compactor: Compactor,
     is_stopping: Callable[[], bool],
     tell: Callable[[int, int], None] = lambda done, total: None,
 ) -> Base:
-    last_seq, tag = read_last(session, active.key.collection_id)
+    last_seq, tag = read_last(session, wanted.key.collection_id)
     if last_seq == 0:
         return empty_base(bundle.encoder.dim)
-    return compactor.write(_encoded(session, active, bundle, is_stopping, tell), last_seq, tag)
+    return compactor.write(_encoded(session, wanted, bundle, is_stopping, tell), last_seq, tag)
 
 
 def _apply_all(
-    session: Session, active: WantedRelease, release: ServingRelease, is_stopping: Callable[[], bool]
+    session: Session, wanted: WantedRelease, release: ServingRelease, is_stopping: Callable[[], bool]
 ) -> None:
-    last_seq, tag = read_last(session, active.key.collection_id)
-    for record_ids, vectors, entries in _encoded(session, active, release.bundle, is_stopping):
+    last_seq, tag = read_last(session, wanted.key.collection_id)
+    for record_ids, vectors, entries in _encoded(session, wanted, release.bundle, is_stopping):
         changes = ChangedRecords(last_seq, last_seq, tag, dict(zip(record_ids.tolist(), entries, strict=True)), [])
         release.apply(changes, record_ids, vectors)
 
 
 def _encoded(
     session: Session,
-    active: WantedRelease,
+    wanted: WantedRelease,
     bundle: Bundle,
     is_stopping: Callable[[], bool],
     tell: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Rows]:
     """Every searchable record with its vector, some at a time."""
-    told, done, total = time.monotonic(), 0, count_all(session, active.key.collection_id)
-    for part in read_all(session, active.key.collection_id):
+    told, done, total = time.monotonic(), 0, count_all(session, wanted.key.collection_id)
+    for part in read_all(session, wanted.key.collection_id):
         if is_stopping():
             raise NotReadyError("the server is stopping")
         entries = [entry for _, entry in part]
@@ -299,7 +299,7 @@ def _encoded(
         tell(done, total)
         if time.monotonic() - told > _PROGRESS_S:
             told = time.monotonic()
-            _log.info("release_encoding", collection=active.key.collection, done=done, total=total)
+            _log.info("release_encoding", collection=wanted.key.collection, done=done, total=total)
 
 
 def _is_for_good(error: Exception, *, is_shared: bool) -> bool:

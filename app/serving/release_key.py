@@ -16,9 +16,9 @@ class ReleaseKey:
 
     def folder(self, data: Path) -> Path:
         """Where its snapshots lie."""
-        return releases_folder(data, self.collection_id) / str(self.release_id) / "snapshots"
+        return snapshots_folder(data, self.collection_id, self.release_id)
 
 
-def releases_folder(data: Path, collection_id: int) -> Path:
-    """Where the folders of a collection's releases lie, called by their ids."""
-    return data / "collections" / str(collection_id) / "releases"
+def snapshots_folder(data: Path, collection_id: int, release_id: int) -> Path:
+    """Where the snapshots of a release lie; the folders are called by the ids."""
+    return data / "collections" / str(collection_id) / "releases" / str(release_id) / "snapshots"

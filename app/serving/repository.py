@@ -1,6 +1,6 @@
 """What serving reads of the database: which releases it shall hold, their records, and the change log."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -107,15 +107,15 @@ class LogTrimmedError(Exception):
     """
 
 
+def find_active(session: Session, collection_id: int) -> WantedRelease | None:
+    """The release of a collection that answers; None where the collection is gone."""
+    rows = session.execute(_WANTED.where(_COLLECTIONS.c.id == collection_id, _IS_ACTIVE))
+    return next(map(_wanted, rows), None)
+
+
 def list_wanted(session: Session) -> list[WantedRelease]:
     """The active release of every collection, and those that are kept warm beside it."""
-    return [
-        WantedRelease(
-            ReleaseKey(collection_id=row[0], collection=row[1], release_id=row[2], number=row[3], encoder_sha=row[4]),
-            *row[5:],
-        )
-        for row in session.execute(_WANTED)
-    ]
+    return [_wanted(row) for row in session.execute(_WANTED)]
 
 
 def read_all(session: Session, collection_id: int) -> Iterator[list[tuple[int, Entry]]]:
@@ -186,6 +186,11 @@ def read_changes(
 
 def _last_seq(session: Session, collection_id: int) -> int:
     return session.scalars(select(Collection.last_seq).where(Collection.id == collection_id)).one_or_none() or 0
+
+
+def _wanted(row: Sequence[Any]) -> WantedRelease:
+    key = ReleaseKey(collection_id=row[0], collection=row[1], release_id=row[2], number=row[3], encoder_sha=row[4])
+    return WantedRelease(key, *row[5:])
 
 
 def _to_entry(row: Row[int, str, str, str, str]) -> tuple[int, Entry]:

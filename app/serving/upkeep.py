@@ -1,4 +1,4 @@
-"""Compactions and rebuilds as jobs: ordered by the housekeeper or by an admin, run on one thread of one server."""
+"""Compactions and rebuilds as jobs: ordered by the housekeeper or by an admin, run by one server, on a thread each."""
 
 import os
 import threading
@@ -24,7 +24,7 @@ from app.serving.housekeeper import Housekeeper, is_worth_it
 from app.serving.loading import Loader
 from app.serving.orders import Orders
 from app.serving.release import ServingRelease
-from app.serving.repository import list_wanted
+from app.serving.repository import find_active
 from app.serving.roster import Roster
 from app.serving.snapshots.base import Base, BuildError
 from index.errors import VectorIndexError
@@ -166,8 +166,7 @@ class Upkeep:
         return release
 
     def _rebuild(self, run: JobRun) -> dict[str, Any]:
-        wanted = self._database.read(list_wanted)
-        active = next((r for r in wanted if r.is_active and r.key.collection_id == run.collection_id), None)
+        active = self._database.read(lambda session: find_active(session, run.collection_id))
         if active is None:
             raise _not_served(run)
 

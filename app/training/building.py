@@ -11,8 +11,8 @@ from app.job.run import JobRun
 from app.release.tables import Release
 from app.serving.index_server import IndexServer
 from app.serving.loading import encode_all
-from app.serving.release_key import releases_folder
-from app.serving.repository import WantedRelease, list_wanted
+from app.serving.release_key import snapshots_folder
+from app.serving.repository import WantedRelease, find_active
 from app.serving.snapshots.base import Base, BuildError
 from app.training.errors import collection_gone
 from index.errors import VectorIndexError
@@ -36,10 +36,10 @@ class Builder:
 
     def active(self, run: JobRun) -> WantedRelease:
         """The release of a job's collection that answers, or JobFailedError."""
-        for release in self._database.read(list_wanted):
-            if release.is_active and release.key.collection_id == run.collection_id:
-                return release
-        raise collection_gone(run.collection)
+        active = self._database.read(lambda session: find_active(session, run.collection_id))
+        if active is None:
+            raise collection_gone(run.collection)
+        return active
 
     def build(self, run: JobRun, bundle: Bundle, folder: Path) -> Base:
         """Encode every record of the job's collection and write a snapshot of that.
@@ -68,7 +68,7 @@ class Builder:
 
     def move(self, folder: Path, release: Release) -> None:
         """Put what was built where servers look for the release's index; without records there is none."""
-        target = releases_folder(self._data, release.collection_id) / str(release.id) / _SNAPSHOTS
+        target = snapshots_folder(self._data, release.collection_id, release.id)
         if self.is_built(folder):
             shutil.rmtree(target, ignore_errors=True)  # of one that was pruned, or never came to be
             target.parent.mkdir(parents=True, exist_ok=True)

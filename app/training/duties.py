@@ -15,7 +15,7 @@ from app.training.running import ReleaseJob, clean_up, so_far
 
 def training_duties(settings: Settings) -> Mapping[JobType, Duty]:
     """The duties of a worker over these settings."""
-    store = EncoderStore(settings.data / "encoders")
+    store = EncoderStore(settings.encoders)
 
     def make(run: JobRun) -> dict[str, Any] | Handover:
         builder = Builder(run.database, settings.data, open_index_server(settings, run.database))

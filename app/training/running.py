@@ -15,6 +15,7 @@ from app.job.errors import JobFailedError
 from app.job.repository import CATCHING_UP, Progress
 from app.job.run import Handover, JobRun, Step
 from app.job.tables import JobState, JobType
+from app.release.tables import Release
 from app.training.building import Builder
 from app.training.children import TrainerKilledError, run_trainer
 from app.training.errors import rows_missing
@@ -174,32 +175,28 @@ class ReleaseJob:
         self._store.copy(bundle)
         steps = self._run.checkpoint[_STEPS]
         report = make_report(self._run, steps, _read(self._folder / _CHECK), _read(self._verdict))
-        if is_accepted and steps["build"]["records"] and not self._builder.is_built(self._folder):
-            self._build()  # another attempt had moved it before it died
         why = _why(self._run.request["why"], steps["judge"]["reasons"])
         candidate = Candidate(bundle, report, is_accepted, why)
-        outcome: dict[str, Any] = {}
-
-        def unit(session: Session) -> Step:
-            release = register(session, self._run, candidate, keep=self._keep)
-            if is_accepted:
-                self._builder.move(self._folder, release)
-            outcome.update(_result(release.number, release.state, steps))
-            return Step(self._with("register", outcome), Progress(_STAGES["register"]))
-
-        self._run.commit(unit)
+        outcome = self._store_release(
+            lambda session: register(session, self._run, candidate, keep=self._keep), has_index=is_accepted
+        )
         self._store.copy(bundle)  # it may have been removed just before it was wanted again
         return outcome
 
     def _rewarm(self) -> dict[str, Any]:
+        return self._store_release(lambda session: rewarm(session, self._run, keep=self._keep), has_index=True)
+
+    def _store_release(self, make: Callable[[Session], Release], *, has_index: bool) -> dict[str, Any]:
+        """Store a release with its index in place, and what the step came to: in one transaction."""
         steps = self._run.checkpoint[_STEPS]
-        if steps["build"]["records"] and not self._builder.is_built(self._folder):
-            self._build()
+        if has_index and steps["build"]["records"] and not self._builder.is_built(self._folder):
+            self._build()  # another attempt had moved it before it died
         outcome: dict[str, Any] = {}
 
         def unit(session: Session) -> Step:
-            release = rewarm(session, self._run, keep=self._keep)
-            self._builder.move(self._folder, release)
+            release = make(session)
+            if has_index:
+                self._builder.move(self._folder, release)
             outcome.update(_result(release.number, release.state, steps))
             return Step(self._with("register", outcome), Progress(_STAGES["register"]))
 

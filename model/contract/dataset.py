@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from model.contract.deciding.labels import likely_labels, parse_labels
-from model.contract.encodings import believed
+from model.contract.charsets import believed
 from model.contract.errors import DatasetError
+from model.contract.labels import likely_labels, parse_labels
 
 MOST_TEXT_BYTES: Final = 100_000
 COLUMN_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -51,7 +51,7 @@ class Row:
         text: The sentence, verbatim.
         group: Its group, None where the file leaves it empty (out of scope, in a file of queries) or the role is
             out_of_scope.
-        labels: Its tags that apply without doubt; model/contract/deciding/labels.py says how they are written.
+        labels: Its tags that apply without doubt; model/contract/labels.py says how they are written.
         label_weights: Soft tags, how far each applies, between 0 and 1.
         unknown_labels: Tags of which nobody knows whether they apply.
     """

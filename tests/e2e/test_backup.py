@@ -8,7 +8,7 @@ import pytest
 
 from app.db.database import Database
 from app.serving import holding
-from app.serving.following import apply_changes
+from app.serving.applying import apply_changes
 from app.serving.release import ServingRelease
 from tests.conftest import add_encoder
 from tests.fakes.answers import Answers, ask, assert_same

@@ -6,6 +6,7 @@ from index.backends.rows import FrozenIndex
 from index.factory import build
 from index.live import LiveIndex
 from index.spec import IndexSpec, choose_spec
+from tests.fakes.live_rows import live_rows
 
 
 class CompactingIndex(LiveIndex):
@@ -20,5 +21,5 @@ class CompactingIndex(LiveIndex):
     def compact(self) -> None:
         """Build a base from the live records, and put it under the changes that came meanwhile."""
         before = self.state
-        base = build(*before.live_rows(), self.choose(before.count, before.base.dim), trained_from=before.base)
+        base = build(*live_rows(before), self.choose(before.count, before.base.dim), trained_from=before.base)
         self.rebase(base, before)

@@ -24,6 +24,7 @@ from index.snapshot import (
 from index.spec import IndexKind, IndexSpec, choose_spec
 from index.types import MISSING_ID, Vectors
 from tests.fakes.compacting import CompactingIndex
+from tests.fakes.live_rows import live_rows
 
 DIM = 12
 TOLERANCE = 2e-6
@@ -85,7 +86,7 @@ def check_search(index: CompactingIndex, model: Model, query: Row, k: int, allow
 
 def check_whole(index: CompactingIndex, model: Model) -> None:
     """Every record, its vector, the counts and the sequence number."""
-    ids, vectors = index.state.live_rows()
+    ids, vectors = live_rows(index.state)
     assert ids.tolist() == sorted(model.records)
     assert all((vector == model.records[i]).all() for i, vector in zip(ids.tolist(), vectors, strict=True))
     stats = index.stats()
@@ -287,7 +288,7 @@ def test_what_a_search_under_way_sees_stays_as_it_was(kind: IndexKind) -> None:
     index.apply(np.arange(0, 3_400, 2), vectors[100:1_800], np.arange(1, 3_400, 2), 3)
     again = before.search(queries, 1, None)
     assert again.record_ids.tolist() == answers.record_ids.tolist()
-    assert before.live_rows()[0].tolist() == [i for i in range(3_200) if i not in (7, 3_005)]
+    assert live_rows(before)[0].tolist() == [i for i in range(3_200) if i not in (7, 3_005)]
 
 
 def test_refused_changes_change_nothing() -> None:
@@ -336,7 +337,7 @@ def test_a_snapshot_is_of_the_base_and_writes_meanwhile_come_after_it(tmp_path: 
     assert folder.name == "00000000000000000001"
     assert (index.applied_seq, index.stats().base_seq) == (2, 1)
     loaded = load(folder)
-    assert (loaded.applied_seq, loaded.state.live_rows()[0].tolist()) == (1, list(range(10)))
+    assert (loaded.applied_seq, live_rows(loaded.state)[0].tolist()) == (1, list(range(10)))
     index = loaded
     index.delete([99], 8)  # nothing to remove: the base is complete up to 8 as it is
     assert save(index, tmp_path).name == "00000000000000000008"

@@ -19,10 +19,10 @@ import pytest
 from numpy.typing import NDArray
 
 from app.search.filters import SearchFilter
+from app.serving.applying import without_vectors
 from app.serving.catalogue import change_terms
 from app.serving.catalogue.entry import Entry
 from app.serving.compacting import Compactor
-from app.serving.following import without_vectors
 from app.serving.index_server import IndexServer
 from app.serving.release import ServingRelease, View
 from app.serving.release_key import ReleaseKey
@@ -36,6 +36,7 @@ from index.snapshot import list_snapshots, prune_snapshots
 from index.spec import IndexKind, IndexSpec
 from index.types import MISSING_ID
 from model.contract.deciding.decision import DecisionParameters
+from tests.fakes.live_rows import live_rows
 from tests.fakes.plain_filter import passes
 from tests.fakes.plain_milvus import PlainMilvus
 
@@ -215,7 +216,7 @@ def check_search(
 
 def check_whole(view: View, records: dict[int, Record]) -> None:
     """Every record with its vector, and the sizes of the groups of the newest moment."""
-    ids, vectors = view.index.live_rows()
+    ids, vectors = live_rows(view.index)
     assert ids.tolist() == sorted(records)
     assert all(
         (vector == encode(records[number].text)).all() for number, vector in zip(ids.tolist(), vectors, strict=True)

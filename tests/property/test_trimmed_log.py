@@ -39,6 +39,7 @@ from app.settings import Settings
 from app.tables import ChangeLogEntry, Collection, Release
 from index.snapshot import latest_snapshot
 from tests.conftest import add_encoder
+from tests.fakes.live_rows import live_rows
 from tests.fakes.running import make_settings
 
 STEPS = int(os.environ.get("SAMESAY_STEPS", "120"))
@@ -153,7 +154,7 @@ class Scenario:
     def check(self, release: ServingRelease) -> None:
         """It has every record as it is, with its vector, and nothing else."""
         view = release.view
-        ids, vectors = view.index.live_rows()
+        ids, vectors = live_rows(view.index)
         entries = view.catalogue.find(ids.tolist())
         assert {entry.id: entry.text for entry in entries if entry is not None} == self.records
         assert len(ids) == len(self.records)

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.serving.applying import without_vectors
 from app.serving.compacting import Compactor
-from app.serving.following import without_vectors
 from app.serving.repository import ChangedRecords
 from app.serving.snapshots.base import StaleReleaseError
 from index.snapshot import prune_snapshots

@@ -1,1 +1,1 @@
-"""From the bytes of an upload to checked records: unpacking, encodings, forms, columns, cells."""
+"""From the bytes of an upload to checked records: unpacking, charsets, forms, columns, cells."""

@@ -4,7 +4,7 @@ import io
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from app.bulk.reading.encodings import Encoding
+from app.bulk.reading.charsets import Encoding
 from app.bulk.reading.rows import Fault, FaultCode
 from app.bulk.reading.unpacking import ByteStream
 

@@ -18,7 +18,7 @@ from app.record.schemas import RecordDraft
 from app.record.tables import Source
 from app.schemas import Key
 from model.contract.dataset import parse_metadata
-from model.contract.deciding.labels import Labels, likely_labels, parse_labels
+from model.contract.labels import Labels, likely_labels, parse_labels
 
 _RECORD: Final = TypeAdapter(RecordDraft)
 _GROUP: Final = TypeAdapter(GroupPut)

@@ -10,7 +10,7 @@ What differs from an index in memory:
 - Searches with a mask find what they would without one, sifted: a mask that leaves less near the query than elsewhere
   costs recall, except where it leaves few enough records to be named.
 
-The service puts a base over it (`milvus_base.py`), which says at every moment what of it counts.
+The service puts a base over it (`base.py`), which says at every moment what of it counts.
 """
 
 import threading

@@ -13,6 +13,7 @@ from index.overlay import MOST_EXACT
 from index.spec import IndexKind, IndexSpec
 from index.types import MISSING_ID, Allowed, Vectors
 from tests.fakes.compacting import CompactingIndex
+from tests.fakes.live_rows import live_rows
 
 IVF = IndexSpec(kind=IndexKind.IVF_PQ)
 N_BASE, N_BATCH, DIM = 8_000, 500, 32
@@ -156,7 +157,7 @@ def test_a_new_base_under_many_changes() -> None:
     for number, _ in enumerate(made.change_much(12)):
         if number == 5:
             before = made.index.state
-    base = build(*before.live_rows(), IVF, trained_from=before.base)
+    base = build(*live_rows(before), IVF, trained_from=before.base)
     made.index.rebase(base, before)
     assert made.index.state.coded is not None
     assert made.recall() >= 0.98

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from app.bulk.reading.encodings import open_text
+from app.bulk.reading.charsets import open_text
 from app.bulk.reading.lines import Texts, blocks, decoded
 from app.bulk.reading.rows import Columns, Fault, FaultCode, Limits, RawRow, UploadCode, UploadError
 from app.bulk.reading.unpacking import ByteStream

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from itertools import islice
 
-from app.bulk.reading.encodings import Encoding, open_text
+from app.bulk.reading.charsets import Encoding, open_text
 from app.bulk.reading.exact_json import loads
 from app.bulk.reading.lines import Block, blocks, line_fault, too_long
 from app.bulk.reading.rows import Columns, Fault, FaultCode, Limits, RawRow, UploadError

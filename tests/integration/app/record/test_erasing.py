@@ -26,6 +26,7 @@ from app.serving.loading import Loader
 from app.serving.repository import list_wanted
 from app.settings import Settings
 from tests.conftest import add_encoder, make_collection, postgres_settings
+from tests.fakes.live_rows import live_rows
 from tests.fakes.problems import assert_problem
 from tests.fakes.running import Running, running, wait_for
 
@@ -189,7 +190,7 @@ def test_erasing_in_postgresql_leaves_no_snapshot_behind(postgres: str, tmp_path
         upsert(service, name, [{"id": "a", "text": SECRET}, {"id": "b", "text": "other"}])
         assert erase(service, name, "a")["erased"] == ["a"]
         assert files_with(settings.data, SECRET.encode()) == []
-        vectors = service.container.serving.releases[-1].view.index.live_rows()[1]
+        vectors = live_rows(service.container.serving.releases[-1].view.index)[1]
         assert np.isfinite(vectors).all() and len(vectors) == 1
 
 

@@ -17,7 +17,7 @@ from app.db.database import Database
 from app.errors import StorageError
 from app.search import shadowing
 from app.serving import holding
-from app.serving.following import apply_changes
+from app.serving.applying import apply_changes
 from app.serving.loading import Loader
 from app.serving.release import ServingRelease
 from app.serving.repository import WantedRelease

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.serving import holding, housekeeper
-from app.serving.following import apply_changes
+from app.serving.applying import apply_changes
 from app.settings import Settings
 from tests.conftest import make_collection
 from tests.fakes.running import Running, running, wait_for

@@ -23,7 +23,7 @@ from app.record.schemas import RecordDraft
 from app.record.tables import ChangeLogEntry, Record
 from app.record.writer import RecordWriter
 from app.serving import follower, holding
-from app.serving.following import apply_changes
+from app.serving.applying import apply_changes
 from app.serving.housekeeper import Housekeeper
 from app.serving.loading import Loader
 from app.settings import Settings

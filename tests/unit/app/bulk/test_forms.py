@@ -5,7 +5,7 @@ import gzip
 import pytest
 import zstandard
 
-from app.bulk.forms import Form, Packing, Upload, form_of, form_of_name
+from app.bulk.forms import Form, Packing, UploadForm, form_of, form_of_name
 from app.errors import UnsupportedMediaTypeError
 
 TEXT = b'{"te'
@@ -17,24 +17,24 @@ XLSX_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 @pytest.mark.parametrize(
     ("content_type", "content_encoding", "first_bytes", "expected"),
     [
-        ("application/x-ndjson", None, TEXT, Upload(Form.NDJSON, Packing.NONE)),
-        ("application/jsonl", "identity", TEXT, Upload(Form.NDJSON, Packing.NONE)),
-        ("application/ndjson", "GZIP", GZIP, Upload(Form.NDJSON, Packing.GZIP)),
-        ("text/csv", None, b"text", Upload(Form.CSV, Packing.NONE)),
-        ("text/csv; charset=GBK; header=present", None, b"text", Upload(Form.CSV, Packing.NONE, "gb18030")),
-        ('Text/CSV;charset="utf-16"', None, b"\xff\xfet\0", Upload(Form.CSV, Packing.NONE, "utf-16-le")),
-        ("text/csv", None, GZIP, Upload(Form.CSV, Packing.GZIP)),
-        ("text/tab-separated-values", "zstd", ZSTD, Upload(Form.TSV, Packing.ZSTD)),
-        ("text/csv", "zstd", b"\x50\x2a\x4d\x18\x04\x00\x00\x00", Upload(Form.CSV, Packing.ZSTD)),  # pzstd's
-        ("text/csv", None, b"\x5f\x2a\x4d\x18\x04\x00\x00\x00", Upload(Form.CSV, Packing.ZSTD)),
-        ("application/vnd.apache.parquet", None, b"PAR1", Upload(Form.PARQUET, Packing.NONE)),
-        (XLSX_TYPE, None, b"PK\x03\x04", Upload(Form.XLSX, Packing.NONE)),
-        ("application/octet-stream", None, b"PAR1", Upload(Form.PARQUET, Packing.NONE)),
-        ("application/octet-stream", None, b"PK\x03\x04", Upload(Form.XLSX, Packing.NONE)),
+        ("application/x-ndjson", None, TEXT, UploadForm(Form.NDJSON, Packing.NONE)),
+        ("application/jsonl", "identity", TEXT, UploadForm(Form.NDJSON, Packing.NONE)),
+        ("application/ndjson", "GZIP", GZIP, UploadForm(Form.NDJSON, Packing.GZIP)),
+        ("text/csv", None, b"text", UploadForm(Form.CSV, Packing.NONE)),
+        ("text/csv; charset=GBK; header=present", None, b"text", UploadForm(Form.CSV, Packing.NONE, "gb18030")),
+        ('Text/CSV;charset="utf-16"', None, b"\xff\xfet\0", UploadForm(Form.CSV, Packing.NONE, "utf-16-le")),
+        ("text/csv", None, GZIP, UploadForm(Form.CSV, Packing.GZIP)),
+        ("text/tab-separated-values", "zstd", ZSTD, UploadForm(Form.TSV, Packing.ZSTD)),
+        ("text/csv", "zstd", b"\x50\x2a\x4d\x18\x04\x00\x00\x00", UploadForm(Form.CSV, Packing.ZSTD)),  # pzstd's
+        ("text/csv", None, b"\x5f\x2a\x4d\x18\x04\x00\x00\x00", UploadForm(Form.CSV, Packing.ZSTD)),
+        ("application/vnd.apache.parquet", None, b"PAR1", UploadForm(Form.PARQUET, Packing.NONE)),
+        (XLSX_TYPE, None, b"PK\x03\x04", UploadForm(Form.XLSX, Packing.NONE)),
+        ("application/octet-stream", None, b"PAR1", UploadForm(Form.PARQUET, Packing.NONE)),
+        ("application/octet-stream", None, b"PK\x03\x04", UploadForm(Form.XLSX, Packing.NONE)),
     ],
 )
 def test_headers_and_first_bytes_agree(
-    content_type: str, content_encoding: str | None, first_bytes: bytes, expected: Upload
+    content_type: str, content_encoding: str | None, first_bytes: bytes, expected: UploadForm
 ) -> None:
     assert form_of(content_type, content_encoding, first_bytes) == expected
 
@@ -70,8 +70,8 @@ def test_what_is_not_taken_or_contradicts_itself(
 
 
 def test_a_name_says_what_the_type_leaves_open() -> None:
-    assert form_of("application/gzip", None, GZIP, name="faq.csv.gz") == Upload(Form.CSV, Packing.GZIP)
-    assert form_of("application/octet-stream", None, TEXT, name="a.b.JSONL") == Upload(Form.NDJSON, Packing.NONE)
+    assert form_of("application/gzip", None, GZIP, name="faq.csv.gz") == UploadForm(Form.CSV, Packing.GZIP)
+    assert form_of("application/octet-stream", None, TEXT, name="a.b.JSONL") == UploadForm(Form.NDJSON, Packing.NONE)
     with pytest.raises(UnsupportedMediaTypeError, match="starts like Parquet"):
         form_of("application/octet-stream", None, b"PAR1", name="faq.csv")
 

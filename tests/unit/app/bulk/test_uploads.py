@@ -17,7 +17,7 @@ async def body() -> AsyncIterator[bytes]:
 
 
 def take(folder: Path) -> bytes:
-    return asyncio.run(receive(body(), folder, 4, lambda _: None)).path.read_bytes()
+    return asyncio.run(receive(body(), folder, 4, len))[1].path.read_bytes()
 
 
 @pytest.mark.parametrize("refused", ["jobs/job/upload", "jobs/job", "jobs"])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from model.contract.dataset import read_rows
-from model.contract.deciding.labels import Labels, parse_labels
+from model.contract.labels import Labels, parse_labels
 
 
 @pytest.mark.parametrize(

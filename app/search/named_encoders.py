@@ -13,8 +13,8 @@ from app.search.lookup import Found, Lookup
 from model.contract.bundle import Bundle
 
 
-class Embedder:
-    """Encodes through the micro-batcher.
+class NamedEncoders:
+    """Finds encoders by name, and encodes with them through the micro-batcher.
 
     Args:
         encoders: Knows encoders by name.
@@ -43,7 +43,7 @@ class Embedder:
         self._shas[name_or_sha] = sha
         return bundle
 
-    async def embed(self, bundle: Bundle, sentences: Sequence[str], receive: Receive) -> Found:
+    async def encode(self, bundle: Bundle, sentences: Sequence[str], receive: Receive) -> Found:
         """Encode sentences of one request.
 
         Raises:

@@ -179,7 +179,7 @@ def test_vectors_are_handed_out_in_the_order_asked_and_missing_ones_are_said() -
 
 
 def test_what_changed_over_a_server_is_kept_here_even_where_nothing_seems_to_have_changed() -> None:
-    """The server may hold another vector of the record by now: see `app.serving.following`."""
+    """The server may hold another vector of the record by now: see `app.serving.applying`."""
     base = make_base(PlainMilvus())
     index = LiveIndex(base, applied_seq=5)
     index.upsert([4], make_vectors(30)[2:3], 6)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from app.bulk.reading.unpacking import ByteStream
-from model.contract.encodings import believed
+from model.contract.charsets import believed
 
 _MARKS: Final = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 _CHUNK_BYTES: Final = 65_536
