@@ -4,6 +4,9 @@ Those files import at their top what is light. The service, and all that loads S
 is imported by the functions that need it: `samesay --help` must not wait for it, nor fail where a runtime is missing.
 """
 
+import io
+import sys
+
 import typer
 
 from app.commands import (
@@ -25,6 +28,7 @@ from app.commands import (
     training,
     working,
 )
+from app.commands.shared import plain_errors
 
 app = typer.Typer(
     name="samesay",
@@ -58,4 +62,11 @@ app.command("openapi")(document.openapi)
 
 def main() -> None:
     """Entry point of the console script."""
-    app()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a sentence may have characters that a terminal does not
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        with plain_errors():  # of what a command prints when it is done
+            app()
+    except typer.Exit as ended:
+        sys.exit(ended.exit_code)

@@ -1,6 +1,7 @@
 """What a call can raise, drawn as a tree.
 
 SamesayError
+ +- FileChangedError               a file that was being uploaded became shorter
  +- ConnectionFailedError          no server could be reached, or the connection broke and repeating it was no use
  +- AnswerTimeoutError             the server did not answer in time; it may have done what was asked
  +- UnexpectedAnswerError          what answered is no samesay, or one too new or too old for this client
@@ -39,6 +40,10 @@ class FieldProblem:
 
 class SamesayError(Exception):
     """Base of all that this package raises on purpose."""
+
+
+class FileChangedError(SamesayError):
+    """A file that is being uploaded has become shorter; nothing of it was imported."""
 
 
 class ConnectionFailedError(SamesayError):

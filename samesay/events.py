@@ -28,6 +28,9 @@ PATIENCE_S: Final = 60.0
 _QUIET_S: Final = 30.0
 """An event stream that says nothing for longer is dead: the server writes something every 15 s."""
 
+_MOST_LATE: Final = 0.9
+"""A stream whose patience would go further past the deadline than a tenth of itself is opened again, with less."""
+
 _ONCE: Final = Retries(attempts=1)
 _PASSING: Final = (
     httpx.TransportError,
@@ -75,7 +78,8 @@ def _following(job_id: str, after: int, retries: Retries, deadline: Deadline) ->
     failures = 0
     while True:
         try:
-            response = yield from opened(_stream(job_id, after, deadline.left_s()), _ONCE)
+            patience_s = deadline.left_s()  # of the whole stream: it is set when it is opened
+            response = yield from opened(_stream(job_id, after, patience_s), _ONCE)
             parser = EventParser()
             while (piece := (yield from next_piece(response))) is not None:
                 heard_at, failures = time.monotonic(), 0
@@ -84,10 +88,13 @@ def _following(job_id: str, after: int, retries: Retries, deadline: Deadline) ->
                     yield Item(event)
                     if event.state not in UNFINISHED:
                         return
-                deadline.left_s()
+                if deadline.left_s() < _MOST_LATE * patience_s:
+                    break
             if response.status_code == 204:
                 return  # over, and all of it was told
             yield Close(response)
+            if piece is not None:
+                continue
         except _PASSING as error:
             deadline.left_s()
             if time.monotonic() - heard_at > PATIENCE_S:

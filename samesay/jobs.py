@@ -1,6 +1,7 @@
 """Jobs: long work of the server, to look at, to wait for, to cancel, and to take the results of."""
 
 import os
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -127,7 +128,7 @@ class Job(Resource[X]):
             Its path.
         """
         target = Path(to)
-        part = target.with_name(f"{target.name}.part")
+        part = target.with_name(f"{target.name}.{uuid.uuid4().hex[:12]}.part")  # nobody else's, nor another download's
         call = asking("GET", path("v1", "jobs", self.id, "file"), None)
         response = yield from opened(call, self._transport.retries)
         try:

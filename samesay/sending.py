@@ -18,6 +18,7 @@ from samesay.errors import (
     ProblemError,
     SamesayError,
     ServerError,
+    UnavailableError,
 )
 from samesay.plans import Pause, Plan, open_answer, send
 
@@ -27,9 +28,13 @@ _KEY: Final = "Idempotency-Key"
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _ANSWER_TIMEOUTS: Final = (httpx.ReadTimeout, httpx.WriteTimeout)
 _BUSY: Final = 503
+_AWAY: Final = frozenset({_BUSY, 502, 504})
+"""What a server that starts or is busy answers, or a proxy in its place."""
 _TOO_MUCH: Final = 429
 _REFUSED: Final = "overloaded"
 """The code of a 503 that says that nothing was done. Others come in the middle of a request too, or after it."""
+
+_MOST_DOUBLINGS: Final = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +59,7 @@ class Retries:
 
     def backoff_s(self, attempt: int) -> float:
         """Before attempt number `attempt` + 1; between half and all of it, so that clients do not come all at once."""
-        whole = min(self.most_s, self.first_s * 2.0 ** (attempt - 1))
+        whole = min(self.most_s, self.first_s * 2.0 ** min(attempt - 1, _MOST_DOUBLINGS))
         return whole * random.uniform(0.5, 1.0)
 
 
@@ -102,7 +107,7 @@ def _answered(
             asked_s = _asked_s(response)
             if attempt >= retries.attempts or not _is_worth_it(call, response) or asked_s > retries.most_asked_s:
                 return response, may_be_done
-            may_be_done = may_be_done or (response.status_code == _BUSY and _code_of(response) != _REFUSED)
+            may_be_done = may_be_done or (response.status_code in _AWAY and _code_of(response) != _REFUSED)
             wait_s = max(asked_s, retries.backoff_s(attempt))
         yield Pause(wait_s)
         attempt += 1
@@ -121,7 +126,7 @@ def _is_worth_it(call: Call[T], response: httpx.Response) -> bool:
     """Whether the refusal is one of the moment, and the call was not done, or may be done twice."""
     if response.status_code == _TOO_MUCH:  # refused at the door, whatever it was
         return _is_repeatable(call)
-    if response.status_code == _BUSY:
+    if response.status_code in _AWAY:
         return _may_repeat(call)
     still_runs = response.status_code == 409 and "Retry-After" in response.headers
     return still_runs and call.repeat is Repeat.WITH_KEY and _is_repeatable(call)
@@ -177,6 +182,8 @@ def problem_of(response: httpx.Response) -> SamesayError:
     try:
         problem = _Problem.model_validate_json(response.content)
     except ValidationError as error:
+        if response.status_code in _AWAY:
+            return _answered_by_proxy(response)
         return unexpected(response, error)
     kind = BY_STATUS.get(response.status_code, ServerError if response.status_code >= 500 else ProblemError)
     return kind(
@@ -185,5 +192,15 @@ def problem_of(response: httpx.Response) -> SamesayError:
         detail=problem.detail,
         errors=[FieldProblem(wrong.pointer, wrong.detail) for wrong in problem.errors],
         request_id=problem.request_id or response.headers.get("X-Request-Id", ""),
+        retry_after_s=_asked_s(response) or None,
+    )
+
+
+def _answered_by_proxy(response: httpx.Response) -> UnavailableError:
+    request = response.request
+    return UnavailableError(
+        status=response.status_code,
+        code="no_server_behind_proxy",
+        detail=f"{request.method} {request.url.path} was answered by something before the server, which reaches none",
         retry_after_s=_asked_s(response) or None,
     )

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, closing
 from importlib import metadata
+from ipaddress import ip_address
 from typing import Any, Final, TypeVar
 
 import httpx
@@ -51,6 +52,15 @@ class _Wire:
             "headers": {**self._headers, **request.headers},
             "timeout": httpx.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_S)),
         }
+
+
+def _is_here(url: str) -> bool:
+    """Whether a server is on this machine: then no proxy of the environment is asked for it."""
+    host = httpx.URL(url).host
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _key(given: str | None) -> str:
@@ -119,7 +129,7 @@ class SyncTransport(_Wire):
         self, url: str, api_key: str | None, timeout_s: float, retries: Retries, http: httpx.Client | None
     ) -> None:
         super().__init__(url, api_key, timeout_s, retries)
-        self._http = http or httpx.Client()
+        self._http = http or httpx.Client(trust_env=not _is_here(self._url))
         self._is_ours = http is None
 
     def run(self, plan: Plan[T]) -> T:
@@ -169,7 +179,7 @@ class SyncTransport(_Wire):
             case Open(request):
                 response = self._http.send(self._written(request), stream=True)
                 streams.add(response)
-                if response.is_error:
+                if not response.is_success:
                     response.read()
                 return response
             case Next(response):
@@ -198,7 +208,7 @@ class AsyncTransport(_Wire):
         self, url: str, api_key: str | None, timeout_s: float, retries: Retries, http: httpx.AsyncClient | None
     ) -> None:
         super().__init__(url, api_key, timeout_s, retries)
-        self._http = http or httpx.AsyncClient()
+        self._http = http or httpx.AsyncClient(trust_env=not _is_here(self._url))
         self._is_ours = http is None
 
     async def run(self, plan: Plan[T]) -> T:
@@ -249,7 +259,7 @@ class AsyncTransport(_Wire):
             case Open(request):
                 response = await self._http.send(self._written(request), stream=True)
                 streams.add(response)
-                if response.is_error:
+                if not response.is_success:
                     await response.aread()
                 return response
             case Next(response):

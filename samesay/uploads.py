@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from samesay.calls import Content, json_bytes
+from samesay.errors import FileChangedError
 
 Row = Mapping[str, Any] | bytes
 """A record as a mapping, or a piece of a file as bytes."""
@@ -51,8 +52,9 @@ def upload_of(source: Source, content_type: str | None) -> tuple[Content, dict[s
     found = content_type or (_TYPES.get(named[0]) if named else None)
     if found is None:
         raise ValueError(f"{path.name} does not say what it is: name it {', '.join(_TYPES)}, or give content_type")
-    headers = {"Content-Type": found, "Content-Length": str(path.stat().st_size)}
-    return FileContent(path), headers | ({"Content-Encoding": encoding} if encoding else {})
+    content = FileContent(path)
+    headers = {"Content-Type": found, "Content-Length": str(content.size)}
+    return content, headers | ({"Content-Encoding": encoding} if encoding else {})
 
 
 def pairs_of(columns: Mapping[str, str]) -> str:
@@ -62,22 +64,34 @@ def pairs_of(columns: Mapping[str, str]) -> str:
 
 
 class FileContent:
-    """A file as it is.
+    """A file as it is now: what is appended while it is sent is left out.
 
     Args:
         path: The file.
+
+    Attributes:
+        size: Bytes.
     """
 
     is_repeatable = True
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.size = path.stat().st_size
 
     def pieces(self) -> Iterator[bytes]:
-        """From the start."""
+        """From the start.
+
+        Raises:
+            FileChangedError: It has become shorter.
+        """
+        left = self.size
         with self._path.open("rb") as file:
-            while piece := file.read(_PIECE_BYTES):
+            while left and (piece := file.read(min(_PIECE_BYTES, left))):
+                left -= len(piece)
                 yield piece
+        if left:
+            raise FileChangedError(f"{self._path} became shorter while it was sent: send it again when it is whole")
 
     async def pieces_async(self) -> AsyncIterator[bytes]:
         """From the start; reads from the disk without a thread, as a piece takes microseconds."""

@@ -37,7 +37,7 @@ class Bucket:
 
         Args:
             n: At least 1.
-            taken: What the same request has taken already.
+            taken: What the same request has taken already; given back where it is refused.
 
         Raises:
             RateLimitedError: There are not enough now; says when there will be.
@@ -48,8 +48,8 @@ class Bucket:
             tokens = self.burst
         self._at = now
         if tokens < n and tokens < self.burst - taken:
-            self._tokens = tokens
-            wait_s = math.ceil(min(_MOST_WAIT_S, (min(n + taken, self.burst) - tokens) / self.rate))
+            wait_s = math.ceil(min(_MOST_WAIT_S, (min(n + taken, self.burst) - self._tokens) / self.rate))
+            self._tokens = min(float(self.burst), tokens + taken)  # what is refused takes nothing
             raise RateLimitedError(
                 f"this key may send {self.rate:g} items a second, {self.burst} at once: repeat it in {wait_s} s",
                 retry_after_s=wait_s,

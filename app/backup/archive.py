@@ -33,9 +33,9 @@ class ArchiveWriter:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = path.resolve() if path.is_symlink() else path  # what a link names is meant, not the link
         self.size_bytes = 0
-        self._part = path.with_name(path.name + ".part")
+        self._part = self.path.with_name(self.path.name + ".part")
         self._members: list[MemberEntry] = []
 
     def __enter__(self) -> Self:

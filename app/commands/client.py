@@ -1,9 +1,12 @@
 """What the commands that talk to a running server share: a client whose errors say what to do."""
 
 import json
+import os
 import sys
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self
 from urllib.parse import quote
@@ -14,6 +17,8 @@ from model.contract.errors import SamesayError
 
 _PASSING: Final = frozenset({429, 502, 503, 504})
 """What a server that starts or is busy answers, or a proxy in its place."""
+
+_PIECE_BYTES: Final = 65_536
 
 _MOST_ITEMS: Final = 1000
 """Items that a page has at most."""
@@ -38,8 +43,8 @@ def path_of(*steps: str) -> str:
         ClientError: A step is "", "." or "..": HTTP takes these away, and with ".." the step before it.
     """
     for step in steps:
-        if step in ("", ".", ".."):
-            raise ClientError(f"{step!r} is not the name or id of anything here: give another one")
+        if step in ("", ".", "..") or _is_broken(step):
+            raise ClientError(f"{step!a} is not the name or id of anything here: give another one")
     return "/v1" + "".join("/" + quote(step, safe="") for step in steps)
 
 
@@ -51,7 +56,7 @@ class Client:
         api_key: Its key, if it wants one.
 
     Raises:
-        ClientError: This can be no key.
+        ClientError: This can be no key, no URL, or the environment names a proxy that cannot be used.
 
     Attributes:
         url: The same, without a slash at its end.
@@ -63,7 +68,11 @@ class Client:
             raise ClientError("--api-key has a character that no header may have: give the key as it was printed")
         self.url = url.rstrip("/")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=httpx.Timeout(60.0, connect=5.0))
+        timeout = httpx.Timeout(60.0, connect=5.0)
+        with self._explained():
+            self._http = httpx.Client(
+                base_url=self.url, headers=headers, timeout=timeout, trust_env=not _is_here(self.url)
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -108,8 +117,10 @@ class Client:
         return self._send("DELETE", path)
 
     def upload(self, path: str, content: BinaryIO, headers: Mapping[str, str], **parameters: Any) -> Any:
-        """POST a file as it is, decoded."""
-        return self._send("POST", path, content=content, headers=headers, params=parameters)
+        """POST a file as it is now, decoded; what is appended meanwhile is left out."""
+        size = os.fstat(content.fileno()).st_size
+        headers = {**headers, "Content-Length": str(size)}
+        return self._send("POST", path, content=_pieces(content, size), headers=headers, params=parameters)
 
     def lines(self, path: str) -> Iterator[Any]:
         """Lines of NDJSON that tell of something wrong, decoded as they come."""
@@ -122,7 +133,7 @@ class Client:
 
     def download(self, path: str, file: Path) -> None:
         """GET into a file, which is there whole or not at all."""
-        part = file.with_name(f"{file.name}.part")
+        part = file.with_name(f"{file.name}.{uuid.uuid4().hex[:12]}.part")  # nobody else's, nor another download's
         try:
             try:
                 with self._explained(), self._http.stream("GET", path) as response, part.open("wb") as target:
@@ -159,6 +170,10 @@ class Client:
             yield
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise ClientError(f"{self.url} is no URL of a server: {error}; give --url http://HOST:PORT") from None
+        except UnicodeEncodeError as error:
+            raise ClientError(f"{error.object!a} has bytes that are no UTF-8: give it as UTF-8") from None
+        except (ImportError, ValueError) as error:  # of a proxy that the environment names, or a number like NaN
+            raise ClientError(f"nothing can be sent to {self.url}: {error}") from None
         except httpx.ConnectError:
             raise PassingError(
                 f"no server answers at {self.url}: start one with `samesay serve`, or give --url"
@@ -170,6 +185,28 @@ class Client:
                 f"the connection to {self.url} broke ({error}): it may be done or not; "
                 "look, then run it again if it is not"
             ) from None
+
+
+def _is_here(url: str) -> bool:
+    """Whether a server is on this machine: then no proxy of the environment is asked for it."""
+    host = httpx.URL(url).host
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _is_broken(text: str) -> bool:
+    """Whether it was given as bytes that are no UTF-8."""
+    return any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def _pieces(content: BinaryIO, size: int) -> Iterator[bytes]:
+    while size and (piece := content.read(min(_PIECE_BYTES, size))):
+        size -= len(piece)
+        yield piece
+    if size:
+        raise ClientError("the file became shorter while it was sent: send it again when it is whole")
 
 
 def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -82,7 +83,8 @@ def _warn_of_misspelt(settings: Iterable[str]) -> None:
 
 def print_json(value: Any) -> None:
     """Print what a server answered."""
-    print(harmless(json.dumps(value, ensure_ascii=False, indent=2)))
+    is_unicode = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")
+    print(harmless(json.dumps(value, ensure_ascii=not is_unicode, indent=2)))
 
 
 def moment(told: str | None) -> str:

@@ -109,7 +109,8 @@ class Resolver:
 
     def _reject(self, item: Feedback) -> ResolvedItem:
         if item.state != FeedbackState.REJECTED:
-            item.role, item.record, item.awaits_training = None, None, False
+            item.group, item.role, item.record = item.named_group, None, None  # as it was sent
+            item.awaits_training = False
             self._mark(item, FeedbackState.REJECTED)
         return ResolvedItem(id=item.key, status=_OK)
 

@@ -45,7 +45,8 @@ class Feedback(Base):
         key: Random; what clients know it by.
         text_key: Hash of the normalised text: equal for texts that the encoder cannot tell apart.
         verdict: None of a kept query.
-        group: The group that was named; once accepted, the one it went into.
+        named_group: The group that its sender named.
+        group: The same; once accepted, the one it went into.
         role: Of the record, once accepted.
         record: The client's id of the record that has the text in this group, once accepted.
         awaits_training: Accepted, brought something new, and no training was ordered since.
@@ -70,6 +71,7 @@ class Feedback(Base):
     text: Mapped[str] = mapped_column(Text)
     text_key: Mapped[str] = mapped_column(String(32))
     verdict: Mapped[str | None] = mapped_column(String(16))
+    named_group: Mapped[str | None] = mapped_column(String(256))
     group: Mapped[str | None] = mapped_column("group_key", String(256))
     answer_id: Mapped[str | None] = mapped_column(String(32))
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", JSON)

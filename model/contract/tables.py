@@ -42,7 +42,7 @@ class ShownTable:
         table = Table(*self._columns, **self._options)
         for row in self._rows:
             table.add_row(*map(Text, row))
-        width = None if sys.stdout.isatty() else _ROOM
+        width = None if sys.stdout is not None and sys.stdout.isatty() else _ROOM
         Console(width=width, soft_wrap=True).print(table)
 
 

@@ -78,7 +78,10 @@ def test_a_backup_beside_a_running_server_is_restored_with_the_same_answers(tmp_
         )
         assert client.get("/readyz").status_code == 200
     assert "is there already" in refused("backup", str(file), "--data", str(data))
-    done("backup", str(file), "--force", "--data", str(data))
+    link = tmp_path / "latest.tar"
+    link.symlink_to(file)
+    done("backup", str(link), "--force", "--data", str(data))
+    assert link.is_symlink(), "it is the file behind it that is written anew"
     restored = samesay("restore", str(file), "--data", str(target))
     assert (restored.returncode, restored.stdout.startswith(f"{file} is restored: ")) == (0, True), restored.stderr
     assert "records: 120\n" in restored.stderr

@@ -1,6 +1,8 @@
 """The commands that talk to a running server."""
 
 import gzip
+import json
+import os
 import re
 import subprocess
 import sys
@@ -194,3 +196,37 @@ def test_jobs_are_listed_followed_and_cancelled(shared_service: Running, url: st
     assert (followed.returncode, followed.stdout.strip()) == (1, "cancelled")
     again = samesay("jobs", "cancel", job, "--url", url)
     assert (again.returncode, "nothing left to cancel" in again.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "latin-1", "ascii"])
+def test_what_a_terminal_cannot_show_is_escaped(shared_service: Running, url: str, encoding: str) -> None:
+    name, text = make_collection(shared_service), "退款 😀 café"
+    place = f"/v1/collections/{name}"
+    shared_service.client.put(f"{place}/records/a?wait=visible", json={"text": text}).raise_for_status()
+    shared_service.client.post(f"{place}/feedback", json={"text": text, "verdict": "wrong_answer"}).raise_for_status()
+
+    def printed(*arguments: str) -> str:
+        environment = {**os.environ, "SAMESAY_URL": url, "PYTHONIOENCODING": encoding}
+        done = subprocess.run([sys.executable, "-m", "app", *arguments], env=environment, capture_output=True)
+        assert (done.returncode, done.stderr) == (0, b"")
+        return done.stdout.decode(encoding)
+
+    for shown in (printed("search", name, text), printed("feedback", "list", name)):
+        assert text.encode(encoding, "backslashreplace").decode(encoding) in shown
+    assert json.loads(printed("feedback", "list", name, "--json"))["items"][0]["text"] == text
+
+
+@pytest.mark.parametrize(
+    ("shell", "said"), [("search {} x > /dev/full", "No space left on device"), ("collections list >&-", "")]
+)
+def test_an_output_that_takes_nothing_is_told_in_a_line(
+    shared_service: Running, url: str, shell: str, said: str
+) -> None:
+    name = make_collection(shared_service)
+    command = f"{sys.executable} -m app {shell.format(name)}"
+    done = subprocess.run(
+        ["bash", "-c", command], env={**os.environ, "SAMESAY_URL": url}, capture_output=True, text=True, check=False
+    )
+    assert "Traceback" not in done.stderr
+    assert said in done.stderr
+    assert (done.returncode != 0) == bool(said)

@@ -99,6 +99,7 @@ def _feedback(number: int) -> dict[str, Any]:
         "text": HARD_TEXTS[number + 2],
         "text_key": "f" * 32,
         "verdict": None if number == 1 else "right_group",
+        "named_group": None if number == 1 else "退款",
         "group_key": None if number == 1 else "退",
         "metadata": HARD_JSON[number],
         "state": "pending",

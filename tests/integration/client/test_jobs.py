@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,25 @@ def test_waiting_has_an_end(kind: str, service: Running) -> None:
             driver.do(found.wait())
 
 
+def test_signs_of_life_do_not_put_the_end_off(kind: str, service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One just before the end used to give the next read as long again."""
+    monkeypatch.setattr("app.job.service._KEEP_ALIVE_S", 0.9)
+    place = service.client.post(f"/v1/collections/{make_collection(service)}/exports", json={})
+    with driving(kind, service.url) as driver:
+        found = driver.do(driver.client.jobs.get(place.json()["id"]))
+        began = time.monotonic()
+        with pytest.raises(JobTimeoutError):
+            driver.do(found.wait(timeout=1.0))
+        assert 1.0 <= time.monotonic() - began < 1.6
+
+
+def test_waiting_sits_a_proxy_out_that_reaches_no_server(kind: str) -> None:
+    away = [Reply(status, b"<html>", {"Content-Type": "text/html"}) for status in (502, 503, 504)]
+    over = Reply(200, event(1, 9, "succeeded"), STREAM)
+    with scripted(job(), *away, over, job(state="succeeded")) as server, driving(kind, server.url) as driver:
+        assert driver.do(driver.do(driver.client.jobs.get("j1")).wait()).state == "succeeded"
+
+
 def test_waiting_survives_a_restart_of_the_server(kind: str, tmp_path: Path, tiny_bundle: Path) -> None:
     with closing(listen("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
@@ -190,6 +210,20 @@ def test_a_download_is_whole_or_not_there(kind: str, tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == []
         assert driver.do(found.download(tmp_path / "out.ndjson")) == tmp_path / "out.ndjson"
         assert (tmp_path / "out.ndjson").read_bytes() == whole.body
+
+
+def test_two_downloads_to_one_name_leave_one_of_them_whole(tmp_path: Path) -> None:
+    files = [Reply(200, letter * 3_000_000) for letter in (b"a", b"b")]
+    target = tmp_path / "out.ndjson"
+    (tmp_path / "out.ndjson.part").write_text("mine")
+    with scripted(job(), job(), *files) as server, driving("blocking", server.url) as driver:
+        jobs = [driver.do(driver.client.jobs.get("j1")) for _ in files]
+        with ThreadPoolExecutor(2) as pool:
+            assert [done.result() for done in [pool.submit(each.download, target) for each in jobs]] == [target] * 2
+    assert len(set(target.read_bytes())) == 1
+    assert target.stat().st_size == 3_000_000
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.ndjson", "out.ndjson.part"]
+    assert (tmp_path / "out.ndjson.part").read_text() == "mine"
 
 
 def test_results_come_row_by_row(kind: str) -> None:

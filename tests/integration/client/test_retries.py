@@ -1,13 +1,15 @@
 """What is sent again and when, against a server that fails as the script says; both clients."""
 
+import asyncio
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from samesay import Retries
+from samesay import AsyncClient, Client, Retries
 from samesay.errors import (
     AnswerTimeoutError,
     ConflictError,
@@ -211,7 +213,7 @@ def test_other_refusals_are_raised_at_once(
     "reply",
     [
         Reply(200, b"<html>"),
-        Reply(502, b"<html>"),
+        Reply(404, b"<html>"),
         Reply(200, b"<html>", {"Content-Encoding": "gzip"}),
         answer({"scores": "no"}),
     ],
@@ -222,9 +224,54 @@ def test_another_server_is_recognised(driver: Driver, server: Scripted, reply: R
         similarity(driver)
 
 
+PROXY = [Reply(status, b"<html>Bad gateway</html>", {"Content-Type": "text/html"}) for status in (502, 503, 504)]
+
+
+def test_a_proxy_that_reaches_no_server_is_asked_again(driver: Driver, server: Scripted) -> None:
+    server.script += [*PROXY, FOUND]
+    assert similarity(driver).scores == [0.5]
+    server.script += [PROXY[0]] * 4
+    with pytest.raises(UnavailableError, match="something before the server, which reaches none") as refused:
+        similarity(driver)
+    assert (refused.value.status, refused.value.code) == (502, "no_server_behind_proxy")
+    server.script += [PROXY[0], STARTED]
+    with pytest.raises(UnavailableError):
+        driver.do(driver.client.collection("faq").rebuild())
+    assert server.script == [STARTED], "it may have been done"
+
+
+def test_a_redirected_stream_is_no_answer_of_ours(driver: Driver, server: Scripted, tmp_path: Path) -> None:
+    elsewhere = Reply(302, b"see there", {"Location": "https://example.org/login"})
+    server.script += [answer(JOB), elsewhere, elsewhere]
+    job = driver.do(driver.client.jobs.get("j1"))
+    with pytest.raises(UnexpectedAnswerError, match="HTTP 302"):
+        driver.do(job.download(tmp_path / "file"))
+    with pytest.raises(UnexpectedAnswerError, match="HTTP 302"):
+        driver.do(job.wait())
+
+
+@pytest.mark.parametrize("name", ["ALL_PROXY", "HTTP_PROXY", "http_proxy", "all_proxy"])
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "socks5://127.0.0.1:9", "socks://127.0.0.1:9"])
+def test_no_proxy_is_asked_for_a_server_of_this_machine(
+    server: Scripted, monkeypatch: pytest.MonkeyPatch, name: str, proxy: str
+) -> None:
+    monkeypatch.setenv(name, proxy)
+    for url in (server.url, server.url.replace("127.0.0.1", "localhost")):
+        server.script += [FOUND]
+        with Client(url) as client:
+            assert client.similarity("a", ["b"], encoder="e").scores == [0.5]
+    server.script += [FOUND]
+
+    async def ask() -> list[float]:
+        async with AsyncClient(server.url) as client:
+            return (await client.similarity("a", ["b"], encoder="e")).scores
+
+    assert asyncio.run(ask()) == [0.5]
+
+
 def test_pauses_grow_are_jittered_and_bounded() -> None:
     retries = Retries(first_s=1.0, most_s=5.0)
-    for attempt, whole in ((1, 1.0), (2, 2.0), (3, 4.0), (4, 5.0), (100, 5.0)):
+    for attempt, whole in ((1, 1.0), (2, 2.0), (3, 4.0), (4, 5.0), (100, 5.0), (5000, 5.0)):
         pauses = [retries.backoff_s(attempt) for _ in range(200)]
         assert whole / 2 <= min(pauses) < max(pauses) <= whole
         assert max(pauses) - min(pauses) > whole / 4

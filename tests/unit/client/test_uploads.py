@@ -12,6 +12,7 @@ import pytest
 from app.bulk import forms
 from app.bulk.renames import read_renames
 from samesay import uploads
+from samesay.errors import FileChangedError
 
 ROWS = [{"id": f"r{n}", "text": "我要退款 " * 20} for n in range(2000)]
 
@@ -99,3 +100,16 @@ def test_what_is_no_row_is_refused_before_it_is_sent(rows: Any) -> None:
 )
 def test_columns_mean_what_they_mean_to_the_server(columns: dict[str, str]) -> None:
     assert read_renames(uploads.pairs_of(columns)) == columns
+
+
+def test_a_file_is_sent_as_it_was_when_the_upload_began(tmp_path: Path) -> None:
+    file = tmp_path / "log.ndjson"
+    file.write_bytes(b"x" * 200_000)
+    content, headers = uploads.upload_of(file, None)
+    with file.open("ab") as more:
+        more.write(b"y" * 200_000)
+    assert headers["Content-Length"] == "200000"
+    assert b"".join(content.pieces()) == b"x" * 200_000
+    file.write_bytes(b"x" * 70_000)
+    with pytest.raises(FileChangedError, match=r"log.ndjson became shorter while it was sent"):
+        list(content.pieces())

@@ -150,6 +150,44 @@ def test_kept_answers_get_a_collection_and_those_about_new_ones_go(settings: Set
         database.close()
 
 
+def test_feedback_gets_the_group_that_was_named_as_far_as_it_is_known(settings: Settings) -> None:
+    """Nothing is lost there and back, but a group that nobody named of what was rejected after all."""
+    database = connect_database(settings)
+    faq = "INSERT INTO collections (name, settings, last_seq, active_release, version) VALUES ('faq', '{}', 2, 1, 1)"
+    add = text(
+        """INSERT INTO feedback (key, collection_id, source, text, text_key, verdict, group_key, metadata, state, count,
+                                 awaits_training, created_by, created_at, last_seen_at)
+           VALUES (:key, 1, 'client', 't', 'k', :verdict, :group, '{}', :state, 1, FALSE, 'x', :at, :at)"""
+    )
+    items = [
+        ("pending", "right_group", "a"),
+        ("accepted", "right_group", "b"),
+        ("accepted", "wrong_answer", "c"),
+        ("rejected", "right_group", "d"),
+        ("rejected", None, "e"),
+        ("rejected", "wrong_answer", None),
+    ]
+
+    def fill(session: Session) -> None:
+        session.execute(text(faq))
+        for number, (state, verdict, group) in enumerate(items):
+            row = {"key": str(number), "verdict": verdict, "group": group, "state": state, "at": "2026-01-01 00:00:00"}
+            session.execute(add, row)
+
+    groups = text("SELECT group_key FROM feedback ORDER BY key")
+    named = text("SELECT named_group FROM feedback ORDER BY key")
+    try:
+        move(database, command.upgrade, "0010")
+        database.write(fill).result()
+        move(database, command.upgrade, "0011")
+        assert database.read(lambda session: session.scalars(named).all()) == ["a", "b", None, "d", None, None]
+        move(database, command.downgrade, "0010")
+        assert database.read(lambda session: session.scalars(groups).all()) == ["a", "b", "c", "d", None, None]
+        move(database, command.upgrade, "0011")
+    finally:
+        database.close()
+
+
 def test_the_foreign_key_of_groups_goes_and_comes_back_and_no_row_with_it(settings: Settings) -> None:
     """Nor a label, nor what tells that an id was given out before; who reads meanwhile sees it at once."""
     from sqlalchemy import inspect

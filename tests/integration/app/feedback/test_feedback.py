@@ -187,6 +187,23 @@ def test_a_record_that_somebody_put_right_stays_as_it_is(quick: Feedback) -> Non
     assert [found["text"] for found in quick.records().values()] == ["where is my parcel"]
 
 
+def test_what_its_sender_said_outlives_a_slip_of_whoever_accepts(quick: Feedback) -> None:
+    def accept_by_mistake(key: str, **place: str) -> None:
+        assert quick.patch(key, state="accepted", **place).status_code == 200
+        quick.client.delete(f"{quick.collection}/records/feedback-{key}").raise_for_status()
+        assert quick.patch(key, state="rejected").status_code == 200
+
+    named = quick.give("where is my parcel", "right_group", group="track")
+    for place in ({"role": "out_of_scope"}, {"group": "refund"}):
+        accept_by_mistake(named, **place)
+        assert (quick.get(named)["state"], quick.get(named)["group"]) == ("rejected", "track")
+    assert quick.patch(named, state="accepted").json()["group"] == "track"
+    unnamed = quick.give("hm", "wrong_answer")
+    accept_by_mistake(unnamed, group="refund")
+    assert quick.get(unnamed)["group"] is None
+    assert_problem(quick.patch(unnamed, state="accepted"), 422, "invalid_value")
+
+
 def test_what_was_rejected_can_be_accepted_after_all(quick: Feedback) -> None:
     key = quick.give("hmm")
     rejected = quick.patch(key, state="rejected").json()

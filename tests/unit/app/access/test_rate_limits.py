@@ -62,6 +62,17 @@ def test_what_is_larger_than_the_bucket_passes_once_it_is_full_and_is_paid_off()
     assert ask(bucket, 1)
 
 
+def test_what_is_refused_takes_nothing() -> None:
+    clock = Clock()
+    bucket = Bucket(10.0, 20, clock)
+    assert ask(bucket, 20)
+    tries = 0
+    while not ask(bucket, 20):
+        clock.now += 0.1
+        tries += 1
+    assert tries == 20, "the bucket fills as if nobody had asked"
+
+
 def test_it_may_be_repeated_when_it_was_said() -> None:
     clock = Clock()
     bucket = Bucket(0.7, 10, clock)

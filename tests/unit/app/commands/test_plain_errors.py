@@ -207,3 +207,33 @@ def test_a_key_that_can_be_none_is_not_sent(key: str) -> None:
     with scripted() as server:
         assert "--api-key has a character" in refused("jobs", "list", "--api-key", key, "--url", server.url)
     assert not server.seen
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["search", "faq", "\udccd\udccb"], r"'\udccd\udccb' has bytes that are no UTF-8: give it as UTF-8"),
+        (["search", "\udccd", "x"], r"'\udccd' is not the name or id of anything here"),
+        (["collections", "list", "--url", "http://localhost:abc"], "http://localhost:abc is no URL of a server"),
+        (["collections", "change", "faq", "--keep-queries-share", "nan"], "Out of range float values"),
+    ],
+)
+def test_what_cannot_be_sent_is_told(arguments: list[str], said: str) -> None:
+    with scripted() as server:
+        assert said in refused(*arguments, *([] if "--url" in arguments else ["--url", server.url]))
+        assert not server.seen
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "socks5://127.0.0.1:9", "socks://127.0.0.1:9"])
+def test_no_proxy_is_asked_for_a_server_of_this_machine(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    monkeypatch.setenv("http_proxy", proxy)
+    with scripted(answer({"items": [], "next_cursor": None})) as server:
+        done = CliRunner().invoke(app, ["collections", "list", "--url", server.url])
+    assert done.exit_code == 0, done.output
+
+
+def test_a_proxy_that_cannot_be_used_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks://127.0.0.1:9")
+    said = refused("collections", "list", "--url", "http://example.org")
+    assert said.startswith("error: nothing can be sent to http://example.org: ")
