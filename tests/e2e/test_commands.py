@@ -213,7 +213,7 @@ def test_what_a_terminal_cannot_show_is_escaped(shared_service: Running, url: st
 
     for shown in (printed("search", name, text), printed("feedback", "list", name)):
         assert text.encode(encoding, "backslashreplace").decode(encoding) in shown
-    assert json.loads(printed("feedback", "list", name, "--json"))["items"][0]["text"] == text
+    assert json.loads(printed("feedback", "list", name, "--json"))[0]["text"] == text
 
 
 @pytest.mark.parametrize(

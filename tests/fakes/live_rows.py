@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from index.backends.filters import RowMask
 from index.state import LiveState
-from index.types import Ids, RowMask, Vectors
+from index.types import Ids, Vectors
 
 
 def live_rows(state: LiveState) -> tuple[Ids, Vectors]:

@@ -68,9 +68,9 @@ def test_what_is_refused_takes_nothing() -> None:
     assert ask(bucket, 20)
     tries = 0
     while not ask(bucket, 20):
-        clock.now += 0.1
+        clock.now += 0.125
         tries += 1
-    assert tries == 20, "the bucket fills as if nobody had asked"
+    assert tries == 16, "the bucket fills as if nobody had asked"
 
 
 def test_it_may_be_repeated_when_it_was_said() -> None:

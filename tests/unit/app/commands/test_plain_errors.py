@@ -212,7 +212,7 @@ def test_a_key_that_can_be_none_is_not_sent(key: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["search", "faq", "\udccd\udccb"], r"'\udccd\udccb' has bytes that are no UTF-8: give it as UTF-8"),
+        (["search", "faq", "\udccd\udccb"], r"has bytes that are no UTF-8: give it as UTF-8"),
         (["search", "\udccd", "x"], r"'\udccd' is not the name or id of anything here"),
         (["collections", "list", "--url", "http://localhost:abc"], "http://localhost:abc is no URL of a server"),
         (["collections", "change", "faq", "--keep-queries-share", "nan"], "Out of range float values"),
