@@ -55,7 +55,7 @@ class _Wire:
 
 
 def _is_here(url: str) -> bool:
-    """Whether a server is on this machine: then no proxy of the environment is asked for it."""
+    """Whether a server is on this machine: a client with a transport of its own asks no proxy of the environment."""
     host = httpx.URL(url).host
     try:
         return ip_address(host).is_loopback
@@ -129,7 +129,7 @@ class SyncTransport(_Wire):
         self, url: str, api_key: str | None, timeout_s: float, retries: Retries, http: httpx.Client | None
     ) -> None:
         super().__init__(url, api_key, timeout_s, retries)
-        self._http = http or httpx.Client(trust_env=not _is_here(self._url))
+        self._http = http or httpx.Client(transport=httpx.HTTPTransport() if _is_here(self._url) else None)
         self._is_ours = http is None
 
     def run(self, plan: Plan[T]) -> T:
@@ -208,7 +208,7 @@ class AsyncTransport(_Wire):
         self, url: str, api_key: str | None, timeout_s: float, retries: Retries, http: httpx.AsyncClient | None
     ) -> None:
         super().__init__(url, api_key, timeout_s, retries)
-        self._http = http or httpx.AsyncClient(trust_env=not _is_here(self._url))
+        self._http = http or httpx.AsyncClient(transport=httpx.AsyncHTTPTransport() if _is_here(self._url) else None)
         self._is_ours = http is None
 
     async def run(self, plan: Plan[T]) -> T:

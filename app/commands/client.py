@@ -70,9 +70,8 @@ class Client:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         timeout = httpx.Timeout(60.0, connect=5.0)
         with self._explained():
-            self._http = httpx.Client(
-                base_url=self.url, headers=headers, timeout=timeout, trust_env=not _is_here(self.url)
-            )
+            transport = httpx.HTTPTransport() if _is_here(self.url) else None  # with one no proxy is asked
+            self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout, transport=transport)
 
     def __enter__(self) -> Self:
         return self
@@ -188,7 +187,7 @@ class Client:
 
 
 def _is_here(url: str) -> bool:
-    """Whether a server is on this machine: then no proxy of the environment is asked for it."""
+    """Whether a server is on this machine: what proxies the environment names are not for it."""
     host = httpx.URL(url).host
     try:
         return ip_address(host).is_loopback
