@@ -187,7 +187,12 @@ def test_killed_in_every_stage_it_goes_on(data: Path) -> None:
 
 
 def kill_in(server: Spawned, client: httpx.Client, key: str, stage: str) -> None:
-    wait_for(lambda: job_of(client, key)["progress"]["stage"] == stage and trainers(server), 60)
+    def is_there() -> bool:
+        job = job_of(client, key)
+        assert job["state"] in ("queued", "running"), f"it was over before it was seen {stage}: {job}"
+        return job["progress"]["stage"] == stage and bool(trainers(server))
+
+    wait_for(is_there, 60)
     for process in (psutil.Process(server.process.pid), *children(server)):
         process.kill()
 

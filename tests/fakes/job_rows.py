@@ -31,7 +31,7 @@ def get_job(database: Database, key: str) -> Job:
 
 def make_worker(database: Database, folder: Path, run: Any, name: str = "w1", **options: Any) -> Worker:
     ended: list[tuple[str, JobState]] = options.pop("ended", [])
-    duty = Duty(run, lambda place, state: ended.append((place.name, state)))
+    duty = Duty(run, lambda place, state: ended.append((place.name, state)), lambda run: run.checkpoint.get("counts"))
     return Worker(database, {JobType.EXPORT: duty, JobType.IMPORT: duty}, name, folder, **options)
 
 
