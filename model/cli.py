@@ -45,7 +45,7 @@ def train_command(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="name=value; may be given again; samesay settings lists them.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, dropout, batches and the split.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of weights, dropout, batches and the split.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in OUT.")] = False,
     progress: Annotated[ProgressForm, typer.Option(help="How to say where the run stands.")] = ProgressForm.AUTO,
     callback: Annotated[list[str] | None, typer.Option(help="module:Class of your own; may be given again.")] = None,
@@ -178,11 +178,15 @@ def _baseline(data: LabelledSentences, against: LabelledSentences | None, *, of_
     # scikit-learn takes a second to import
     from model.evaluation.baseline import multi_label_baseline, retrieval_baseline, svm_baseline
 
-    if of_labels and data.rows:
-        return multi_label_baseline(against.rows, data.rows) if against and against.rows else {}
-    if against is None or not against.in_scope()[0]:
-        return retrieval_baseline(*data.in_scope())
-    return svm_baseline(*against.in_scope(), *data.in_scope())
+    try:
+        if of_labels and data.rows:
+            return multi_label_baseline(against.rows, data.rows) if against and against.rows else {}
+        if against is None or not against.in_scope()[0]:
+            return retrieval_baseline(*data.in_scope())
+        return svm_baseline(*against.in_scope(), *data.in_scope())
+    except ValueError as error:  # of sentences without a character that TF-IDF counts
+        say(f"no baseline: {error}")
+        return {}
 
 
 def _metrics_table(metrics: dict[str, float], baseline: dict[str, float], title: str) -> ShownTable:

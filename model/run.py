@@ -15,6 +15,7 @@ from model.contract.bundle import Bundle
 from model.data.training_data import TrainingData
 from model.errors import RunFolderError
 from model.evaluation.held_out import HeldOutAnswers
+from model.evaluation.margins import MOST_MARGIN
 from model.export.bundle import export
 from model.last_layer import fit_last_layer
 from model.measure import measure_held_out
@@ -29,6 +30,7 @@ from model.training.start import CHECKPOINT_FILE
 CONFIG_FILE = "config.json"
 REFIT_FOLDER = "refit"
 REPORT_FILE = "report.html"
+BUNDLE_FOLDER = "bundle"
 LOCK_FILE = "held"
 
 _HELD_S: Final = 60.0
@@ -86,6 +88,9 @@ def _check_folder(out: Path, *, resume: bool) -> None:
     taken = (out / METRICS_FILE).exists() or (out / CHECKPOINT_FILE).exists()
     if taken and not resume:
         raise RunFolderError(f"{out} holds a run already: --resume goes on with it, another --out starts anew")
+    for name in (BUNDLE_FOLDER, REPORT_FILE):
+        if not (taken or resume) and (out / name).exists():
+            raise RunFolderError(f"{out} holds {name}, which this run would replace: give another --out, or move it")
     # a run that ended before its first checkpoint goes on from its beginning
     if resume and not (taken or (out / CONFIG_FILE).exists()):
         raise RunFolderError(f"{out} holds no run to resume; leave out --resume to start one")
@@ -137,6 +142,11 @@ def run_training(data: TrainingData, out: Path, options: RunOptions) -> Finished
     clock.lap("measuring")
     if held is not None and held.answers is not None:
         say(_describe_threshold(data, held.answers))
+        if held.decision.margin >= MOST_MARGIN:
+            say(
+                f"no margin reaches precision_target={data.config.precision_target}: every answer that has a runner-up "
+                "will be ambiguous; ask for less, or hold out more sentences"
+            )
     if data.config.refit and data.valid:
         if options.world.is_main:
             say(f"refit: once more on all {len(data.train) + len(data.valid)} sentences")
@@ -148,7 +158,7 @@ def run_training(data: TrainingData, out: Path, options: RunOptions) -> Finished
         clock.lap("refit")
     if held is None:
         return None
-    bundle = export(trained, held, data, options.seed, out / "bundle")
+    bundle = export(trained, held, data, options.seed, out / BUNDLE_FOLDER)
     clock.lap("export")
     epochs = read_epochs(out / METRICS_FILE)
     report = gather(data, held.answers, epochs=epochs, decision=held.decision, metrics=held.metrics, seconds=clock.laps)

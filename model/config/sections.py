@@ -202,7 +202,7 @@ class OptimisationSettings(Section):
     )
     precision: Precision = Field(default=Precision.FLOAT32, description="Number format of the encoder's arithmetic.")
     device: Device = Field(default=Device.AUTO, description="auto takes a GPU where there is one.")
-    threads: int = Field(default=0, ge=0, description="CPU threads, 0 for all.")
+    threads: int = Field(default=0, ge=0, le=1024, description="CPU threads, 0 for all.")
 
 
 class WatchSettings(Section):

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 import re
 import unicodedata
@@ -148,7 +149,7 @@ def parse_metadata(cell: Any) -> dict[str, Any]:
     if isinstance(metadata, str):
         try:
             metadata = json.loads(metadata)
-        except ValueError:
+        except (RecursionError, ValueError):
             raise ValueError("metadata is not JSON") from None
     if not isinstance(metadata, dict):
         raise ValueError("metadata must be an object")
@@ -213,7 +214,7 @@ _Cells = Mapping[str, Any] | str
 
 def _parse_tsv(path: Path, content: str) -> Iterator[tuple[int, _Cells]]:
     lines = content.removesuffix("\n").split("\n")
-    header = [name.strip().lower() for name in lines[0].rstrip("\r").split("\t")]
+    header = _header(path, lines[0].rstrip("\r").split("\t"))
     for line, text in enumerate(lines[1:], start=2):
         if text.strip(" \r"):
             yield line, _zip_cells(header, text.rstrip("\r").split("\t"))
@@ -227,7 +228,7 @@ def _parse_csv(path: Path, content: str) -> Iterator[tuple[int, _Cells]]:
     try:
         for cells in reader:
             if header is None:
-                header = [name.strip().lower() for name in cells]
+                header = _header(path, cells)
             elif cells:
                 yield line, _zip_cells(header, cells)
             line = reader.line_num + 1
@@ -245,10 +246,21 @@ def _parse_ndjson(path: Path, content: str) -> Iterator[tuple[int, _Cells]]:
         except ValueError as error:
             yield line, f"not JSON: {error}"
             continue
+        except RecursionError:
+            yield line, "not JSON that can be read: it is nested too deeply"
+            continue
         yield line, value if isinstance(value, dict) else f"a JSON object is wanted, not {type(value).__name__}"
 
 
 _PARSERS: Final = {".tsv": _parse_tsv, ".csv": _parse_csv, ".ndjson": _parse_ndjson, ".jsonl": _parse_ndjson}
+
+
+def _header(path: Path, cells: list[str]) -> list[str]:
+    header = [name.strip().lower() for name in cells]
+    for name in itertools.chain.from_iterable(COLUMN_NAMES.values()):
+        if header.count(name) > 1:
+            raise DatasetError(f"{path} has {header.count(name)} columns called {name!r}: rename all but one")
+    return header
 
 
 def _zip_cells(header: list[str], cells: list[str]) -> _Cells:
@@ -278,11 +290,15 @@ def _to_row(path: Path, line: int, cells: Mapping[str, Any], need: Iterable[str]
         if value is not None and not isinstance(value, str):
             example = f', such as "{value}"' if type(value) is int else ""
             return BadRow(line, f"{name} is {value!r}; a string is wanted{example}")
+        if value is not None and not _is_utf8(value):
+            return BadRow(line, f"{name} is {value!a}, which holds half a surrogate pair")
     try:
         labels = parse_labels(_cell(cells, "labels"))
         metadata = parse_metadata(_cell(cells, "metadata"))
     except ValueError as error:
         return BadRow(line, str(error))
+    if any(not _is_utf8(label) for label in (*labels.hard, *labels.weights, *labels.unknown)):
+        return BadRow(line, "a label holds half a surrogate pair")
     filled = {name: (value.strip() or None) if value else None for name, value in strings.items()}
     if filled["role"] == OUT_OF_SCOPE:
         filled["group"] = None
@@ -313,6 +329,11 @@ def _text_fault(text: object) -> str | None:
     if len(text.encode(errors="replace")) > MOST_TEXT_BYTES:
         return f"text is longer than {MOST_TEXT_BYTES} bytes"
     return None
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether it can be written: JSON can name half a character."""
+    return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _check_budget(path: Path, rows: list[Row], bad_rows: list[BadRow]) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -145,7 +145,7 @@ def load_training_data(files: Files, config: Config, seed: int) -> TrainingData:
     if strangers and (not valid or kind is Kind.LABELS):
         findings.append(_describe_idle(strangers, kind))
     unlabelled = _read_unlabelled(files, settled, findings)
-    fingerprint = _fingerprint([*train, *valid], unlabelled, outliers)
+    fingerprint = _fingerprint([train, valid], [unlabelled, outliers])
     return TrainingData(train, valid, strangers, labels, indices, settled, findings, fingerprint, outliers, unlabelled)
 
 
@@ -170,17 +170,23 @@ def _share_strangers(
         return [], given or texts
     if given or not texts:
         if not texts and not config.synthetic_outliers:
-            raise ConfigError(
-                "outlier_exposure_weight without synthetic_outliers needs sentences of no group to learn from: rows of "
-                "DATA with an empty group"
-            )
+            raise _no_outliers()
         return texts, given
     if len(texts) < FEWEST_STRANGERS and config.synthetic_outliers:
         return [], texts
+    if len(texts) < 2:
+        raise _no_outliers()
     order = np.random.default_rng((seed, 0x00D)).permutation(len(texts))
     half = len(texts) // 2
     findings.append(f"of {len(texts)} out-of-scope sentences {half} are learnt from, the others choose the threshold")
     return [texts[number] for number in order[:half]], [texts[number] for number in order[half:]]
+
+
+def _no_outliers() -> ConfigError:
+    return ConfigError(
+        "outlier_exposure_weight without synthetic_outliers needs sentences of no group to learn from: rows of DATA with "
+        "an empty group, two at least where none are given to choose the threshold by"
+    )
 
 
 def _describe_idle(strangers: list[str], kind: Kind) -> str:
@@ -301,11 +307,14 @@ def _left_out(file: DatasetFile) -> list[str]:
     return [f"{len(bad)} lines were left out (such as line {bad[0].line}: {bad[0].reason})"] if bad else []
 
 
-def _fingerprint(rows: Sequence[Row], *more: Sequence[str]) -> str:
+def _fingerprint(rows: Iterable[Sequence[Row]], texts: Iterable[Sequence[str]]) -> str:
+    """Of every part and of where each ends: a row that is held out is another run than one that is learnt from."""
     digest = hashlib.sha256()
-    for row in rows:
-        labels = (row.labels, sorted(row.label_weights.items()), row.unknown_labels)
-        digest.update(f"{row.group}\t{labels}\t{row.text}\n".encode(errors="replace"))
-    for texts in more:
-        digest.update("\n".join(texts).encode(errors="replace"))
+    for part in rows:
+        digest.update(f"{len(part)}\n".encode())
+        for row in part:
+            labels = (row.labels, sorted(row.label_weights.items()), row.unknown_labels)
+            digest.update(f"{row.group}\t{labels}\t{row.text}\n".encode(errors="replace"))
+    for more in texts:
+        digest.update("\n".join([str(len(more)), *more, ""]).encode(errors="replace"))
     return digest.hexdigest()

@@ -15,15 +15,17 @@ def decision_metrics(
     """Measure the decisions on sentences in scope and, if there are any, out of scope.
 
     Returns:
-        in_scope_accuracy, the share of the sentences in scope that is answered, and rightly, and ece, the calibration
-        error of the confidence over all sentences. With out-of-scope sentences also oos_recall, the share of these that
-        is refused, and oos_auroc of the score that decides between them and the others.
+        in_scope_accuracy, the share of the sentences in scope that is matched, and rightly, and ece, the calibration
+        error of the confidence over all sentences, where an ambiguous answer is right by its best group. With
+        out-of-scope sentences also oos_recall, the share of these that is refused, and oos_auroc of the score that
+        decides between them and the others.
     """
     answers = [decide(candidates.evidence, parameters) for candidates in [*inside, *outside]]
     right = [_is_right(answer, candidates) for answer, candidates in zip(answers, [*inside, *outside], strict=True)]
     confidences = np.array([answer.confidence for answer in answers])
+    matched = [answer.outcome is Outcome.MATCHED for answer in answers]
     metrics = {
-        "in_scope_accuracy": float(np.mean(right[: len(inside)])),
+        "in_scope_accuracy": float(np.mean(np.logical_and(right, matched)[: len(inside)])),
         "ece": expected_calibration_error(confidences, np.array(right, bool)),
     }
     if not outside:

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-MOST: Final = 2.0
+MOST_MARGIN: Final = 2.0
 """Of a difference of cosines: with it no answer is matched that has a runner-up."""
 
 
@@ -32,9 +32,9 @@ def choose_margin(gaps: NDArray[np.float64], right: NDArray[np.bool_], target: f
     precision = np.cumsum(right[order])[ends - 1] / ends
     kept = np.flatnonzero(precision >= target)
     if not len(kept):
-        return MOST
+        return MOST_MARGIN
     last = int(kept[-1])
     if last == len(values) - 1:
         return 0.0
     least, below = -values[last], -values[last + 1]
-    return float(min(MOST, below + 1e-6 if np.isinf(least) else (least + below) / 2))
+    return float(min(MOST_MARGIN, below + 1e-6 if np.isinf(least) else (least + below) / 2))

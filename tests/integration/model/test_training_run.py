@@ -221,6 +221,14 @@ def test_a_taken_run_folder_is_refused(small_data: Path, trainer, tmp_path: Path
     assert "holds a run already" in again.stderr
 
 
+@pytest.mark.parametrize("name", ["bundle", "report.html"])
+def test_what_is_not_of_a_run_is_not_replaced(small_data: Path, trainer, tmp_path: Path, name: str) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "r" / name).mkdir(parents=True)
+    done = trainer("train", small_data, "--out", tmp_path / "r", "--recipe", "smoke", check=False)
+    assert (done.returncode, f"holds {name}, which this run would replace" in done.stderr) == (1, True)
+    assert (tmp_path / "r" / name).is_dir()
+
+
 def test_other_settings_do_not_resume(small_data: Path, trainer, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     train_and_kill(small_data, tmp_path / "r", 0.05)
     settings = (tmp_path / "r/config.json").read_text()

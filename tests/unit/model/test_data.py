@@ -267,3 +267,19 @@ def test_the_fingerprint_follows_every_sentence(tmp_path: Path) -> None:
     assert load_training_data(Files(path), Config(), seed=0).fingerprint == first
     other = write(tmp_path, BODY.replace("sentence 0 0", "sentence 0 O"), "b.tsv")
     assert load_training_data(Files(other), Config(), seed=0).fingerprint != first
+
+
+def test_the_fingerprint_tells_what_is_held_out_from_what_is_learnt(tmp_path: Path) -> None:
+    lines = BODY.splitlines(keepends=True)
+    found = set()
+    for n_learnt in (len(lines) - 2, len(lines) - 6):
+        learnt = write(tmp_path, "".join(lines[:n_learnt]), "learnt.tsv")
+        valid = write(tmp_path, "".join([lines[0], *lines[n_learnt:]]), "valid.tsv")
+        found.add(load_training_data(Files(learnt, valid=valid), Config(), seed=0).fingerprint)
+    assert len(found) == 2
+
+
+def test_a_single_stranger_is_not_parted(tmp_path: Path) -> None:
+    path = write(tmp_path, f"{BODY}\tof no group\n")
+    with pytest.raises(ConfigError, match="two at least where none are given to choose the threshold by"):
+        load_training_data(Files(path), Config(outlier_exposure_weight=1, synthetic_outliers=False), seed=0)

@@ -65,6 +65,8 @@ def test_decisions_are_counted() -> None:
             "ece": naive_ece(confidences, right, 15),
         }
     )
+    unsure = decision_metrics(sentences, strangers, parameters.model_copy(update={"margin": 0.2}))
+    assert (unsure["in_scope_accuracy"], unsure["oos_recall"]) == (0, found["oos_recall"]), "ambiguous is no answer"
     of_groups_alone = decision_metrics(sentences, [], parameters)
     assert of_groups_alone == pytest.approx(
         {"in_scope_accuracy": np.mean(right[:200]), "ece": naive_ece(confidences[:200], right[:200], 15)}

@@ -8,7 +8,7 @@ import pytest
 from model.contract.deciding.decision import Outcome, decide
 from model.contract.deciding.evidence import Evidence
 from model.evaluation.calibrate import Candidates, calibrate
-from model.evaluation.margins import MOST, choose_margin
+from model.evaluation.margins import MOST_MARGIN, choose_margin
 
 
 def matched(gaps: np.ndarray, margin: float) -> np.ndarray:
@@ -28,7 +28,7 @@ def test_it_matches_as_many_as_any_margin_that_reaches_the_target(seed: int, tar
         if right[matched(gaps, tried)].mean() >= target
     ]
     if not reaching:
-        assert margin == MOST
+        assert margin == MOST_MARGIN
         return
     chosen = matched(gaps, margin)
     assert right[chosen].mean() >= target

@@ -176,3 +176,32 @@ def test_duplicates_across_groups(tmp_path: Path) -> None:
 def test_the_case_of_a_header_does_not_matter(tmp_path: Path, name: str, separator: str) -> None:
     row = read_rows(write(tmp_path, name, f"Group{separator} Text\ng{separator}Hello\n")).rows[0]
     assert (row.group, row.text) == ("g", "Hello")
+
+
+@pytest.mark.parametrize("name", ["a.tsv", "a.csv"])
+def test_a_column_that_stands_twice_is_named_and_others_may(tmp_path: Path, name: str) -> None:
+    separator = "\t" if name == "a.tsv" else ","
+    rows = [["Text", "group", "text "], ["a sentence", "g", "a note"]]
+    with pytest.raises(DatasetError, match="has 2 columns called 'text': rename all but one"):
+        read_rows(write(tmp_path, name, "\n".join(map(separator.join, rows))))
+    rows = [["text", "", "group", "", "note", "note"], ["a sentence", "1", "g", "2", "3", "4"]]
+    assert read_rows(write(tmp_path, name, "\n".join(map(separator.join, rows)))).rows[0].group == "g"
+
+
+def test_what_json_can_say_and_nobody_can_store_is_left_out(tmp_path: Path) -> None:
+    lines = [
+        '{"text": "good", "group": "g"}',
+        "[" * 100_000,
+        json.dumps({"text": "t", "group": "g", "metadata": "[" * 100_000}),
+        r'{"text": "t", "group": "g\ud800"}',
+        r'{"text": "t", "labels": "a|b\udfff"}',
+    ]
+    file = read_rows(write(tmp_path, "a.ndjson", "\n".join(lines)))
+    assert [row.text for row in file.rows] == ["good"]
+    told = [(bad.line, bad.reason) for bad in file.bad_rows]
+    assert told == [
+        (2, "not JSON that can be read: it is nested too deeply"),
+        (3, "metadata is not JSON"),
+        (4, r"group is 'g\ud800', which holds half a surrogate pair"),
+        (5, "a label holds half a surrogate pair"),
+    ]
