@@ -149,7 +149,9 @@ def parse_metadata(cell: Any) -> dict[str, Any]:
     if isinstance(metadata, str):
         try:
             metadata = json.loads(metadata)
-        except (RecursionError, ValueError):
+        except RecursionError:
+            raise ValueError("metadata is nested hundreds of levels deep: flatten it") from None
+        except ValueError:
             raise ValueError("metadata is not JSON") from None
     if not isinstance(metadata, dict):
         raise ValueError("metadata must be an object")
@@ -247,7 +249,7 @@ def _parse_ndjson(path: Path, content: str) -> Iterator[tuple[int, _Cells]]:
             yield line, f"not JSON: {error}"
             continue
         except RecursionError:
-            yield line, "not JSON that can be read: it is nested too deeply"
+            yield line, "a value is nested hundreds of levels deep: flatten it"
             continue
         yield line, value if isinstance(value, dict) else f"a JSON object is wanted, not {type(value).__name__}"
 

@@ -200,8 +200,8 @@ def test_what_json_can_say_and_nobody_can_store_is_left_out(tmp_path: Path) -> N
     assert [row.text for row in file.rows] == ["good"]
     told = [(bad.line, bad.reason) for bad in file.bad_rows]
     assert told == [
-        (2, "not JSON that can be read: it is nested too deeply"),
-        (3, "metadata is not JSON"),
+        (2, "a value is nested hundreds of levels deep: flatten it"),
+        (3, "metadata is nested hundreds of levels deep: flatten it"),
         (4, r"group is 'g\ud800', which holds half a surrogate pair"),
         (5, "a label holds half a surrogate pair"),
     ]
