@@ -15,7 +15,7 @@ from app.bulk.service import BulkService
 from app.collection.service import CollectionService
 from app.compat.service import CompatService
 from app.data_folder import DataFolder
-from app.db.database import Database
+from app.db.database import MOST_READS, Database
 from app.db.opening import open_database
 from app.encoder.service import EncoderService
 from app.encoder.store import EncoderStore
@@ -33,7 +33,8 @@ from app.job.processes import WorkerProcesses
 from app.job.repository import JobRepository
 from app.job.service import JobService
 from app.job.tables import TYPES_OF, JobType
-from app.observability import Metrics
+from app.observability.collectors import DiskCollector, IndexCollector, JobCollector, Queue, QueueCollector
+from app.observability.metrics import Metrics
 from app.record.erasing import RecordEraser
 from app.record.service import RecordService
 from app.release.activating import Activator
@@ -150,9 +151,14 @@ def _wire(settings: Settings, folder: DataFolder, database: Database) -> Contain
     store = EncoderStore(settings.encoders)
     encoders = EncoderService(database, store)
     serving = _serving(settings, database, store, orders, metrics)
-    metrics.watch(serving)
-    metrics.watch_jobs(database)
     batcher, waiting_batcher = _batcher(settings, metrics), _batcher(settings, metrics)
+    queues: dict[str, Queue] = {
+        "encoder": (lambda: batcher.queued, settings.max_queued_sentences),
+        "index_server": (lambda: waiting_batcher.queued, settings.max_queued_sentences),
+        "reads": (lambda: database.queued_reads, MOST_READS),
+        "writes": (lambda: database.queued_writes, settings.max_queued_writes),
+    }
+    metrics.watch(IndexCollector(serving), JobCollector(database), QueueCollector(queues), DiskCollector(settings.data))
     named_encoders = NamedEncoders(encoders, store, batcher)
     shadows = Shadows(serving, database)
     keeper = QueryKeeper(database, metrics.kept_queries)

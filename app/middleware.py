@@ -23,7 +23,7 @@ from app.errors import (
 from app.http.errors import REQUEST_ID, defect, problem_of
 from app.http.headers import safe_headers
 from app.ids import IdSource
-from app.observability import Metrics
+from app.observability.metrics import Metrics
 
 ROUTE: Final = "samesay.route"
 """Key of the route's pattern in the ASGI scope, where it is not FastAPI that found the route."""

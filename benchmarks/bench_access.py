@@ -30,7 +30,7 @@ from app.db.database import Database
 from app.db.opening import open_database
 from app.hot_routes import HotRoutes
 from app.middleware import ServiceMiddleware
-from app.observability import Metrics
+from app.observability.metrics import Metrics
 from app.settings import Settings
 
 ROUNDS: Final = 20

@@ -20,7 +20,7 @@ def serve(
         settings = load_settings(host=host, port=port, data=data)
         check_runtimes()
         from app import server
-        from app.observability import configure_logging
+        from app.observability.logs import configure_logging
 
         configure_logging(settings.log_level)
         server.serve(settings)

@@ -25,7 +25,7 @@ def worker(
         settings = load_settings(tells=not embedded, data=data)  # the server has told
         if embedded:
             let_others_go_first()  # before there are threads, the libraries' too: each has a priority of its own
-        from app.observability import configure_logging
+        from app.observability.logs import configure_logging
         from app.worker import work
 
         configure_logging(settings.log_level)

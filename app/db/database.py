@@ -1,7 +1,6 @@
 """The one seam to SQL: the `Database` interface, which runs units of work. Nobody else calls commit()."""
 
 import asyncio
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +10,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from app.db.faults import translated
+from app.db.room import Room
 from app.errors import NotReadyError, OverloadedError
 
 T = TypeVar("T")
@@ -34,12 +34,22 @@ class Database(ABC):
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="db-read")
-        self._read_room = threading.Semaphore(MOST_READS)
+        self._read_room = Room(MOST_READS)
 
     @property
     def is_alive(self) -> bool:
         """Whether writes are still being done; False once a thread of ours has died."""
         return True
+
+    @property
+    def queued_reads(self) -> int:
+        """Reads of requests that wait or run, of `MOST_READS`."""
+        return self._read_room.taken
+
+    @property
+    @abstractmethod
+    def queued_writes(self) -> int:
+        """Units that wait for a writer, or have one."""
 
     def read(self, unit: Callable[[Session], T]) -> T:
         """Run a unit that only reads, in this thread."""
@@ -52,10 +62,10 @@ class Database(ABC):
         Raises:
             OverloadedError: Too many reads wait already.
         """
-        if not self._read_room.acquire(blocking=False):
+        if not self._read_room.take():
             raise OverloadedError(f"{MOST_READS} reads wait already: repeat the request in a second")
         future = self._readers.submit(self.read, unit)
-        future.add_done_callback(lambda _: self._read_room.release())
+        future.add_done_callback(lambda _: self._read_room.give_back())
         return await asyncio.wrap_future(future)
 
     @abstractmethod

@@ -1,6 +1,5 @@
 """PostgreSQL: ordinary transactions in a pool of threads."""
 
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +14,7 @@ from app.db.base import dump_json
 from app.db.database import CHANGED, READERS, Database, closed, too_many_writes
 from app.db.faults import translated
 from app.db.notify import Announcer, Listener
+from app.db.room import Room
 from app.errors import ErasureError, OverloadedError, StartupError
 
 T = TypeVar("T")
@@ -63,7 +63,7 @@ class PostgresDatabase(Database):
 
     Args:
         url: postgresql://...; the driver is psycopg 3.
-        max_queued: Units that may wait for a writer.
+        max_queued: Units that may wait for a writer or be written.
     """
 
     def __init__(self, url: str, *, max_queued: int = 1024) -> None:
@@ -84,20 +84,23 @@ class PostgresDatabase(Database):
         super().__init__(engine)
         self._reading = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="db-write")
-        self._room = threading.Semaphore(max_queued)
-        self._max_queued = max_queued
+        self._room = Room(max_queued)
         self._announcer = Announcer(self.engine)
         self._listeners: list[Listener] = []
 
+    @property
+    def queued_writes(self) -> int:
+        return self._room.taken
+
     def write(self, unit: Callable[[Session], T]) -> "Future[T]":
-        if not self._room.acquire(blocking=False):
-            raise too_many_writes(self._max_queued)
+        if not self._room.take():
+            raise too_many_writes(self._room.size)
         try:
             future = self._writers.submit(self._run, unit)
         except RuntimeError:
-            self._room.release()
+            self._room.give_back()
             raise closed() from None
-        future.add_done_callback(lambda _: self._room.release())
+        future.add_done_callback(lambda _: self._room.give_back())
         return future
 
     def scrub(self) -> None:

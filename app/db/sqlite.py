@@ -102,6 +102,10 @@ class SqliteDatabase(Database):
     def is_alive(self) -> bool:
         return self._thread.is_alive()
 
+    @property
+    def queued_writes(self) -> int:
+        return self._queue.qsize()
+
     def write(self, unit: Callable[[Session], T]) -> "Future[T]":
         future: Future[T] = Future()
         with self._door:

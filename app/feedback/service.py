@@ -33,7 +33,7 @@ from app.feedback.text_key import text_key
 from app.http.cursors import Cursors
 from app.idempotency.attempts import Attempt, Attempts, once
 from app.ids import IdSource
-from app.observability import Metrics
+from app.observability.metrics import Metrics
 from app.release.shadow import strip_all_examples
 from app.schemas import Page
 from app.search.service import SearchService

@@ -14,7 +14,7 @@ from app.db.database import Database
 from app.encoder.tables import Encoder
 from app.errors import NotReadyError, WorkerDeadError
 from app.health.schemas import Health, HealthAnswer, InfoAnswer, Limits
-from app.observability import Metrics
+from app.observability.metrics import Metrics
 from app.schemas import MOST_ITEMS, MOST_TEXT_BYTES
 from app.search.filters import MOST_FIELDS, MOST_VALUES
 from app.search.schemas import MOST_NEIGHBOURS, MOST_QUERIES

@@ -17,7 +17,7 @@ from app.errors import FieldProblem, InvalidValueError, NotFoundError
 from app.feedback.query_keeper import QueryKeeper
 from app.http.errors import pointer
 from app.ids import IdSource
-from app.observability import Metrics
+from app.observability.metrics import Metrics
 from app.search.answers import neighbours
 from app.search.deciding import Decider
 from app.search.grouping import Grouping, Reach

@@ -19,6 +19,7 @@ from structlog.testing import capture_logs
 from app.db import postgres as db_postgres
 from app.db.database import Database
 from app.db.migrating import upgrade
+from app.db.room import Room
 from app.db.sqlite import SqliteDatabase
 from app.errors import (
     ConflictError,
@@ -336,7 +337,7 @@ def test_a_unit_that_fails_with_an_open_cursor_fails_alone(database: Database) -
 
 def test_too_many_reads_are_refused(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
-        monkeypatch.setattr(database, "_read_room", threading.Semaphore(2))
+        monkeypatch.setattr(database, "_read_room", Room(2))
         gate, entered = threading.Event(), threading.Semaphore(0)
 
         def slow(_: Session) -> str:
@@ -346,10 +347,12 @@ def test_too_many_reads_are_refused(database: Database, monkeypatch: pytest.Monk
 
         reads = [asyncio.ensure_future(database.read_async(slow)) for _ in range(2)]
         await asyncio.to_thread(lambda: [entered.acquire(timeout=5) for _ in reads])
+        assert database.queued_reads == 2
         with pytest.raises(OverloadedError, match="reads wait"):
             await database.read_async(slow)
         gate.set()
         assert await asyncio.gather(*reads, database_read_later(database, slow)) == ["read"] * 3
+        assert database.queued_reads == 0
 
     asyncio.run(scenario())
 

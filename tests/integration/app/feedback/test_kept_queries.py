@@ -16,7 +16,7 @@ from app.feedback import query_keeper
 from app.feedback.keeping import FeedbackSettings, KeepQueries
 from app.feedback.query_keeper import Keeping, QueryKeeper
 from app.feedback.tables import Feedback
-from app.observability import configure_logging
+from app.observability.logs import configure_logging
 from model.contract.deciding.decision import Decision, GroupConfidence, Outcome
 from tests.conftest import make_collection, sqlite_only
 from tests.fakes.problems import assert_problem

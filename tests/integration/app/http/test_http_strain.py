@@ -160,6 +160,12 @@ def test_others_are_answered_while_a_large_answer_is_made(
     assert n_others > 10
 
 
+def queue_of(service: Running, name: str) -> tuple[float | None, float | None]:
+    """What the metrics say of a queue: its length, and how long it may be."""
+    value = service.container.metrics.registry.get_sample_value
+    return value("samesay_queue_length", {"queue": name}), value("samesay_queue_limit", {"queue": name})
+
+
 def test_more_than_can_be_encoded_is_refused_at_once(tmp_path: Path, tiny_bundle: Path) -> None:
     settings = make_settings(tmp_path / "data", max_queued_sentences=3)
     add_encoder(settings, tiny_bundle)
@@ -177,6 +183,7 @@ def test_more_than_can_be_encoded_is_refused_at_once(tmp_path: Path, tiny_bundle
             for refused in (search(1), client.post(f"{place}:classify", json={"text": "a"})):
                 assert "3 sentences wait" in assert_problem(refused, 503, "overloaded")["detail"]
                 assert int(refused.headers["retry-after"]) >= 1
+            assert queue_of(service, "encoder") == (3, 3)
             assert client.get("/livez").status_code == 200
         assert [answer.result(10).status_code for answer in accepted] == [200, 200]
         assert search(3).status_code == 200
@@ -195,6 +202,7 @@ def test_more_than_can_be_written_is_refused_at_once(tmp_path: Path, tiny_bundle
         refused = client.put(f"{place}/records/r2", json={"text": "b"})
         assert "nothing was stored" in assert_problem(refused, 503, "overloaded")["detail"]
         assert int(refused.headers["retry-after"]) >= 1
+        assert queue_of(service, "writes") == (1, 1)
         assert client.post(f"{place}:search", json={"query": "a"}).status_code == 200
         gate.set()
         busy.result(10)

@@ -6,7 +6,7 @@ import sys
 
 _PROGRAM = """
 import logging, structlog
-from app.observability import configure_logging
+from app.observability.logs import configure_logging
 configure_logging("INFO")
 structlog.get_logger().info("server_ready", port=1)
 logging.getLogger("uvicorn.error").warning("Invalid %s", "request")
