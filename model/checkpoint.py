@@ -106,19 +106,30 @@ def load_checkpoint(path: Path, state: RunState, settings: str) -> None:
     """Put back what `save_checkpoint` wrote, into modules and optimisers made from the same settings.
 
     Raises:
-        RunFolderError: Unreadable, or written under other settings.
+        RunFolderError: Unreadable, written under other settings, or not by this version.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata()
+            metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (SafetensorError, OSError) as error:
         raise RunFolderError(f"{path} cannot be read ({error}); start again in a new run folder") from error
-    if metadata["settings"] != settings:
+    if metadata.get("settings") != settings:
         raise RunFolderError(
             f"{path} was written under other settings, another seed, other data or another number of processes; "
             "give the same (config.json beside it has the settings), or a new run folder"
         )
+    try:
+        _put_back(state, tensors, json.loads(metadata["position"]))
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        reason, _, _ = str(error).partition("\n")
+        raise RunFolderError(
+            f"{path} does not hold what this version of samesay writes ({type(error).__name__}: {reason}); "
+            "start again in a new run folder"
+        ) from error
+
+
+def _put_back(state: RunState, tensors: dict[str, Tensor], position: dict[str, Any]) -> None:
     state.modules.load_state_dict(_under("module.", tensors))
     for number, optimiser in enumerate(state.optimisers):
         slots = _by_index(_under(f"optimiser.{number}.", tensors), optimiser)
@@ -128,7 +139,7 @@ def load_checkpoint(path: Path, state: RunState, settings: str) -> None:
         other.load_state_dict(_under(f"other.{name}.", tensors))
     generators = _under("generator.", tensors)
     state.generators = [generators[str(rank)] for rank in range(len(generators))]
-    state.position = Position(**json.loads(metadata["position"]))
+    state.position = Position(**position)
     if "plan.rows" in tensors:
         cuts = np.cumsum(tensors["plan.sizes"].numpy())[:-1]
         state.plan = np.split(tensors["plan.rows"].numpy(), cuts)

@@ -1,7 +1,9 @@
 """What is uploaded: a file, or records one after the other; streamed, never whole in memory."""
 
 import io
+import math
 import os
+import stat
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -53,7 +55,9 @@ def upload_of(source: Source, content_type: str | None) -> tuple[Content, dict[s
     if found is None:
         raise ValueError(f"{path.name} does not say what it is: name it {', '.join(_TYPES)}, or give content_type")
     content = FileContent(path)
-    headers = {"Content-Type": found, "Content-Length": str(content.size)}
+    headers = {"Content-Type": found}
+    if content.size is not None:
+        headers["Content-Length"] = str(content.size)
     return content, headers | ({"Content-Encoding": encoding} if encoding else {})
 
 
@@ -64,20 +68,24 @@ def pairs_of(columns: Mapping[str, str]) -> str:
 
 
 class FileContent:
-    """A file as it is now: what is appended while it is sent is left out.
+    """A file as it is now: what is appended while it is sent is left out. Of a named pipe all that comes, once.
 
     Args:
         path: The file.
 
     Attributes:
-        size: Bytes.
+        size: Bytes; None of a pipe.
     """
-
-    is_repeatable = True
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.size = path.stat().st_size
+        status = path.stat()
+        self.size = status.st_size if stat.S_ISREG(status.st_mode) else None
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether it can be read again."""
+        return self.size is not None
 
     def pieces(self) -> Iterator[bytes]:
         """From the start.
@@ -85,12 +93,12 @@ class FileContent:
         Raises:
             FileChangedError: It has become shorter.
         """
-        left = self.size
+        left = math.inf if self.size is None else self.size
         with self._path.open("rb") as file:
-            while left and (piece := file.read(min(_PIECE_BYTES, left))):
+            while left and (piece := file.read(int(min(_PIECE_BYTES, left)))):
                 left -= len(piece)
                 yield piece
-        if left:
+        if left and self.size is not None:
             raise FileChangedError(f"{self._path} became shorter while it was sent: send it again when it is whole")
 
     async def pieces_async(self) -> AsyncIterator[bytes]:

@@ -2,10 +2,12 @@
 
 import json
 import os
+import stat
 import sys
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self
@@ -116,10 +118,13 @@ class Client:
         return self._send("DELETE", path)
 
     def upload(self, path: str, content: BinaryIO, headers: Mapping[str, str], **parameters: Any) -> Any:
-        """POST a file as it is now, decoded; what is appended meanwhile is left out."""
-        size = os.fstat(content.fileno()).st_size
-        headers = {**headers, "Content-Length": str(size)}
-        return self._send("POST", path, content=_pieces(content, size), headers=headers, params=parameters)
+        """POST a file as it is now, decoded; what is appended meanwhile is left out. Of a pipe, all that comes."""
+        size = _size_of(content)
+        if size is None:
+            pieces = iter(partial(content.read, _PIECE_BYTES), b"")
+        else:
+            pieces, headers = _pieces(content, size), {**headers, "Content-Length": str(size)}
+        return self._send("POST", path, content=pieces, headers=headers, params=parameters)
 
     def lines(self, path: str) -> Iterator[Any]:
         """Lines of NDJSON that tell of something wrong, decoded as they come."""
@@ -198,6 +203,12 @@ def _is_here(url: str) -> bool:
 def _is_broken(text: str) -> bool:
     """Whether it was given as bytes that are no UTF-8."""
     return any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def _size_of(content: BinaryIO) -> int | None:
+    """Bytes of a file from where it is read; None of what is no file, such as a pipe: nobody knows."""
+    status = os.fstat(content.fileno())
+    return max(0, status.st_size - content.tell()) if stat.S_ISREG(status.st_mode) else None
 
 
 def _pieces(content: BinaryIO, size: int) -> Iterator[bytes]:

@@ -1,27 +1,31 @@
 """`samesay import`: a file of sentences into a collection of a running server."""
 
+import sys
 import time
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Final
 
 import typer
 from rich.console import Console
 
-from app.bulk.forms import form_of_name
+from app.bulk.forms import Form, form_of_name
 from app.commands.client import Client, ClientError, ForbiddenError, path_of
 from app.commands.following import follow
 from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
 from model.contract.terminal import harmless
 
 _SHOWN: Final = 20
+_STDIN: Final = Path("-")
 
 
 def import_file(
     collection: Annotated[str, typer.Argument(help="Name of the collection; it must exist.")],
     file: Annotated[
         Path,
-        typer.Argument(help="NDJSON, CSV, TSV, Parquet or XLSX by its name, packed where that ends in .gz or .zst."),
+        typer.Argument(
+            help="NDJSON, CSV, TSV, Parquet or XLSX by its name, packed where that ends in .gz or .zst; - is stdin."
+        ),
     ],
     columns: Annotated[
         str,
@@ -29,6 +33,9 @@ def import_file(
             help="The file's column for some of ours: text:question,group:intent; with a comma: '\"text:a, b\",group:c'"
         ),
     ] = "",
+    form: Annotated[
+        Form | None, typer.Option(help="What the file is, where its name does not say; packed or not.")
+    ] = None,
     charset: Annotated[
         str | None,
         typer.Option(help="Of a text that is neither UTF-8 nor found out to be UTF-16 or GB18030: big5, say."),
@@ -46,7 +53,7 @@ def import_file(
     """
     with plain_errors(), Client(url, api_key) as client:
         options = {"columns": columns, "dry_run": dry_run, "max_rejected": max_rejected}
-        job = send_file(client, collection, file, charset=charset, **options)
+        job = send_file(client, collection, file, form=form, charset=charset, **options)
         if detach:
             print(job["id"])
             return
@@ -56,22 +63,39 @@ def import_file(
 
 
 def send_file(
-    client: Client, collection: str, file: Path, *, charset: str | None = None, **options: Any
+    client: Client,
+    collection: str,
+    file: Path,
+    *,
+    form: Form | None = None,
+    charset: str | None = None,
+    **options: Any,
 ) -> dict[str, Any]:
-    """Upload a file, whose encoding is found out unless it is said; the job of its import."""
-    form, packing = form_of_name(file.name)
+    """Upload a file, whose form and encoding are found out unless they are said; the job of its import."""
+    headers = _headers(file, form, charset)
     place = path_of("collections", collection)
     with suppress(ForbiddenError):  # a key that may import need not be one that may read
         client.get(place)  # a collection that is not there is said before the file is sent
-    headers = {"Content-Type": form.content_type + (f";charset={charset}" if charset else "")}
-    if packing.content_encoding is not None:
-        headers["Content-Encoding"] = packing.content_encoding
     with _opened(file) as content:
         started: dict[str, Any] = client.upload(f"{place}/imports", content, headers, **options)
         return started
 
 
-def _opened(file: Path) -> BinaryIO:
+def _headers(file: Path, form: Form | None, charset: str | None) -> dict[str, str]:
+    """What an upload is; where its form is said, the server sees by itself whether it is packed."""
+    encoding = None
+    if form is None:
+        if file == _STDIN:
+            raise ClientError(f"stdin has no name that says what it is: give --form {'|'.join(Form)}")
+        form, packing = form_of_name(file.name)
+        encoding = packing.content_encoding
+    headers = {"Content-Type": form.content_type + (f";charset={charset}" if charset else "")}
+    return headers | ({} if encoding is None else {"Content-Encoding": encoding})
+
+
+def _opened(file: Path) -> AbstractContextManager[BinaryIO]:
+    if file == _STDIN:
+        return nullcontext(sys.stdin.buffer)
     try:
         return file.open("rb")
     except OSError as error:

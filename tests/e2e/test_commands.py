@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,41 @@ def test_an_import_in_an_encoding_that_is_said(shared_service: Running, url: str
     assert said.returncode == 0, said.stderr
     records = shared_service.client.get(f"/v1/collections/{name}/records").json()["items"]
     assert [f"{record['id']},{record['text']}" for record in records] == lines[1:]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_import_of_what_is_piped_in(shared_service: Running, url: str, tmp_path: Path, packed: bool) -> None:
+    name = make_collection(shared_service)
+    rows = b"".join(b'{"id": "r%d", "text": "sentence %d"}\n' % (n, n) for n in range(5000))
+    content = gzip.compress(rows) if packed else rows
+    reader, writer = os.pipe()
+
+    def write() -> None:
+        with os.fdopen(writer, "wb") as pipe:
+            pipe.write(content)
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    with os.fdopen(reader, "rb") as pipe:
+        imported = samesay("import", name, "-", "--form", "ndjson", "--url", url, stdin=pipe)
+    writing.join()
+    assert imported.returncode == 0, imported.stderr
+    assert imported.stdout.startswith("5000 rows: 5000 created")
+
+
+def test_an_import_of_stdin_begins_where_it_is_and_wants_its_form(
+    shared_service: Running, url: str, tmp_path: Path
+) -> None:
+    name, file = make_collection(shared_service), tmp_path / "rows"
+    file.write_bytes(b'not mine\n{"id": "r", "text": "x"}\n')
+    with file.open("rb", buffering=0) as begun:
+        begun.readline()
+        unsaid = samesay("import", name, "-", "--url", url, stdin=begun)
+        assert (unsaid.returncode, "give --form ndjson|csv|tsv|parquet|xlsx" in unsaid.stderr) == (1, True)
+        imported = samesay("import", name, "-", "--form", "ndjson", "--url", url, stdin=begun)
+    assert imported.stdout.startswith("1 rows: 1 created"), imported.stderr
+    named = samesay("import", name, str(file), "--form", "ndjson", "--max-rejected", "1", "--url", url)
+    assert named.stdout.startswith("2 rows: 0 created, 0 updated, 1 unchanged, 1 rejected"), named.stderr
 
 
 def test_an_import_names_what_the_server_refused(shared_service: Running, url: str, tmp_path: Path) -> None:

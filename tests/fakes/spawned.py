@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import httpx
 import psutil
@@ -33,7 +34,11 @@ class Spawned:
 
 
 def samesay(
-    *arguments: str, timeout: float = 60, file_size_limit: tuple[int, int] | None = None, **environment: str
+    *arguments: str,
+    timeout: float = 60,
+    file_size_limit: tuple[int, int] | None = None,
+    stdin: IO[bytes] | None = None,
+    **environment: str,
 ) -> "subprocess.CompletedProcess[str]":
     """Run a command to its end."""
     limited = file_size_limit and (lambda: resource.setrlimit(resource.RLIMIT_FSIZE, file_size_limit))
@@ -44,6 +49,7 @@ def samesay(
         timeout=timeout,
         env={**os.environ, **environment},
         preexec_fn=limited,
+        stdin=stdin,
     )
 
 

@@ -3,6 +3,8 @@
 import asyncio
 import io
 import json
+import os
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,17 @@ def test_names_mean_what_they_mean_to_the_server(tmp_path: Path, suffix: str, pa
     form, packed = forms.form_of_name(file.name)
     assert headers["Content-Type"] == form.content_type
     assert headers.get("Content-Encoding") == packed.content_encoding
+
+
+def test_of_a_named_pipe_all_is_sent_and_once(tmp_path: Path) -> None:
+    pipe, content = tmp_path / "faq.ndjson", b"x" * 200_000
+    os.mkfifo(pipe)
+    upload, headers = uploads.upload_of(pipe, None)
+    assert "Content-Length" not in headers and not upload.is_repeatable
+    writing = threading.Thread(target=pipe.write_bytes, args=(content,))
+    writing.start()
+    assert b"".join(upload.pieces()) == content
+    writing.join()
 
 
 def test_what_cannot_be_told_is_asked_for(tmp_path: Path) -> None:
