@@ -13,6 +13,7 @@ from app.commands import (
     asking,
     backup,
     collections,
+    converting,
     database,
     demo,
     document,
@@ -52,6 +53,7 @@ app.command("retrain")(retraining.retrain)
 app.add_typer(releases.app, name="releases")
 app.add_typer(feedback.app, name="feedback")
 app.command("train", context_settings=training.PASS_EVERYTHING)(training.train)
+app.command("convert")(converting.convert)
 app.command("evaluate", context_settings=training.PASS_EVERYTHING)(training.evaluate)
 app.command("settings", context_settings=training.PASS_EVERYTHING)(training.settings)
 app.add_typer(database.app, name="db")

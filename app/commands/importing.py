@@ -15,7 +15,20 @@ from app.commands.following import follow
 from app.commands.shared import DEFAULT_URL, KeyOption, UrlOption, plain_errors
 from model.contract.terminal import harmless
 
-_SHOWN: Final = 20
+MOST_SHOWN: Final = 20
+"""Rejected rows that are named."""
+
+ColumnsOption = Annotated[
+    str,
+    typer.Option(
+        help="The file's column for some of ours: text:question,group:intent; with a comma: '\"text:a, b\",group:c'"
+    ),
+]
+FormOption = Annotated[Form | None, typer.Option(help="What the file is, where its name does not say; packed or not.")]
+CharsetOption = Annotated[
+    str | None,
+    typer.Option(help="Of a text that is neither UTF-8 nor found out to be UTF-16 or GB18030: big5, say."),
+]
 _STDIN: Final = Path("-")
 
 
@@ -27,19 +40,9 @@ def import_file(
             help="NDJSON, CSV, TSV, Parquet or XLSX by its name, packed where that ends in .gz or .zst; - is stdin."
         ),
     ],
-    columns: Annotated[
-        str,
-        typer.Option(
-            help="The file's column for some of ours: text:question,group:intent; with a comma: '\"text:a, b\",group:c'"
-        ),
-    ] = "",
-    form: Annotated[
-        Form | None, typer.Option(help="What the file is, where its name does not say; packed or not.")
-    ] = None,
-    charset: Annotated[
-        str | None,
-        typer.Option(help="Of a text that is neither UTF-8 nor found out to be UTF-16 or GB18030: big5, say."),
-    ] = None,
+    columns: ColumnsOption = "",
+    form: FormOption = None,
+    charset: CharsetOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     max_rejected: Annotated[int, typer.Option(help="Rows that may be left out before the import fails.")] = 1000,
     detach: Annotated[bool, typer.Option("--detach", help="Print the id of the job, and do not wait.")] = False,
@@ -76,7 +79,7 @@ def send_file(
     place = path_of("collections", collection)
     with suppress(ForbiddenError):  # a key that may import need not be one that may read
         client.get(place)  # a collection that is not there is said before the file is sent
-    with _opened(file) as content:
+    with opened(file) as content:
         started: dict[str, Any] = client.upload(f"{place}/imports", content, headers, **options)
         return started
 
@@ -93,7 +96,12 @@ def _headers(file: Path, form: Form | None, charset: str | None) -> dict[str, st
     return headers | ({} if encoding is None else {"Content-Encoding": encoding})
 
 
-def _opened(file: Path) -> AbstractContextManager[BinaryIO]:
+def opened(file: Path) -> AbstractContextManager[BinaryIO]:
+    """The file that a command was given, or stdin.
+
+    Raises:
+        ClientError: It cannot be read.
+    """
     if file == _STDIN:
         return nullcontext(sys.stdin.buffer)
     try:
@@ -107,8 +115,8 @@ def _report(client: Client, job: dict[str, Any], seconds: float, *, dry_run: boo
     result = job["result"] or {}
     results = path_of("jobs", job["id"], "results")
     for shown, row in enumerate(client.lines(results) if result.get("rejected") else ()):
-        if shown == _SHOWN:
-            console.print(f"... and {result['rejected'] - _SHOWN} more: GET {results}")
+        if shown == MOST_SHOWN:
+            console.print(f"... and {result['rejected'] - MOST_SHOWN} more: GET {results}")
             break
         console.print(harmless(f"line {row['line']}: {row['detail']}"), markup=False)
     if result.get("ignored_columns"):

@@ -113,7 +113,10 @@ def read_rows(path: Path, *, need: Iterable[str] = ()) -> DatasetFile:
     raw = _read(path)
     parse = _PARSERS.get(path.suffix.lower())
     if parse is None:
-        raise DatasetError(f"{path}: unknown form {path.suffix!r}; give a .tsv, .csv, .ndjson or .jsonl, not packed")
+        raise DatasetError(
+            f"{path}: unknown form {path.suffix!r}; give a .tsv, .csv, .ndjson or .jsonl, not packed: "
+            f"samesay convert {path} {path.stem}.ndjson makes one"
+        )
     content, encoding = _decode(path, raw)
     rows: list[Row] = []
     bad_rows: list[BadRow] = []

@@ -9,6 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
+import openpyxl
 import pytest
 
 from app.db.migrating import head
@@ -108,6 +109,30 @@ def test_an_import_of_stdin_begins_where_it_is_and_wants_its_form(
     assert imported.stdout.startswith("1 rows: 1 created"), imported.stderr
     named = samesay("import", name, str(file), "--form", "ndjson", "--max-rejected", "1", "--url", url)
     assert named.stdout.startswith("2 rows: 0 created, 0 updated, 1 unchanged, 1 rejected"), named.stderr
+
+
+def test_a_spreadsheet_is_converted_for_the_trainer(tmp_path: Path) -> None:
+    book, source, target = openpyxl.Workbook(), tmp_path / "faq.xlsx", tmp_path / "faq.ndjson"
+    rows = [["标准问", "问法", "note"], *([f"g{n % 4}", f"第{n}种问法 {n % 4}", n] for n in range(40)), ["g1", 4.5, ""]]
+    for row in rows:
+        book.active.append(row)
+    book.save(source)
+    refused = samesay("train", str(source), "--out", str(tmp_path / "run"))
+    assert f"samesay convert {source} faq.ndjson makes one" in refused.stderr
+    columns = ("--columns", "text:问法,group:标准问")
+    done = samesay("convert", str(source), str(target), *columns)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"40 sentences in {target}; left out: 1 rejected\n"
+    assert "line 42: text: cell B42 is the number 4.5" in done.stderr
+    assert "columns that were not read: note" in done.stderr
+    again = samesay("convert", str(source), str(target), *columns)
+    assert (again.returncode, "give --force" in again.stderr) == (1, True)
+    other = samesay("convert", str(source), str(tmp_path / "faq.tsv"))
+    assert (other.returncode, "name it .ndjson or .jsonl" in other.stderr) == (1, True)
+    few = samesay("convert", str(source), str(target), *columns, "--max-rejected", "0", "--force")
+    assert (few.returncode, "allow more by --max-rejected" in few.stderr) == (1, True)
+    trained = samesay("train", str(target), "--out", str(tmp_path / "run"), "--recipe", "smoke")
+    assert trained.returncode == 0, trained.stderr
 
 
 def test_an_import_names_what_the_server_refused(shared_service: Running, url: str, tmp_path: Path) -> None:
