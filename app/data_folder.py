@@ -11,6 +11,7 @@ from typing import Self
 
 import structlog
 
+from app.data_layout import collections_folder, lock_file, owner_note
 from app.errors import DataFolderBusyError, StartupError
 
 _log = structlog.get_logger(__name__)
@@ -27,7 +28,7 @@ class DataFolder:
     def __init__(self, path: Path, *, is_shared: bool = False) -> None:
         self.path = path
         self._kind = fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX
-        self._lock = path / "lock"
+        self._lock = lock_file(path)
         self._descriptor: int | None = None
         self._before = ""
         """Who came before us: told where we may not stay."""
@@ -63,7 +64,7 @@ class DataFolder:
         Raises:
             DataFolderBusyError: A server of that database has the folder too.
         """
-        note = self.path / "database"
+        note = owner_note(self.path)
         before = note.read_text().strip() if note.exists() else database_id
         if before != database_id:
             self._throw_away()
@@ -80,7 +81,7 @@ class DataFolder:
             self._note(self._before)
             raise
         _log.warning("snapshots_thrown_away", reason="the folder was used with another database")
-        shutil.rmtree(self.path / "collections", ignore_errors=True)
+        shutil.rmtree(collections_folder(self.path), ignore_errors=True)
 
     def _lock_as(self, kind: int) -> None:
         assert self._descriptor is not None
@@ -104,7 +105,7 @@ def check_folder(path: Path, database_id: str) -> None:
     Raises:
         StartupError: It is another's, or nobody's.
     """
-    note = path / "database"
+    note = owner_note(path)
     if not note.exists() or note.read_text().strip() != database_id:
         raise StartupError(
             f"{path} is not the data folder of this database's servers: give theirs by --data, and start a server first"

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.data_layout import encoders_folder, jobs_folder, sqlite_file
 from app.errors import InsecureBindError
 from index.milvus_kinds import MilvusKind
 from index.spec import Device
@@ -91,17 +92,17 @@ class Settings(BaseSettings):
     @property
     def jobs(self) -> Path:
         """Folder of the jobs' files."""
-        return self.data / "jobs"
+        return jobs_folder(self.data)
 
     @property
     def encoders(self) -> Path:
         """Folder of the bundles."""
-        return self.data / "encoders"
+        return encoders_folder(self.data)
 
     @property
     def sqlite_file(self) -> Path:
         """The database, where no PostgreSQL is named."""
-        return self.data / "samesay.db"
+        return sqlite_file(self.data)
 
     @field_validator("port", mode="before")
     @classmethod

@@ -12,13 +12,11 @@ from app.backup.manifest import EncoderEntry, TableEntry
 from app.backup.progress import Tell
 from app.backup.targets import Target
 from app.backup.values import from_lines
+from app.data_layout import encoders_folder, of_one_database
 from app.db import migrating
 from app.encoder.store import EncoderStore
 from app.errors import BackupDamagedError, BackupVersionError, TargetNotEmptyError
 from model.contract.bundle import load_bundle
-
-_STATE: Final = ("samesay.db", "samesay.db-wal", "samesay.db-shm", "collections")
-"""What in a data folder belongs to one database; bundles go by their checksums, and may be there."""
 
 _ROWS: Final = 2_000
 """Inserted at once."""
@@ -45,7 +43,7 @@ def restore(archive: ArchiveReader, target: Target, data: Path, tell: Tell) -> N
     try:
         with target.filling(scratch) as connection:
             _fill(connection, archive, target, tell)
-            store = EncoderStore(data / "encoders")
+            store = EncoderStore(encoders_folder(data))
             encoders = archive.contents.encoders
             for done, encoder in enumerate(encoders):
                 tell("bundles", done, len(encoders))
@@ -72,7 +70,7 @@ def _check_folder(data: Path) -> None:
     Raises:
         TargetNotEmptyError: Naming what is there.
     """
-    found = [name for name in _STATE if (data / name).exists()]
+    found = [path.name for path in of_one_database(data) if path.exists()]
     if found:
         raise TargetNotEmptyError(f"{data} is in use already ({', '.join(found)}): give an empty --data folder")
 

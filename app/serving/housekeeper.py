@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 
+from app.data_layout import folders_of_collections
 from app.memory import give_back_free_memory
 from app.priority import let_others_go_first
 from app.serving.compacting import compactor_of
@@ -177,8 +178,7 @@ class Housekeeper:
 
     def list_folders(self) -> list[Path]:
         """The folders of collections and of releases."""
-        collections = self.data / "collections"
-        return [folder for pattern in ("*", "*/releases/*") for folder in collections.glob(pattern) if _is_ours(folder)]
+        return [folder for folder in folders_of_collections(self.data) if _is_ours(folder)]
 
     def remove_all_but(self, wanted: Iterable[ReleaseKey], folders: Iterable[Path]) -> None:
         """Remove those of the folders that no wanted release needs: it went while no server followed."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import structlog
 
+from app.data_layout import folders_of_snapshots, owner_note
 from app.db.database import Database
 from app.errors import NoIndexServerError
 from app.secrets_table import DATABASE_ID, get_secret
@@ -39,7 +40,6 @@ GRACE_S: Final = 60.0
 replaced."""
 
 _ID_LENGTH: Final = 16
-_SNAPSHOTS: Final = ("jobs/*/snapshots", "collections/*/releases/*/snapshots")
 
 _log = structlog.get_logger(__name__)
 
@@ -140,7 +140,7 @@ class IndexServer:
 
     def _is_our_folder(self) -> bool:
         """Whether the folder is there: an empty place where a volume is not mounted needs nothing at all."""
-        note = self._data / "database"
+        note = owner_note(self._data)
         return note.exists() and note.read_text().strip() == self._database_id
 
 
@@ -183,7 +183,7 @@ def _places(releases: Iterable[ServingRelease]) -> Iterator[tuple[int, str]]:
 
 def _named(data: Path) -> Iterator[str]:
     """Every collection on a server that something in the folder names; builds before what they become."""
-    folders = [folder for pattern in _SNAPSHOTS for folder in data.glob(pattern)]
+    folders = list(folders_of_snapshots(data))
     for name, read in ((ORDER, _of_order), (MANIFEST, _of_manifest)):
         for folder in folders:
             for path in folder.rglob(name):

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.data_layout import snapshots_folder
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseKey:
@@ -17,8 +19,3 @@ class ReleaseKey:
     def folder(self, data: Path) -> Path:
         """Where its snapshots lie."""
         return snapshots_folder(data, self.collection_id, self.release_id)
-
-
-def snapshots_folder(data: Path, collection_id: int, release_id: int) -> Path:
-    """Where the snapshots of a release lie; the folders are called by the ids."""
-    return data / "collections" / str(collection_id) / "releases" / str(release_id) / "snapshots"

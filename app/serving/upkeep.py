@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import structlog
 
+from app.data_layout import jobs_folder
 from app.db.database import Database
 from app.errors import UnavailableError
 from app.job.errors import JobFailedError, JobLostError
@@ -93,7 +94,7 @@ class Upkeep:
             self._database,
             {kind: Duty(run, lambda folder, state: None)},
             worker_name(os.getpid(), f"{kind}-{token_hex(4)}"),
-            self._housekeeper.data / "jobs",
+            jobs_folder(self._housekeeper.data),
             served=lambda collection_id: bool(self._roster.of_collection(collection_id)),
         )
         return threading.Thread(target=self._run, args=(worker,), name=kind, daemon=True)

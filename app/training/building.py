@@ -2,8 +2,8 @@
 
 import shutil
 from pathlib import Path
-from typing import Final
 
+from app.data_layout import SNAPSHOTS, snapshots_folder
 from app.db.database import Database
 from app.job.errors import JobFailedError
 from app.job.repository import Progress
@@ -11,15 +11,12 @@ from app.job.run import JobRun
 from app.release.tables import Release
 from app.serving.index_server import IndexServer
 from app.serving.loading import encode_all
-from app.serving.release_key import snapshots_folder
 from app.serving.repository import WantedRelease, find_active
 from app.serving.snapshots.base import Base, BuildError
 from app.training.errors import collection_gone
 from index.errors import VectorIndexError
 from model.contract.bundle import Bundle
 from model.contract.files import sync_path
-
-_SNAPSHOTS: Final = "snapshots"
 
 
 class Builder:
@@ -48,7 +45,7 @@ class Builder:
             JobFailedError: It could not be built.
             JobCancelledError, JobLostError: The job is to stop.
         """
-        snapshots = folder / _SNAPSHOTS
+        snapshots = folder / SNAPSHOTS
         shutil.rmtree(snapshots, ignore_errors=True)
         snapshots.mkdir()
 
@@ -64,7 +61,7 @@ class Builder:
 
     def is_built(self, folder: Path) -> bool:
         """Whether `build` has left something that was not moved."""
-        return any((folder / _SNAPSHOTS).glob("*"))
+        return any((folder / SNAPSHOTS).glob("*"))
 
     def move(self, folder: Path, release: Release) -> None:
         """Put what was built where servers look for the release's index; without records there is none."""
@@ -72,5 +69,5 @@ class Builder:
         if self.is_built(folder):
             shutil.rmtree(target, ignore_errors=True)  # of one that was pruned, or never came to be
             target.parent.mkdir(parents=True, exist_ok=True)
-            (folder / _SNAPSHOTS).rename(target)
+            (folder / SNAPSHOTS).rename(target)
             sync_path(target.parent)

@@ -91,6 +91,15 @@ def test_every_warning_and_error_of_the_log_is_described() -> None:
         assert levels <= described[name], name
 
 
+def test_everything_in_a_data_folder_is_described(shared_service: Running, collection: str) -> None:
+    described = {name.rstrip("/") for cells in rows_of("The data folder") for name in names_in(cells[0])}
+    upload = {"content": b'{"text": "x"}', "headers": {"Content-Type": "application/x-ndjson"}}
+    assert shared_service.client.post(f"/v1/collections/{collection}/imports", **upload).status_code == 202
+    there = {path.name for path in shared_service.container.settings.data.iterdir()}
+    assert there <= described
+    assert described - there <= {"samesay.db-wal", "samesay.db-shm", "collections"}  # these come and go
+
+
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_every_setting_is_described_with_its_default(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     described = {names_in(cells[0])[0]: cells[1] for cells in rows_of("Settings")}
