@@ -87,8 +87,11 @@ def problem_body(*, status: int, code: str, title: str, detail: str, instance: s
 def problem_of(scope: Scope, error: SamesayError) -> Response:
     """The answer to an error of ours."""
     if not isinstance(error, ServiceError):
-        event = "encoder_unusable" if isinstance(error, BundleError) else "request_failed"
-        _log.error(event, request_id=scope.get(REQUEST_ID, ""), error=str(error))
+        _log.error(
+            "encoder_unusable" if isinstance(error, BundleError) else "request_failed",
+            request_id=scope.get(REQUEST_ID, ""),
+            error=str(error),
+        )
         return problem(scope, status=503, code="unavailable", title="Unavailable", detail=str(error))
     response = problem(
         scope, status=error.status, code=error.code, title=error.title, detail=error.detail, errors=error.errors
