@@ -1,11 +1,12 @@
 """A small training set and a bundle trained on it, once for the session."""
 
 import subprocess
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.fakes.forked_trainer import run_trainer
 
 SAMPLES = Path(__file__).parents[3] / "samples"
 
@@ -29,15 +30,11 @@ def trainer() -> Trainer:
     """Runs the trainer's command line to its end."""
 
     def run(*arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(trainer_command(arguments), capture_output=True, text=True, timeout=300, check=False)
+        done = run_trainer([str(argument) for argument in arguments], timeout=300)
         assert not check or done.returncode == 0, done.stderr
         return done
 
     return run
-
-
-def trainer_command(arguments: Sequence[str | Path]) -> list[str]:
-    return [sys.executable, "-m", "model", *map(str, arguments)]
 
 
 @pytest.fixture(scope="session")
