@@ -15,6 +15,7 @@ from index.milvus_kinds import MilvusKind
 from index.spec import Device
 
 _PORT: Final = 8765
+_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 _Wait = Annotated[float, Field(gt=0, le=3600)]
 """Seconds that something waits for: beyond what a clock can add, its thread would die."""
@@ -28,6 +29,7 @@ class Settings(BaseSettings):
         host: Address to listen on; anything but loopback needs a key.
         port: Port to listen on; 0 takes a free one. tcp://..., which Kubernetes sets for a service called samesay, does
             not count.
+        log_level: Least level of what is logged: DEBUG, INFO, WARNING or ERROR.
         api_key: A key that allows everything and is stored nowhere; those in the database stand beside it.
         database_url: A PostgreSQL URL; without one, SQLite in `data`. A password in it is percent-encoded; one that is
             left out is libpq's business, by PGPASSWORD or PGPASSFILE as they are.
@@ -65,7 +67,7 @@ class Settings(BaseSettings):
     port: int = Field(default=_PORT, ge=0, le=65535)
     api_key: SecretStr | None = None
     database_url: SecretStr | None = None
-    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    log_level: str = "INFO"
     max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
     max_bodies_bytes: int = Field(default=256 * 1024 * 1024, ge=1024)
     index_device: Device = Device.CPU
@@ -114,6 +116,13 @@ class Settings(BaseSettings):
     def _as_sent(cls, value: Any) -> Any:
         # a file ends with a newline, and the header that the key is compared with has no white space around it
         return value.strip(string.whitespace) if isinstance(value, str) else value
+
+    @field_validator("log_level")
+    @classmethod
+    def _is_level(cls, value: str) -> str:
+        if value.upper() not in _LEVELS:
+            raise ValueError(f"is {value!r}: give one of {', '.join(_LEVELS)}")
+        return value.upper()
 
     @field_validator("cors_origins", mode="before")
     @classmethod

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.commands.shared import DataOption, load_settings, plain_errors
+from app.commands.shared import DataOption, end_on_sigterm, load_settings, plain_errors
 from model.contract.runtime import check_runtimes
 
 
@@ -15,6 +15,7 @@ def serve(
     data: DataOption = None,
 ) -> None:
     """Serve searches over HTTP; prints the URL when ready. SIGTERM finishes what is running and exits."""
+    end_on_sigterm()
     _calculate_on_one_thread()
     with plain_errors():
         settings = load_settings(host=host, port=port, data=data)

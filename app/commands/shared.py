@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -123,6 +124,11 @@ def tell_of_more(are_more: bool) -> None:
     """Say beside a list that it was cut."""
     if are_more:
         typer.echo("there are more: --limit shows more of them", err=True)
+
+
+def end_on_sigterm() -> None:
+    """End with status 0 on SIGTERM until there is more to end; the first process of a container would not hear it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from app.commands.shared import DataOption, load_settings, plain_errors
+from app.commands.shared import DataOption, end_on_sigterm, load_settings, plain_errors
 from app.job.kinds import Kind
 from app.priority import let_others_go_first
 
@@ -21,6 +21,7 @@ def worker(
     A server starts workers by itself; with SAMESAY_WORKERS=0 it leaves the jobs to these. SIGTERM ends a worker at
     once: another one goes on from where it was.
     """
+    end_on_sigterm()
     with plain_errors():
         settings = load_settings(tells=not embedded, data=data)  # the server has told
         if embedded:

@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from app.job.processes import _STOP_S
 from app.settings import Settings
 from tests.fakes.postgres import create_database
+from tests.fakes.running import Running
 from tests.fakes.spawned import spawned
 
 ROOT = Path(__file__).parents[2]
@@ -150,6 +151,14 @@ def test_compose_waits_for_the_end_of_the_server() -> None:
     """Requests may go on for drain_s, and then its two kinds of workers are given _STOP_S each."""
     grace = YAML(typ="safe").load(ROOT / "docker-compose.yml")["services"]["app"]["stop_grace_period"]
     assert int(grace.removesuffix("s")) >= Settings.model_fields["drain_s"].default + 2 * _STOP_S + 5
+
+
+def test_compose_asks_the_server_whether_it_is_ready(shared_service: Running) -> None:
+    _, *asks = YAML(typ="safe").load(ROOT / "docker-compose.yml")["services"]["app"]["healthcheck"]["test"]
+    assert asks[0] == "python" and "http://127.0.0.1:8765/" in asks[-1]
+    for url, status in ((shared_service.url, 0), ("http://127.0.0.1:1", 1)):
+        asked = [sys.executable, *asks[1:-1], asks[-1].replace("http://127.0.0.1:8765", url)]
+        assert subprocess.run(asked, capture_output=True, timeout=60, check=False).returncode == status
 
 
 def test_what_ends_before_the_others_have_begun_is_begun_again(postgres: str, tmp_path: Path) -> None:

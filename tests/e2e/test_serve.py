@@ -94,6 +94,23 @@ def test_an_upload_that_a_stopping_server_breaks_off_is_told_to_come_again(data:
     assert not [line for line in server.stderr if "Traceback" in line or "Exception in ASGI" in line]
 
 
+@pytest.mark.parametrize("command", ["serving.serve", "working.worker"])
+def test_sigterm_is_heard_while_it_starts(command: str) -> None:
+    """Also by the first process of a container, on which a signal that nobody handles does nothing."""
+    program = f"""
+import os, signal, time
+from app.commands import serving, working
+def tell(**_):
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(20)
+    print("deaf")
+serving.load_settings = working.load_settings = tell
+{command}()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 @pytest.mark.parametrize("wanted", ["", "3"])
 def test_libraries_are_kept_from_threads_of_their_own_before_they_are_loaded(wanted: str) -> None:
     program = """

@@ -43,3 +43,9 @@ def test_what_kubernetes_sets_for_a_service_of_our_name_is_no_port(monkeypatch: 
     assert Settings().port == 8765
     monkeypatch.setenv("SAMESAY_PORT", "9000")
     assert Settings().port == 9000
+
+
+def test_a_level_of_the_log_may_be_written_small() -> None:
+    assert Settings(log_level="warning").log_level == "WARNING"
+    with pytest.raises(ValidationError, match="is 'verbose': give one of DEBUG, INFO, WARNING, ERROR"):
+        Settings(log_level="verbose")
