@@ -8,7 +8,7 @@ from rich.console import Console
 
 from app.bulk.forms import SNIFFED_BYTES, Form, UploadForm, form_of
 from app.commands.client import ClientError
-from app.commands.importing import MOST_SHOWN, CharsetOption, ColumnsOption, FormOption, opened
+from app.commands.importing import MOST_SHOWN, STDIN, CharsetOption, ColumnsOption, FormOption, opened
 from app.commands.shared import plain_errors
 from model.contract.terminal import harmless
 
@@ -56,6 +56,8 @@ def _check(target: Path, *, force: bool) -> None:
 
 def _form_of(source: Path, form: Form | None, charset: str | None) -> UploadForm:
     """What a server would take it for."""
+    if source == STDIN:
+        raise ClientError("a pipe cannot be converted, which takes two looks: give the name of a file")
     said = form.content_type if form else "application/octet-stream"
     with opened(source) as file:
         return form_of(

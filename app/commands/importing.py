@@ -29,7 +29,7 @@ CharsetOption = Annotated[
     str | None,
     typer.Option(help="Of a text that is neither UTF-8 nor found out to be UTF-16 or GB18030: big5, say."),
 ]
-_STDIN: Final = Path("-")
+STDIN: Final = Path("-")
 
 
 def import_file(
@@ -88,7 +88,7 @@ def _headers(file: Path, form: Form | None, charset: str | None) -> dict[str, st
     """What an upload is; where its form is said, the server sees by itself whether it is packed."""
     encoding = None
     if form is None:
-        if file == _STDIN:
+        if file == STDIN:
             raise ClientError(f"stdin has no name that says what it is: give --form {'|'.join(Form)}")
         form, packing = form_of_name(file.name)
         encoding = packing.content_encoding
@@ -102,7 +102,9 @@ def opened(file: Path) -> AbstractContextManager[BinaryIO]:
     Raises:
         ClientError: It cannot be read.
     """
-    if file == _STDIN:
+    if file == STDIN:
+        if sys.stdin is None:  # as `<&-` has it
+            raise ClientError("stdin is closed: pipe the file in, or give its name")
         return nullcontext(sys.stdin.buffer)
     try:
         return file.open("rb")

@@ -15,7 +15,7 @@ import pytest
 from app.db.migrating import head
 from tests.conftest import make_collection
 from tests.fakes.running import Running
-from tests.fakes.spawned import samesay
+from tests.fakes.spawned import command, samesay
 
 
 @pytest.fixture
@@ -107,6 +107,14 @@ def test_an_import_of_stdin_begins_where_it_is_and_wants_its_form(
         assert (unsaid.returncode, "give --form ndjson|csv|tsv|parquet|xlsx" in unsaid.stderr) == (1, True)
         imported = samesay("import", name, "-", "--form", "ndjson", "--url", url, stdin=begun)
     assert imported.stdout.startswith("1 rows: 1 created"), imported.stderr
+    closed = subprocess.run(
+        command("import", name, "-", "--form", "ndjson", "--url", url),
+        preexec_fn=lambda: os.close(0),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (closed.returncode, "stdin is closed" in closed.stderr) == (1, True), closed.stderr
     named = samesay("import", name, str(file), "--form", "ndjson", "--max-rejected", "1", "--url", url)
     assert named.stdout.startswith("2 rows: 0 created, 0 updated, 1 unchanged, 1 rejected"), named.stderr
 
@@ -129,6 +137,8 @@ def test_a_spreadsheet_is_converted_for_the_trainer(tmp_path: Path) -> None:
     assert (again.returncode, "give --force" in again.stderr) == (1, True)
     other = samesay("convert", str(source), str(tmp_path / "faq.tsv"))
     assert (other.returncode, "name it .ndjson or .jsonl" in other.stderr) == (1, True)
+    piped = samesay("convert", "-", str(tmp_path / "piped.ndjson"), "--form", "xlsx")
+    assert (piped.returncode, "give the name of a file" in piped.stderr) == (1, True)
     few = samesay("convert", str(source), str(target), *columns, "--max-rejected", "0", "--force")
     assert (few.returncode, "allow more by --max-rejected" in few.stderr) == (1, True)
     trained = samesay("train", str(target), "--out", str(tmp_path / "run"), "--recipe", "smoke")
