@@ -135,15 +135,20 @@ class Client:
                 if row["status"] >= 400:
                     yield row
 
+    def copy(self, path: str, target: BinaryIO) -> None:
+        """GET, written as it comes."""
+        with self._explained(), self._http.stream("GET", path) as response:
+            self._check(response)
+            for piece in response.iter_bytes():
+                target.write(piece)
+
     def download(self, path: str, file: Path) -> None:
         """GET into a file, which is there whole or not at all."""
         part = file.with_name(f"{file.name}.{uuid.uuid4().hex[:12]}.part")  # nobody else's, nor another download's
         try:
             try:
-                with self._explained(), self._http.stream("GET", path) as response, part.open("wb") as target:
-                    self._check(response)
-                    for piece in response.iter_bytes():
-                        target.write(piece)
+                with part.open("wb") as target:
+                    self.copy(path, target)
                 part.replace(file)
             finally:
                 part.unlink(missing_ok=True)

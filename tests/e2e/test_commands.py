@@ -183,6 +183,26 @@ def test_errors_are_one_line_with_the_remedy(url: str, arguments: tuple[str, ...
     assert "Traceback" not in refused.stderr
 
 
+def test_an_export_to_stdout_is_that_to_a_file_and_may_be_cut_short(
+    shared_service: Running, url: str, tmp_path: Path
+) -> None:
+    name, file = make_collection(shared_service), tmp_path / "all.ndjson"
+    rows = [{"id": f"r{n}", "text": f"{n} " + "long " * 60} for n in range(1000)]
+    assert shared_service.client.post(f"/v1/collections/{name}/records:batch", json={"upsert": rows}).is_success
+    assert samesay("export", name, str(file), "--url", url).returncode == 0
+    told = samesay("export", name, "-", "--url", url)
+    assert (told.returncode, told.stdout) == (0, file.read_text())
+    assert len(told.stdout) > 200_000  # more than a pipe holds
+    with subprocess.Popen(
+        command("export", name, "-", "--url", url), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as cut:
+        assert cut.stdout is not None and cut.stderr is not None
+        assert cut.stdout.read(5) == b'{"id"'
+        cut.stdout.close()
+        assert b"Traceback" not in cut.stderr.read()
+        assert cut.wait(30) == 1
+
+
 def test_db_upgrade_and_the_trainers_exit_code(tmp_path: Path) -> None:
     upgraded = samesay("db", "upgrade", "--data", str(tmp_path))
     assert upgraded.stdout == f"sqlite is at schema {head()}\n"
